@@ -1,0 +1,1 @@
+"""Entry points and controllers: the only package that knows both engines and widgets."""

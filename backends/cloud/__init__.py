@@ -1,0 +1,1 @@
+"""Models behind the OpenAI protocol. Must never know Qt."""

@@ -1,0 +1,1 @@
+"""What this machine has: GPUs, CPU and memory. Must never know Qt."""

@@ -1,0 +1,166 @@
+"""Values that travel between rooms: prompts, settings, usage, results. Must not know how they are made or shown."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal
+from types import MappingProxyType
+from typing import Literal
+
+Role = Literal["system", "user", "assistant"]
+Number = int | float
+FinishReason = Literal["stop", "length", "content_filter", "tool_calls"]
+KvType = Literal["f16", "q8_0", "q4_0"]
+
+CostBasis = Literal[
+    "api_price",  # what the provider charges for the reported usage
+    "practice_at_gpt4o_price",  # what gpt-4o would have charged; nothing was paid
+    "not_measured",  # local run without measured energy or a tariff
+    "unknown_price",  # no price is known for this model
+    "usage_missing",  # the server reported no usage
+]
+
+
+def frozen_map(values: Mapping[str, Number] | None = None) -> Mapping[str, Number]:
+    """A read-only copy, for fields of frozen values."""
+    return MappingProxyType(dict(values or {}))
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    role: Role
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Sampling:
+    """How tokens are chosen. `None` leaves a choice to the engine's default."""
+
+    max_tokens: int | None = 1024
+    temperature: float = 0.7
+    top_k: int = 40
+    top_p: float = 0.95
+    min_p: float = 0.05
+    repeat_penalty: float = 1.0
+    seed: int | None = None
+    stop: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """One or more messages; the last one is the question."""
+
+    messages: tuple[Message, ...]
+
+    @classmethod
+    def ask(cls, text: str, system: str | None = None) -> Prompt:
+        head = (Message("system", system),) if system else ()
+        return cls((*head, Message("user", text)))
+
+    @property
+    def text(self) -> str:
+        """The question itself."""
+        return self.messages[-1].text if self.messages else ""
+
+    @property
+    def system(self) -> str | None:
+        first = self.messages[0] if self.messages else None
+        return first.text if first is not None and first.role == "system" else None
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A thing that can answer. `provider` is local, practice, openai, together, custom...; `model` names it there."""
+
+    provider: str
+    model: str
+
+    def __str__(self) -> str:
+        return self.provider if self.provider == "practice" else f"{self.provider}:{self.model}"
+
+    @property
+    def is_local(self) -> bool:
+        return self.provider == "local"
+
+
+@dataclass(frozen=True, slots=True)
+class RunRequest:
+    run_id: str
+    target: Target
+    prompt: Prompt
+    sampling: Sampling = field(default_factory=Sampling)
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Token counts as the server or the worker reports them; cached is inside prompt, reasoning inside completion."""
+
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+    cached_tokens: int | None = None
+    reasoning_tokens: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """`usd` is None when it is not known; never 0 for unknown. `price_as_of` is an ISO date."""
+
+    usd: Decimal | None
+    basis: CostBasis
+    price_as_of: str | None = None
+    formula: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class EngineReport:
+    """What a loaded local model really uses; sizes are bytes as llama.cpp logged them, None if it did not say."""
+
+    model: str
+    device: str
+    quant: str | None
+    gpu_layers: int
+    n_layers: int
+    n_ctx: int
+    kv_type: KvType
+    n_threads: int
+    weights_bytes: int | None
+    kv_bytes: int | None
+    compute_bytes: int | None
+    load_ms: float
+    engine_build: str
+    template: Literal["gguf", "plain"] = "gguf"
+
+
+@dataclass(frozen=True, slots=True)
+class RunResult:
+    """One run, whole: everything needed to read it and to repeat it. Unknown is None, never 0.
+
+    Times are milliseconds from t0 (monotonic clock just before the request enters the engine, model loaded).
+    """
+
+    run_id: str
+    target: str
+    model: str
+    provider: str
+    text: str
+    reasoning_text: str
+    finish_reason: str | None
+    complete: bool
+    usage: Usage
+    ttft_ms: float | None
+    ttfr_ms: float | None
+    decode_tok_s: float | None
+    answer_tok_s: float | None
+    chars_s: float | None
+    e2e_ms: float | None
+    load_ms: float | None
+    cost: Cost
+    energy_j: float | None = None
+    device: str | None = None
+    gpu_layers: int | None = None
+    quant: str | None = None
+    engine_build: str | None = None
+    app_version: str = ""
+    engine_timings: Mapping[str, Number] = field(default_factory=frozen_map)
+    settings: Mapping[str, object] = field(default_factory=lambda: MappingProxyType({}))

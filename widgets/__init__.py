@@ -1,0 +1,1 @@
+"""Qt widgets that paint values and report wishes as signals. Must never know engines, network or disk."""
