@@ -85,9 +85,7 @@ class UsageError(NearfarError):
 
 class UnknownTarget(UsageError):
     code = "unknown_target"
-    fix = (
-        "Targets look like local:demo, local:/path/to/file.gguf, openai:gpt-4o or practice."
-    )
+    fix = "Targets look like local:demo, local:/path/to/file.gguf, openai:gpt-4o or practice."
 
 
 class BadAddress(UsageError):
