@@ -207,9 +207,7 @@ class Meter:
             pairs = zip(self._buckets[::2], [*self._buckets[1::2], 0.0], strict=False)
             self._buckets = [left + right for left, right in pairs]
             self._bucket_ns *= 2
-            if (
-                self._last_ns - (self._first.at_ns if self._first else 0)
-            ) // self._bucket_ns < self._max_buckets:
+            if (self._last_ns - (self._first.at_ns if self._first else 0)) // self._bucket_ns < self._max_buckets:
                 return
 
     def rate_curve(self) -> tuple[float, ...]:
@@ -224,11 +222,7 @@ class Meter:
             return LiveFigures(None, None, 0, self._estimated)
         first = self._first
         interval_ns = self._last_ns - first.at_ns
-        n_first = (
-            first.n_tokens
-            if first.n_tokens is not None
-            else max(1, first.n_chars // CHARS_PER_TOKEN)
-        )
+        n_first = first.n_tokens if first.n_tokens is not None else max(1, first.n_chars // CHARS_PER_TOKEN)
         ready = interval_ns >= MIN_INTERVAL_NS
         return LiveFigures(
             ttft_ms=(first.at_ns - self.t0_ns) / NS_PER_MS,
@@ -261,6 +255,4 @@ class Meter:
 
 
 def _tokens_of(delta: Delta) -> float:
-    return (
-        float(delta.n_tokens) if delta.n_tokens is not None else len(delta.text) / CHARS_PER_TOKEN
-    )
+    return float(delta.n_tokens) if delta.n_tokens is not None else len(delta.text) / CHARS_PER_TOKEN

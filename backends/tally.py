@@ -128,16 +128,12 @@ class Tally:
     def finished(self, finish_reason: str | None) -> None:
         """The run ended by itself; without a finish_reason it is incomplete."""
         self._end(
-            lambda at_ns: Finished(
-                self.request.run_id, at_ns, self._result(finish_reason, finish_reason is not None)
-            )
+            lambda at_ns: Finished(self.request.run_id, at_ns, self._result(finish_reason, finish_reason is not None))
         )
 
     def failed(self, error: NearfarError | Problem) -> None:
         problem = error.problem if isinstance(error, NearfarError) else error
-        self._end(
-            lambda at_ns: Failed(self.request.run_id, at_ns, problem, self._result(None, False))
-        )
+        self._end(lambda at_ns: Failed(self.request.run_id, at_ns, problem, self._result(None, False)))
 
     def cancelled(self) -> None:
         self._end(lambda at_ns: Cancelled(self.request.run_id, at_ns, self._result(None, False)))
