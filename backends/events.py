@@ -1,7 +1,8 @@
 """What a run says while it works, stamped where it is born. Must not know who listens.
 
-Every run: Started, then any of Loading, Loaded, Prefill, Delta, Notice, then exactly one of Finished, Failed, Cancelled.
-All stamps are `time.monotonic_ns()` (CLOCK_MONOTONIC: one clock for every process of a machine) and never decrease.
+Every run: Started, then any of Loading, Loaded, Sent, Prefill, Delta and Notice, then exactly one of Finished,
+Failed and Cancelled. All stamps are `time.monotonic_ns()` (CLOCK_MONOTONIC: one clock for every process of a
+machine) and never decrease.
 """
 
 from __future__ import annotations

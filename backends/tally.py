@@ -35,7 +35,7 @@ NOT_MEASURED = Cost(None, "not_measured")
 
 
 class Tally:
-    """Books of one run. Call `started` first and one of `finished`, `failed`, `cancelled` last; later calls are ignored.
+    """Books of one run. Call `started` first; after `finished`, `failed` or `cancelled` nothing is emitted.
 
     `cost_of` turns the final usage into a cost and must not raise. `settings` is what was asked, kept in the result.
     """
