@@ -1,0 +1,139 @@
+"""The command line: reads what was typed and hands it to one command. Must not import Qt or any engine."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from typing import NoReturn, TypeVar
+
+from backends.errors import NearfarError, UsageError
+from backends.version import APP_VERSION
+
+Number = TypeVar("Number", int, float)
+
+EXIT_OK, EXIT_FAILED, EXIT_USAGE, EXIT_CANCELLED = 0, 1, 2, 130
+
+
+class Parser(argparse.ArgumentParser):
+    """argparse with our kind of error: one sentence, and exit status 2."""
+
+    def error(self, message: str) -> NoReturn:
+        raise UsageError(f"{message[:1].upper()}{message[1:].rstrip('.')}.", fix=f"See `{self.prog} --help`.")
+
+
+def build_parser() -> Parser:
+    parser = Parser(
+        prog="nearfar",
+        description="Compare a local Llama and a cloud model on your own prompts. Without a command: the window.",
+        allow_abbrev=False,
+    )
+    parser.add_argument("--version", action="version", version=f"nearfar {APP_VERSION}")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", parser_class=Parser)
+    _add_run(commands)
+    _add_doctor(commands)
+    _add_history(commands)
+    commands.add_parser("gui", help="open the window (the default)")
+    return parser
+
+
+def _add_run(commands: argparse._SubParsersAction[Parser]) -> None:
+    run = commands.add_parser("run", help="one prompt on one or more targets", allow_abbrev=False)
+    run.add_argument("prompt", metavar="PROMPT", help="the question; - reads it from standard input")
+    run.add_argument(
+        "--target",
+        dest="targets",
+        metavar="T",
+        action="append",
+        required=True,
+        help="local:demo, local:/path/to/file.gguf, practice, openai:gpt-4o, custom:NAME/MODEL; repeat to compare",
+    )
+    run.add_argument("--system", metavar="S", help="system prompt")
+    run.add_argument("--max-tokens", type=_positive, metavar="N", default=1024)
+    run.add_argument("--temperature", type=_temperature, metavar="X", default=0.7)
+    run.add_argument("--seed", type=_seed, metavar="N")
+    run.add_argument("--key-env", metavar="NAME", help="variable that holds the API key of the cloud targets")
+    run.add_argument("--race", action="store_true", help="all targets at once (they compete for this machine)")
+    run.add_argument("--json", action="store_true", help="one JSON object per event and line")
+
+
+def _add_doctor(commands: argparse._SubParsersAction[Parser]) -> None:
+    doctor = commands.add_parser("doctor", help="what this machine has, and what is wrong", allow_abbrev=False)
+    doctor.add_argument("--json", action="store_true")
+
+
+def _add_history(commands: argparse._SubParsersAction[Parser]) -> None:
+    history = commands.add_parser("history", help="past comparisons", allow_abbrev=False)
+    actions = history.add_subparsers(
+        dest="action", metavar="list|show|search|export", required=True, parser_class=Parser
+    )
+    listing = actions.add_parser("list", help="the newest comparisons")
+    listing.add_argument("--limit", type=_positive, default=20, metavar="N")
+    show = actions.add_parser("show", help="one comparison with its answers and figures")
+    show.add_argument("comparison_id", metavar="ID", help="as printed by list; any unique beginning will do")
+    search = actions.add_parser("search", help="comparisons whose prompt or answers hold these words")
+    search.add_argument("text", metavar="TEXT")
+    export = actions.add_parser("export", help="one comparison as Markdown or JSON, on standard output")
+    export.add_argument("comparison_id", metavar="ID")
+    for action in (listing, show, search, export):
+        action.add_argument("--json", action="store_true")
+
+
+def _positive(text: str) -> int:
+    return _number(text, int, 1, 1_000_000, "a whole number from 1 to 1000000")
+
+
+def _seed(text: str) -> int:
+    return _number(text, int, 0, 2**32 - 2, "a whole number from 0 to 4294967294")
+
+
+def _temperature(text: str) -> float:
+    return _number(text, float, 0.0, 2.0, "a number from 0 to 2")
+
+
+def _number(text: str, kind: type[Number], low: Number, high: Number, words: str) -> Number:
+    try:
+        value = kind(text)
+    except ValueError:
+        value = None
+    if value is None or not low <= value <= high:
+        raise argparse.ArgumentTypeError(f"“{text[:40]}” is not {words}")
+    return value
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run one command; returns the exit status: 0 done, 1 a run failed, 2 bad usage, 130 cancelled."""
+    try:
+        arguments = build_parser().parse_args(argv)
+        return _dispatch(arguments)
+    except UsageError as error:
+        print(f"nearfar: {error}", file=sys.stderr)
+        return EXIT_USAGE
+    except NearfarError as error:
+        print(f"nearfar: {error}", file=sys.stderr)
+        return EXIT_FAILED
+    except KeyboardInterrupt:
+        return EXIT_CANCELLED
+    except BrokenPipeError:  # the reader has gone, as in `nearfar history list | head`
+        sys.stderr.close()
+        return EXIT_OK
+
+
+def _dispatch(arguments: argparse.Namespace) -> int:
+    match arguments.command:
+        case "run":
+            from app.cli_run import run
+
+            return run(arguments)
+        case "doctor":
+            from app.cli_doctor import doctor
+
+            return doctor(arguments)
+        case "history":
+            from app.cli_history import history
+
+            return history(arguments)
+        case _:
+            from app.gui import main as window
+
+            return window([])

@@ -1,0 +1,125 @@
+"""Prints runs to a terminal or as JSON lines. Must not import Qt or start anything."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Sequence
+from typing import TextIO
+
+from backends.events import Cancelled, Delta, Event, Failed, Finished, Loading, Notice, Started
+from backends.records import RunRequest, RunResult
+from backends.wire import event_as_json
+
+# Model text must not steer the terminal: every control character but tab and newline is dropped.
+_CONTROLS = {code: None for code in (*range(32), *range(0x7F, 0xA0)) if chr(code) not in "\t\n"}
+
+
+class JsonLines:
+    """One JSON object per event and line."""
+
+    def __init__(self, requests: Sequence[RunRequest]) -> None:
+        self._targets = {request.run_id: str(request.target) for request in requests}
+
+    def show(self, event: Event) -> None:
+        line = event_as_json(event, self._targets[event.run_id])
+        if line is not None:
+            print(json.dumps(line, ensure_ascii=False), flush=True)
+
+
+class Terminal:
+    """Answers in the order in which they began, each streamed when its turn has come. Colour only on a terminal."""
+
+    def __init__(self, requests: Sequence[RunRequest], out: TextIO) -> None:
+        self._targets = {request.run_id: str(request.target) for request in requests}
+        self._out = out
+        self._colour = out.isatty() and "NO_COLOR" not in os.environ
+        self._order: list[str] = []
+        self._text: dict[str, list[str]] = {}
+        self._ends: dict[str, tuple[RunResult, str]] = {}
+
+    def show(self, event: Event) -> None:
+        match event:
+            case Started():
+                self._begin(event.run_id)
+            case Delta(kind="text"):
+                text = plain(event.text)
+                self._text[event.run_id].append(text)
+                if event.run_id == self._order[0]:
+                    self._print(text)
+            case Loading() if event.run_id == self._order[0] and sys.stderr.isatty():
+                print(f"\rloading {event.fraction:4.0%} ", end="", file=sys.stderr, flush=True)
+            case Notice(text=text) if text:
+                print(f"nearfar: {text}", file=sys.stderr, flush=True)
+            case Failed():
+                self._end(event.run_id, event.result, event.problem.sentence)
+            case Finished():
+                incomplete = "The answer is incomplete: the server ended it early. Run it again."
+                self._end(event.run_id, event.result, "" if event.result.complete else incomplete)
+            case Cancelled():
+                self._end(event.run_id, event.result, "Stopped; what arrived is above.")
+
+    def _begin(self, run_id: str) -> None:
+        self._order.append(run_id)
+        self._text[run_id] = []
+        if self._order[0] == run_id:
+            self._head()
+
+    def _head(self) -> None:
+        run_id = self._order[0]
+        self._print(self._styled("1", self._targets[run_id]) + "\n" + "".join(self._text[run_id]))
+
+    def _end(self, run_id: str, result: RunResult, words: str) -> None:
+        self._ends[run_id] = (result, words)
+        while self._order and self._order[0] in self._ends:
+            result, words = self._ends.pop(self._order[0])
+            self._print("\n" + self._styled("2", figures(result)) + "\n\n")
+            if words:
+                print(f"nearfar: {words}", file=sys.stderr, flush=True)
+            self._text.pop(self._order.pop(0))
+            if self._order:
+                self._head()
+
+    def _print(self, text: str) -> None:
+        self._out.write(text)
+        self._out.flush()
+
+    def _styled(self, code: str, text: str) -> str:
+        return f"\x1b[{code}m{text}\x1b[0m" if self._colour else text
+
+
+def plain(text: str) -> str:
+    """Text without control characters, for a terminal."""
+    return text.translate(_CONTROLS)
+
+
+def figures(result: RunResult) -> str:
+    """One line of figures for a terminal."""
+    tokens = result.usage.completion_tokens
+    parts = [
+        f"TTFT {_ms(result.ttft_ms)}",
+        f"{'n/a' if result.decode_tok_s is None else f'{result.decode_tok_s:.1f}'} tok/s",
+        f"{'n/a' if tokens is None else tokens} tokens",
+        f"{_ms(result.e2e_ms)} in all",
+        cost_words(result),
+    ]
+    if result.device:
+        parts.append(result.device)
+    return " · ".join(parts)
+
+
+def cost_words(result: RunResult) -> str:
+    """The cost with what it rests on."""
+    usd, basis = result.cost.usd, result.cost.basis
+    if usd is None:
+        return "cost not measured" if basis == "not_measured" else "cost unknown"
+    if basis == "practice_at_gpt4o_price":
+        return f"would cost ${usd:f} at gpt-4o's price"
+    return f"${usd:f}"
+
+
+def _ms(value: float | None) -> str:
+    if value is None:
+        return "n/a"
+    return f"{value:.0f} ms" if value < 10_000 else f"{value / 1000:.1f} s"

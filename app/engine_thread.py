@@ -1,0 +1,152 @@
+"""One thread with one asyncio loop for everything slow, and the way back to the GUI thread. Must not know any widget.
+
+Commands go in as coroutines; run events come back through a deque that one GUI timer drains, so that no signal is
+sent per token; single answers (history, devices) come back as a callback on the GUI thread.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+from collections import deque
+from collections.abc import Callable, Coroutine
+from concurrent.futures import CancelledError, Future
+from typing import TypeVar
+
+from PySide6.QtCore import QObject, Qt, QTimer, Signal, Slot
+
+from backends.events import Event
+
+T = TypeVar("T")
+log = logging.getLogger(__name__)
+
+TICK_MS = 16
+JOIN_S = 5.0
+
+
+class EngineThread(QObject):
+    """Owns the engine loop. Create, use and stop it on the GUI thread."""
+
+    _answered = Signal(object)
+
+    def __init__(self, parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._serve, name="engine", daemon=True)
+        self._answered.connect(self._deliver, Qt.ConnectionType.QueuedConnection)
+        self._open = False
+
+    def start(self) -> None:
+        self._open = True
+        self._thread.start()
+
+    def submit(self, work: Coroutine[object, object, T]) -> Future[T]:
+        """Start a coroutine on the engine loop."""
+        return asyncio.run_coroutine_threadsafe(work, self._loop)
+
+    def call(self, function: Callable[[], object]) -> None:
+        """Run a short function on the engine loop soon."""
+        if self._open:
+            self._loop.call_soon_threadsafe(function)
+
+    def ask(
+        self,
+        work: Coroutine[object, object, T],
+        then: Callable[[T], None],
+        failed: Callable[[BaseException], None] | None = None,
+    ) -> Future[T]:
+        """Start a coroutine; `then` or `failed` is called with its outcome on the GUI thread."""
+        future = self.submit(work)
+
+        def pass_back(done: Future[T]) -> None:
+            if self._open:
+                self._answered.emit(lambda: self._hand_over(done, then, failed))
+
+        future.add_done_callback(pass_back)
+        return future
+
+    def stop(self, last_words: Coroutine[object, object, object] | None = None) -> None:
+        """Run `last_words` (closing workers, history), cancel what is left, end the thread. Waits at most 5 s."""
+        if not self._open:
+            return
+        self._open = False
+        asyncio.run_coroutine_threadsafe(self._wind_down(last_words), self._loop)
+        self._thread.join(JOIN_S)
+        if self._thread.is_alive():
+            log.warning("the engine thread did not end in time")
+        else:
+            self._loop.close()
+
+    def _serve(self) -> None:
+        asyncio.set_event_loop(self._loop)
+        self._loop.run_forever()
+
+    async def _wind_down(self, last_words: Coroutine[object, object, object] | None) -> None:
+        try:
+            others = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
+            for task in others:
+                task.cancel()
+            await asyncio.gather(*others, return_exceptions=True)
+            if last_words is not None:
+                await last_words
+            await self._loop.shutdown_asyncgens()
+            await self._loop.shutdown_default_executor()
+        finally:
+            self._loop.stop()
+
+    @Slot(object)
+    def _deliver(self, callback: Callable[[], None]) -> None:
+        callback()
+
+    @staticmethod
+    def _hand_over(done: Future[T], then: Callable[[T], None], failed: Callable[[BaseException], None] | None) -> None:
+        try:
+            result = done.result()
+        except (CancelledError, asyncio.CancelledError):
+            return
+        except Exception as error:
+            if failed is None:
+                log.error("a background task failed", exc_info=error)
+            else:
+                failed(error)
+            return
+        then(result)
+
+
+class Inbox(QObject):
+    """The deque that carries run events to the GUI, and the one timer that drains it while work is live."""
+
+    def __init__(self, show: Callable[[list[Event]], bool], parent: QObject | None = None) -> None:
+        """`show` gets the events of one tick and says whether it has more to paint."""
+        super().__init__(parent)
+        self._events: deque[Event] = deque()
+        self._show = show
+        self._live = 0
+        self._timer = QTimer(self)
+        self._timer.setTimerType(Qt.TimerType.PreciseTimer)
+        self._timer.setInterval(TICK_MS)
+        self._timer.timeout.connect(self.drain)
+
+    def put(self, event: Event) -> None:
+        """From any thread."""
+        self._events.append(event)
+
+    def work_began(self) -> None:
+        self._live += 1
+        self._timer.start()
+
+    def work_ended(self) -> None:
+        """What is queued is still shown before the timer rests."""
+        self._live = max(0, self._live - 1)
+
+    @property
+    def resting(self) -> bool:
+        return not self._timer.isActive()
+
+    @Slot()
+    def drain(self) -> None:
+        batch = [self._events.popleft() for _ in range(len(self._events))]
+        busy = self._show(batch)
+        if not busy and not self._events and self._live == 0:
+            self._timer.stop()
