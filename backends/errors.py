@@ -31,7 +31,8 @@ NearfarError
 │   └── AnswerTooLarge
 ├── NetworkNotAllowed       the user's own policy refused the connection
 ├── PracticeFailed          the practice endpoint on this machine did not start
-└── HistoryUnavailable      the history file cannot be read or written
+├── HistoryUnavailable      the history file cannot be read or written
+└── SettingsNotSaved        the settings file cannot be written, or a value is out of its limits
 
 Cancelling is not an error and has no class here.
 """
@@ -235,3 +236,9 @@ class HistoryUnavailable(NearfarError):
     code = "history_unavailable"
     safe = "Your file was not changed."
     fix = "Check that the folder can be written; runs go on without history."
+
+
+class SettingsNotSaved(NearfarError):
+    code = "settings_not_saved"
+    safe = "The settings as they were saved last are untouched."
+    fix = "Check that the folder can be written and the disk is not full."

@@ -98,8 +98,9 @@ class Tally:
         self._send(Sent(self.request.run_id, t0_ns))
         return t0_ns
 
-    def prefill(self, done: int, total: int) -> None:
-        self._send(Prefill(self.request.run_id, self._stamp(), done, total))
+    def prefill(self, done: int, total: int, *, at_ns: int | None = None) -> None:
+        """Prompt tokens read; `at_ns` defaults to now. A later stamp than a token's own would move that token's."""
+        self._send(Prefill(self.request.run_id, self._stamp(at_ns), done, total))
 
     def notice(self, code: str, text: str) -> None:
         self._send(Notice(self.request.run_id, self._stamp(), code, text))

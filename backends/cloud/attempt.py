@@ -1,0 +1,180 @@
+"""One question to one server, from the request to the last chunk. Must not know where keys and prices come from.
+
+Imports the SDK, so import it late.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections.abc import MutableMapping
+from dataclasses import dataclass
+
+import openai
+
+from backends.cloud import failures, sdk
+from backends.cloud.failures import Call
+from backends.cloud.patience import Patience
+from backends.cloud.providers import Endpoint
+from backends.cloud.request import ChatRequest
+from backends.cloud.stream import Reader
+from backends.egress_http import Wire
+from backends.errors import NotAnApi, Stalled, UnreadableReply
+from backends.keys import Secret
+from backends.records import RunRequest, frozen_map
+from backends.tally import Tally
+
+MAX_DROPPED = 5
+MAX_RETRY_WAIT_S = 60.0
+SERVER_RETRY_WAIT_S = 1.0
+
+Refused = MutableMapping[str, frozenset[str]]
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """What an engine lends to every attempt. `refused` remembers, by model, the parameters its server refused."""
+
+    client: sdk.Client
+    endpoint: Endpoint
+    patience: Patience
+    refused: Refused
+
+
+class Attempt:
+    """Asks once; again without a parameter the server refused; and once more when it asks to wait, before any text."""
+
+    def __init__(self, setting: Setting, tally: Tally, request: RunRequest, model: str, key: Secret | None) -> None:
+        self._setting = setting
+        self._tally = tally
+        self._key = key
+        self._model = model
+        self._chat = ChatRequest(request, setting.endpoint, model, setting.refused.get(model, frozenset()))
+        self._call = Call(setting.endpoint, model, key, setting.patience.read_s, lambda: bool(tally.text))
+
+    async def answer(self) -> None:
+        """Until the answer has ended; raises NearfarError for every failure."""
+        try:
+            await self._answer()
+        except Exception as error:  # noqa: BLE001  a malformed stream raises anything at all
+            raise failures.as_nearfar_error(error, self._call) from None
+
+    async def _answer(self) -> None:
+        self._say_what_differs()
+        stream = await self._open()
+        try:
+            wire = self._check_head(stream)
+            await self._read(stream, wire)
+        finally:
+            await stream.close()
+
+    def _say_what_differs(self) -> None:
+        endpoint = self._setting.endpoint
+        self._tally.settings.update(self._chat.settings())
+        if endpoint.leaves_machine and not endpoint.encrypted:
+            self._tally.notice(
+                "unencrypted", f"The connection to {endpoint.host} is not encrypted: others on the way can read it."
+            )
+        if not endpoint.takes_sampling(self._model):
+            self._tally.notice("own_sampling", f"{self._model} chooses its own temperature; yours was not sent.")
+
+    async def _open(self) -> sdk.Chunks:
+        has_waited = False
+        for _ in range(MAX_DROPPED + 2):
+            self._tally.sent()
+            try:
+                return await sdk.open_stream(self._setting.client, self._chat.body(), self._key)
+            except openai.APIStatusError as error:
+                if self._drop_what_it_refuses(error):
+                    continue
+                wait_s = None if has_waited else _wait_s(error)
+                if wait_s is None:
+                    raise
+                has_waited = True
+                await self._wait(wait_s, error.status_code)
+        raise UnreadableReply(f"{self._call.name} refuses one parameter after another.")
+
+    def _drop_what_it_refuses(self, error: openai.APIStatusError) -> bool:
+        if error.status_code not in (400, 422):
+            return False
+        name = self._chat.refused_name(error.param, error.code, error.message)
+        if name is None:
+            return False
+        self._chat = self._chat.without(name)
+        self._setting.refused[self._model] = self._chat.refused
+        self._tally.settings.update(self._chat.settings())
+        other = self._chat.replacement_for(name)
+        how = f"with {other} instead" if other is not None else "without it"
+        self._tally.notice("parameter_refused", f"{self._model} does not take {name}: asked again {how}.")
+        return True
+
+    async def _wait(self, wait_s: float, status: int) -> None:
+        """Count down where the person sees it; cancelling the task ends the wait."""
+        why = "asks to wait" if status == 429 else f"failed on its side (HTTP {status})"
+        for left_s in range(math.ceil(wait_s), 0, -1):
+            self._tally.notice("waiting", f"{self._call.name} {why}: asking once more in {left_s} s.")
+            await asyncio.sleep(min(1.0, wait_s))
+        self._tally.notice("waiting", "")
+
+    def _check_head(self, stream: sdk.Chunks) -> Wire:
+        """Refuse what is not an event stream, which the SDK would report as an empty answer."""
+        response = stream.response
+        kind = response.headers.get("content-type", "").partition(";")[0].strip().lower()
+        if "html" in kind:
+            raise NotAnApi(f"A web page answered at {self._call.host}, not an API. It may be a sign-in page.")
+        if kind not in ("text/event-stream", ""):
+            raise UnreadableReply(f"{self._call.name} did not stream its answer (it sent {self._call.quote(kind)}).")
+        if response.headers.get("content-encoding", "identity").lower() != "identity":
+            raise UnreadableReply(f"{self._call.name} compressed its answer, although it was asked not to.")
+        wire = response.extensions["network_stream"]
+        assert isinstance(wire, Wire)
+        timings = {"client_connect_ms": wire.connect_ns / 1e6} if wire.requests == 1 else {}
+        spent_ms = response.headers.get("openai-processing-ms", "")
+        if spent_ms.isascii() and spent_ms.isdecimal():
+            timings["openai_processing_ms"] = int(spent_ms)
+        self._tally.engine_timings = frozen_map(timings)
+        return wire
+
+    async def _read(self, stream: sdk.Chunks, wire: Wire) -> None:
+        reader = Reader(self._tally, wire)
+        try:
+            await self._take_all(stream, reader)
+        except TimeoutError:
+            if reader.finish_reason is None:
+                raise Stalled(self._silence()) from None
+        except Exception:
+            # Once a finish_reason came the answer is whole; what breaks after it only costs us the usage.
+            if reader.finish_reason is None:
+                reader.close()
+                raise
+        reader.close()
+        if reader.error is not None:
+            raise failures.server_error(self._call, reader.error)
+        if reader.chunks == 0:
+            raise UnreadableReply(f"{self._call.name} ended its answer before it began.", safe="Your prompt is kept.")
+        self._tally.finished(reader.finish_reason)
+
+    async def _take_all(self, stream: sdk.Chunks, reader: Reader) -> None:
+        """Read on while text comes. Comments that keep a connection open reset the socket's timeout, not this one."""
+        patience = self._setting.patience
+        now = asyncio.get_running_loop().time
+        async with asyncio.timeout(patience.silence_s) as silence:
+            async for chunk in stream:
+                if chunk is not None and reader.take(chunk):
+                    wait_s = patience.silence_s if reader.finish_reason is None else patience.tail_s
+                    silence.reschedule(now() + wait_s)
+
+    def _silence(self) -> str:
+        silence_s = self._setting.patience.silence_s
+        return f"{self._call.name} kept the connection open, but sent no text for {silence_s:.0f} seconds."
+
+
+def _wait_s(error: openai.APIStatusError) -> float | None:
+    """How long to wait before the one more try, or None where it would not help or would take too long."""
+    if error.status_code == 429 and not failures.is_quota(error):
+        wait_s = failures.retry_after_s(error)
+        return wait_s if wait_s is not None and wait_s <= MAX_RETRY_WAIT_S else None
+    if error.status_code >= 500:
+        wait_s = failures.retry_after_s(error) or SERVER_RETRY_WAIT_S
+        return wait_s if wait_s <= MAX_RETRY_WAIT_S else None
+    return None

@@ -1,0 +1,123 @@
+"""Asks a model behind the OpenAI protocol and streams its answer. Must not know where keys are kept, nor any screen.
+
+The SDK and the price table are imported off the loop when the first question is asked: together they take seconds.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from backends.cloud import pricing
+from backends.cloud.patience import Patience
+from backends.cloud.providers import Endpoint, model_of
+from backends.egress import POOL_S, WRITE_S, Egress
+from backends.errors import CloudError, KeyMissing, NearfarError
+from backends.events import Emit
+from backends.keys import Secret
+from backends.records import Cost, RunRequest, Usage
+from backends.tally import Tally
+
+if TYPE_CHECKING:
+    from backends.cloud.attempt import Setting
+
+log = logging.getLogger(__name__)
+
+PURPOSE = "ask a model"
+
+CostOf = Callable[[str, Usage], Cost]
+
+
+class CloudEngine:
+    """One server. `key` is asked for at each run; `cost_of` prices a model's usage, by the table if not given."""
+
+    def __init__(
+        self,
+        endpoint: Endpoint,
+        *,
+        egress: Egress,
+        key: Callable[[], Secret | None],
+        cost_of: CostOf | None = None,
+        patience: Patience | None = None,
+    ) -> None:
+        self.endpoint = endpoint
+        self._egress = egress
+        self._key = key
+        self._cost_of = cost_of or self._price
+        self._patience = patience or Patience()
+        self._setting: Setting | None = None
+        self._preparing = asyncio.Lock()
+
+    def tally(self, request: RunRequest, emit: Emit) -> Tally:
+        """Books for one run, with this server's prices."""
+        model = model_of(request.target)
+        tally = Tally(request, emit, cost_of=lambda usage: self._cost_of(model, usage))
+        tally.model = model
+        return tally
+
+    async def run(self, request: RunRequest, emit: Emit) -> None:
+        """See `Engine.run`."""
+        tally = self.tally(request, emit)
+        tally.started()
+        await self.run_into(tally, request)
+
+    async def run_into(self, tally: Tally, request: RunRequest) -> None:
+        """`run`, into books where the run has started."""
+        try:
+            await self._answer(tally, request)
+        except asyncio.CancelledError:
+            tally.cancelled()
+            raise
+        except NearfarError as error:
+            log.info("%s: %s", self.endpoint.provider, error.problem.code)
+            tally.failed(error)
+        except Exception as error:  # noqa: BLE001  an engine promises one terminal event, whatever happens
+            log.error("%s: unexpected %s", self.endpoint.provider, type(error).__name__)  # its text may hold the prompt
+            tally.failed(CloudError(f"Asking {self.endpoint.label} failed unexpectedly ({type(error).__name__})."))
+
+    async def warm_up(self) -> None:
+        """Import and read what the first question would wait for; contacts nobody. Raises NetworkNotAllowed."""
+        async with self._preparing:
+            if self._setting is None:
+                self._setting = await asyncio.to_thread(self._prepare)
+
+    async def close(self) -> None:
+        setting, self._setting = self._setting, None
+        if setting is not None:
+            await setting.client.close()
+
+    async def _answer(self, tally: Tally, request: RunRequest) -> None:
+        endpoint = self.endpoint
+        self._egress.check(PURPOSE, endpoint.base_url)
+        key = self._key()
+        if key is None and endpoint.needs_key:
+            raise KeyMissing(f"{endpoint.label} needs an API key.")
+        if self._setting is None:
+            tally.notice("preparing", "Loading the cloud client…")
+            await self.warm_up()
+            tally.notice("preparing", "")
+        assert self._setting is not None
+        from backends.cloud.attempt import Attempt  # in memory since warm_up
+
+        await Attempt(self._setting, tally, request, model_of(request.target), key).answer()
+
+    def _prepare(self) -> Setting:
+        """Runs in a thread: these imports take seconds."""
+        import httpx2
+
+        from backends.cloud import sdk
+        from backends.cloud.attempt import Setting
+        from backends.cloud.guard import bound_response
+
+        pricing.load_prices_now()
+        sdk.rehearse()
+        patience = self._patience
+        http = self._egress.http_client(PURPOSE, self.endpoint.base_url)
+        http.event_hooks = {"request": [], "response": [bound_response]}
+        timeout = httpx2.Timeout(connect=patience.connect_s, read=patience.read_s, write=WRITE_S, pool=POOL_S)
+        return Setting(sdk.make_client(self.endpoint.base_url, http, timeout), self.endpoint, patience, {})
+
+    def _price(self, model: str, usage: Usage) -> Cost:
+        return pricing.cost(self.endpoint.price_provider, model, usage, price_as_of=self.endpoint.price_as_of)

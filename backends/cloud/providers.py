@@ -1,0 +1,183 @@
+"""Who serves which models at what address, and how each differs. Must not open connections or see keys."""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import re
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import date
+from functools import cache
+from typing import Any, Literal
+from urllib.parse import urlsplit
+
+from backends.egress import on_this_machine
+from backends.errors import BadAddress, UnknownTarget
+from backends.records import Target
+from resources import resource_path
+
+LimitParameter = Literal["max_completion_tokens", "max_tokens"]
+
+ENDPOINT_PATH = "/chat/completions"
+
+
+@dataclass(frozen=True, slots=True)
+class CloudModel:
+    """A model by the provider's name for it; `retires` is the announced last day, `offered` puts it in the picker."""
+
+    id: str
+    retires: date | None = None
+    offered: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """One server and how to speak to it.
+
+    `sampling` maps our names of parameters beyond OpenAI's to the server's; `fixed_sampling` holds the beginnings of
+    model ids that refuse a temperature; `key_name` is where its key is kept.
+    """
+
+    provider: str
+    label: str
+    base_url: str
+    needs_key: bool
+    key_name: str
+    key_page: str | None = None
+    price_provider: str | None = None
+    price_as_of: str | None = None
+    limit_parameter: LimitParameter = "max_completion_tokens"
+    include_usage: bool = True
+    obfuscation: bool = False
+    sampling: tuple[tuple[str, str], ...] = ()
+    fixed_sampling: tuple[str, ...] = ()
+    models: tuple[CloudModel, ...] = ()
+
+    @property
+    def host(self) -> str:
+        """The host that prompts are sent to, as the window names it."""
+        return urlsplit(self.base_url).hostname or ""
+
+    @property
+    def leaves_machine(self) -> bool:
+        return not on_this_machine(self.host)
+
+    @property
+    def encrypted(self) -> bool:
+        return self.base_url.startswith("https://")
+
+    def model(self, model_id: str) -> CloudModel | None:
+        return next((model for model in self.models if model.id == model_id), None)
+
+    def takes_sampling(self, model_id: str) -> bool:
+        """False where the model is known to refuse every temperature and top_p but its own."""
+        return not model_id.startswith(self.fixed_sampling)
+
+
+@cache
+def _table() -> Mapping[str, Mapping[str, Any]]:
+    with resource_path("providers.toml").open("rb") as file:
+        return tomllib.load(file)
+
+
+@cache
+def shipped_endpoints() -> Mapping[str, Endpoint]:
+    """Every provider with a fixed address, in the order of the picker."""
+    return {name: _read(name, row) for name, row in _table().items() if "base_url" in row}
+
+
+def _read(provider: str, row: Mapping[str, Any]) -> Endpoint:
+    checked = row.get("price_as_of")
+    return Endpoint(
+        provider=provider,
+        label=row["label"],
+        base_url=row.get("base_url", ""),
+        needs_key=row["needs_key"],
+        key_name=provider,
+        key_page=row.get("key_page"),
+        price_provider=row.get("price_provider"),
+        price_as_of=checked.isoformat() if checked else None,
+        limit_parameter=row["limit_parameter"],
+        include_usage=row["include_usage"],
+        obfuscation=row.get("obfuscation", False),
+        sampling=tuple(row.get("sampling", {}).items()),
+        fixed_sampling=tuple(row.get("fixed_sampling", ())),
+        models=tuple(CloudModel(**model) for model in row.get("models", ())),
+    )
+
+
+def endpoint_for(
+    target: Target, *, addresses: Mapping[str, str] | None = None, environ: Mapping[str, str] = os.environ
+) -> Endpoint:
+    """The server of a cloud target; raises UnknownTarget or BadAddress.
+
+    The address is NEARFAR_<PROVIDER>_BASE_URL if set, else the one in `addresses` (the settings: a provider or the name
+    of a server of the person's own), else the shipped one.
+    """
+    if target.provider == "custom":
+        return _custom(target.model.partition("/")[0], addresses or {}, environ)
+    shipped = shipped_endpoints().get(target.provider)
+    if shipped is None:
+        raise UnknownTarget(f"{target.provider} is not a server in the cloud.")
+    address = environ.get(variable_of(target.provider)) or (addresses or {}).get(target.provider)
+    return replace(shipped, base_url=check_address(address)) if address else shipped
+
+
+def practice_endpoint(base_url: str) -> Endpoint:
+    """The practice server at the address it was given."""
+    return replace(_read("practice", _table()["practice"]), base_url=base_url)
+
+
+def model_of(target: Target) -> str:
+    """The model's name as the server knows it."""
+    return target.model.partition("/")[2] if target.provider == "custom" else target.model
+
+
+def variable_of(name: str) -> str:
+    """The environment variable that moves a server: NEARFAR_OPENAI_BASE_URL."""
+    return f"NEARFAR_{re.sub(r'[^A-Za-z0-9]', '_', name).upper()}_BASE_URL"
+
+
+def _custom(name: str, addresses: Mapping[str, str], environ: Mapping[str, str]) -> Endpoint:
+    if name in _table() or name == "local":
+        raise UnknownTarget(f"A server of your own cannot be called {name}: that is a provider's name.")
+    address = environ.get(variable_of(name)) or addresses.get(name)
+    if not address:
+        raise BadAddress(
+            f"There is no address for your server {name[:40]}.",
+            fix=f"Add it in Settings, or set {variable_of(name[:40])} to something like http://127.0.0.1:8080/v1.",
+        )
+    row = _read("custom", _table()["custom"])
+    return replace(row, base_url=check_address(address), label=name, key_name=f"custom:{name}")
+
+
+def check_address(text: str) -> str:
+    """A base address without a trailing slash; raises BadAddress with what is wrong with it."""
+    address = text.strip()
+    if not address.isascii() or not address.isprintable() or " " in address:
+        raise BadAddress("The address has a space or a character that no address has.")
+    try:
+        parts = urlsplit(address)
+        host, port = parts.hostname, parts.port
+    except ValueError:
+        raise BadAddress(f"“{address[:80]}” is not an address.") from None
+    if parts.username is not None or parts.password is not None:
+        raise BadAddress("The address has a name or a password in it.", fix="Leave it out; a key is asked for apart.")
+    if parts.scheme not in ("http", "https"):
+        raise BadAddress(f"“{address[:80]}” does not begin with http:// or https://.")
+    if not host or port == 0:
+        raise BadAddress(f"“{address[:80]}” names no server.")
+    if parts.query or parts.fragment:
+        raise BadAddress(f"“{address[:80]}” has a ? or # part, which a base address does not have.")
+    if _is_no_destination(host):
+        raise BadAddress(f"{host} is where servers listen, not where they are reached.", fix="Use 127.0.0.1 instead.")
+    return address.rstrip("/").removesuffix(ENDPOINT_PATH)
+
+
+def _is_no_destination(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_unspecified
+    except ValueError:
+        return False

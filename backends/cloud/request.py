@@ -1,0 +1,103 @@
+"""What is sent to a server for one prompt, and what can be left out when it refuses. Pure: must not send anything."""
+
+from __future__ import annotations
+
+import re
+
+from backends.cloud.providers import Endpoint
+from backends.records import RunRequest
+
+Body = dict[str, object]
+
+LIMITS = ("max_completion_tokens", "max_tokens")
+NEEDED = frozenset({"model", "messages", "stream"})
+REFUSAL = re.compile(
+    r"unsupported|not support|unrecogni[sz]ed|unknown|unexpected|extra (inputs|fields)|not (permitted|allowed)"
+    r"|only the default|does not (accept|allow)|is not available",
+    re.IGNORECASE,
+)
+
+
+class ChatRequest:
+    """The body of one chat request. `refused` names what this server refused before, for this model."""
+
+    def __init__(self, request: RunRequest, endpoint: Endpoint, model: str, refused: frozenset[str]) -> None:
+        self._endpoint = endpoint
+        self._request = request
+        self._model = model
+        self.refused = refused
+        self._limit: str | None = endpoint.limit_parameter
+        if self._limit in refused:
+            self._limit = next((name for name in LIMITS if name not in refused), None)
+
+    def body(self) -> Body:
+        """Everything that is sent, as JSON values."""
+        sampling = self._request.sampling
+        body: Body = {
+            "model": self._model,
+            "messages": [{"role": part.role, "content": part.text} for part in self._request.prompt.messages],
+            "stream": True,
+            **self._stream_options(),
+            **self._choices(),
+        }
+        if sampling.max_tokens is not None and self._limit is not None:
+            body[self._limit] = sampling.max_tokens
+        if sampling.stop:
+            body["stop"] = list(sampling.stop)
+        return {name: value for name, value in body.items() if name in NEEDED or name not in self.refused}
+
+    def _stream_options(self) -> Body:
+        options: Body = {"include_usage": True} if self._endpoint.include_usage else {}
+        if self._endpoint.obfuscation:
+            options["include_obfuscation"] = False
+        return {"stream_options": options} if options else {}
+
+    def _choices(self) -> Body:
+        """How tokens are chosen, where the model lets the caller say."""
+        sampling = self._request.sampling
+        if not self._endpoint.takes_sampling(self._model):
+            return {}
+        choices: Body = {"temperature": sampling.temperature, "top_p": sampling.top_p}
+        choices |= {theirs: getattr(sampling, ours) for ours, theirs in self._endpoint.sampling}
+        if sampling.seed is not None:
+            choices["seed"] = sampling.seed
+        return choices
+
+    def settings(self) -> dict[str, object]:
+        """What the result keeps of the request: everything but the prompt, and what was left out."""
+        sent = {name: value for name, value in self.body().items() if name not in ("messages", "stream")}
+        return {"sent": sent, "not_sent": sorted(self._unsent())}
+
+    def _unsent(self) -> set[str]:
+        chosen = {"temperature", "top_p"} if not self._endpoint.takes_sampling(self._model) else set()
+        return chosen | (set(self.refused) & {"temperature", "top_p", "seed", "stop"})
+
+    def refused_name(self, param: str | None, code: str | None, message: str) -> str | None:
+        """Which parameter of ours a refusal is about, if the answer may do without it.
+
+        Servers name it in `param` (OpenAI), or only in the message (most others).
+        """
+        sent = [name for name in self.body() if name not in NEEDED]
+        if not (REFUSAL.search(message) or (code or "").startswith("unsupported")):
+            return None
+        if param is not None:
+            named = param.partition(".")[0]
+            return named if named in sent else None
+        places = {name: _place(name, message) for name in sent}
+        if "stream_options" in places:
+            places["stream_options"] = max(places["stream_options"], _place("include_usage", message))
+        found = [name for name in sent if places[name] >= 0]
+        return min(found, key=lambda name: places[name]) if found else None
+
+    def without(self, name: str) -> ChatRequest:
+        """The same request without a parameter; a refused limit is sent under its other name."""
+        return ChatRequest(self._request, self._endpoint, self._model, self.refused | {name})
+
+    def replacement_for(self, name: str) -> str | None:
+        """The parameter now sent in place of a refused one."""
+        return self._limit if name in LIMITS else None
+
+
+def _place(name: str, message: str) -> int:
+    match = re.search(rf"\b{re.escape(name)}\b", message)
+    return match.start() if match else -1

@@ -1,0 +1,195 @@
+"""The one door to the network: every connection has a purpose, passes the policy and is written down. Must not know
+what is sent, nor which screen or command asked.
+
+httpx2 is imported when the first client is made, not when this module is: the window imports it before first paint.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import threading
+from collections import deque
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Literal
+from urllib.parse import urlsplit
+
+from backends.errors import NetworkNotAllowed
+
+if TYPE_CHECKING:
+    import httpx2
+
+LOG_LENGTH = 2000
+CONNECT_S, READ_S, WRITE_S, POOL_S = 5.0, 60.0, 30.0, 5.0
+
+Outcome = Literal["connecting", "open", "closed", "failed", "refused"]
+
+
+def on_this_machine(host: str) -> bool:
+    """True for a loopback address or a name reserved for one (RFC 6761: localhost and names under it)."""
+    name = host.strip("[]").rstrip(".").lower()
+    if name == "localhost" or name.endswith(".localhost"):
+        return True
+    try:
+        return ipaddress.ip_address(name).is_loopback
+    except ValueError:
+        return False
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """What the person allows. Loopback is always allowed; `local_only` refuses everything else."""
+
+    local_only: bool = True
+    allowed_hosts: frozenset[str] = frozenset()
+
+    def allows(self, host: str) -> bool:
+        return on_this_machine(host) or (not self.local_only and host.lower() in self.allowed_hosts)
+
+
+@dataclass(frozen=True, slots=True)
+class Contact:
+    """One connection, made, tried or refused. Bytes are those of HTTP, headers included, inside any encryption."""
+
+    purpose: str
+    host: str
+    port: int
+    on_this_machine: bool
+    at: datetime
+    outcome: Outcome
+    requests: int = 0
+    bytes_sent: int = 0
+    bytes_received: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """What the privacy chip shows. `connections` and `contacted_hosts` count attempts that left this machine."""
+
+    local_only: bool
+    allowed_hosts: tuple[str, ...]
+    contacted_hosts: tuple[str, ...]
+    connections: int
+    since: datetime
+
+
+class Entry:
+    """One line of the log while its connection lives. Written by the loop that owns the connection."""
+
+    __slots__ = ("at", "bytes_received", "bytes_sent", "host", "outcome", "port", "purpose", "requests")
+
+    def __init__(self, purpose: str, host: str, port: int, outcome: Outcome) -> None:
+        self.purpose = purpose
+        self.host = host
+        self.port = port
+        self.outcome: Outcome = outcome
+        self.at = datetime.now(UTC)
+        self.requests = 0
+        self.bytes_sent = 0
+        self.bytes_received = 0
+
+    def as_contact(self) -> Contact:
+        return Contact(
+            purpose=self.purpose,
+            host=self.host,
+            port=self.port,
+            on_this_machine=on_this_machine(self.host),
+            at=self.at,
+            outcome=self.outcome,
+            requests=self.requests,
+            bytes_sent=self.bytes_sent,
+            bytes_received=self.bytes_received,
+        )
+
+
+class Egress:
+    """Gives out HTTP clients bound to a purpose, and keeps the log. Safe to read from any thread."""
+
+    def __init__(self, policy: Policy | None = None) -> None:
+        self._policy = policy or Policy()
+        self._since = datetime.now(UTC)
+        self._lock = threading.Lock()
+        self._entries: deque[Entry] = deque(maxlen=LOG_LENGTH)
+        self._connections = 0
+        self._contacted: dict[str, None] = {}
+
+    @property
+    def policy(self) -> Policy:
+        return self._policy
+
+    def set_policy(self, policy: Policy) -> None:
+        """Holds from the next request on, also on connections that are already open."""
+        self._policy = replace(policy, allowed_hosts=frozenset(host.lower() for host in policy.allowed_hosts))
+
+    def allow(self, host: str) -> None:
+        """Add a host the person chose; `local_only` still refuses it."""
+        with self._lock:
+            self._policy = replace(self._policy, allowed_hosts=self._policy.allowed_hosts | {host.lower()})
+
+    def check(self, purpose: str, url: str) -> None:
+        """Raise NetworkNotAllowed, and write the refusal down, where the policy refuses the address."""
+        parts = urlsplit(url)
+        default_port = 80 if parts.scheme == "http" else 443
+        self.check_host(purpose, parts.hostname or "", parts.port or default_port)
+
+    def check_host(self, purpose: str, host: str, port: int) -> None:
+        """As `check`, for a host and port."""
+        policy = self._policy
+        if policy.allows(host):
+            return
+        self._write(Entry(purpose, host, port, "refused"))
+        if policy.local_only:
+            raise NetworkNotAllowed(f"Local only is switched on, so {host} was not contacted.")
+        raise NetworkNotAllowed(
+            f"{host} is not among the hosts you allowed, so it was not contacted.",
+            fix="Allow this host in Settings, or choose a local model.",
+        )
+
+    def begin(self, purpose: str, host: str, port: int) -> Entry:
+        """Write down an attempt to connect, before any name is looked up."""
+        entry = Entry(purpose, host, port, "connecting")
+        self._write(entry)
+        return entry
+
+    def http_client(self, purpose: str, base_url: str) -> httpx2.AsyncClient:
+        """A client for one purpose: no proxies or netrc from the environment, no redirects, the system's trust store.
+
+        Raises NetworkNotAllowed. It takes 0.1 s or more the first time (imports, trust store): call it in a thread.
+        """
+        self.check(purpose, base_url)
+        import httpx2
+
+        from backends.egress_http import RecordingTransport
+        from backends.version import APP_VERSION
+
+        return httpx2.AsyncClient(
+            transport=RecordingTransport(self, purpose),
+            base_url=base_url,
+            trust_env=False,
+            follow_redirects=False,
+            timeout=httpx2.Timeout(connect=CONNECT_S, read=READ_S, write=WRITE_S, pool=POOL_S),
+            headers={"User-Agent": f"Nearfar/{APP_VERSION}", "Accept-Encoding": "identity"},
+        )
+
+    def snapshot(self) -> Snapshot:
+        with self._lock:
+            policy = self._policy
+            return Snapshot(
+                local_only=policy.local_only,
+                allowed_hosts=tuple(sorted(policy.allowed_hosts)),
+                contacted_hosts=tuple(self._contacted),
+                connections=self._connections,
+                since=self._since,
+            )
+
+    def log(self) -> tuple[Contact, ...]:
+        """The last connections, oldest first."""
+        with self._lock:
+            return tuple(entry.as_contact() for entry in self._entries)
+
+    def _write(self, entry: Entry) -> None:
+        with self._lock:
+            self._entries.append(entry)
+            if entry.outcome != "refused" and not on_this_machine(entry.host):
+                self._connections += 1
+                self._contacted[entry.host] = None

@@ -1,0 +1,190 @@
+"""The HTTP transport behind `Egress.http_client`: checks, counts and stamps at the socket. Must not read what passes.
+
+The only module that opens connections. It imports httpx2, so import it late.
+"""
+
+from __future__ import annotations
+
+import ssl
+import time
+from collections.abc import AsyncIterator, Iterable, Iterator
+from contextlib import aclosing, contextmanager
+from typing import Any
+
+import httpcore2
+import httpx2
+
+from backends.egress import Egress, Entry, on_this_machine
+from backends.errors import NetworkNotAllowed
+
+KEEP_ALIVE_S = 30.0
+
+
+class Wire(httpcore2.AsyncNetworkStream):
+    """A connection that counts its bytes and stamps the last arrival.
+
+    A response is read by pulling: the text handed on between two reads arrived with the first of them. So
+    `arrived_ns`, read while an event is handled, is when the bytes that completed that event came off the socket.
+    """
+
+    def __init__(self, stream: httpcore2.AsyncNetworkStream, entry: Entry, connect_ns: int) -> None:
+        self._stream = stream
+        self._entry = entry
+        self._asking = False
+        self.connect_ns = connect_ns
+        self.arrived_ns = 0
+
+    @property
+    def requests(self) -> int:
+        """Requests begun on this connection, the present one included; HTTP/1.1 has one at a time."""
+        return self._entry.requests
+
+    async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:  # noqa: ASYNC109  httpcore's interface
+        data = await self._stream.read(max_bytes, timeout)
+        self.arrived_ns = time.monotonic_ns()
+        self._asking = False
+        self._entry.bytes_received += len(data)
+        return data
+
+    async def write(self, buffer: bytes, timeout: float | None = None) -> None:  # noqa: ASYNC109  as above
+        if not self._asking:
+            self._asking = True
+            self._entry.requests += 1
+        await self._stream.write(buffer, timeout)
+        self._entry.bytes_sent += len(buffer)
+
+    async def aclose(self) -> None:
+        if self._entry.outcome == "open":
+            self._entry.outcome = "closed"
+        await self._stream.aclose()
+
+    async def start_tls(
+        self,
+        ssl_context: ssl.SSLContext,
+        server_hostname: str | None = None,
+        timeout: float | None = None,  # noqa: ASYNC109  as above
+    ) -> httpcore2.AsyncNetworkStream:
+        began_ns = time.monotonic_ns()
+        try:
+            inner = await self._stream.start_tls(ssl_context, server_hostname, timeout)
+        except BaseException:
+            self._entry.outcome = "failed"
+            raise
+        return Wire(inner, self._entry, self.connect_ns + time.monotonic_ns() - began_ns)
+
+    def get_extra_info(self, info: str) -> Any:
+        return self._stream.get_extra_info(info)
+
+
+class RecordingBackend(httpcore2.AsyncNetworkBackend):
+    """Opens TCP connections for one purpose, after the policy was asked and before any name is looked up."""
+
+    def __init__(self, egress: Egress, purpose: str) -> None:
+        self._egress = egress
+        self._purpose = purpose
+        self._backend = httpcore2.AnyIOBackend()
+
+    async def connect_tcp(
+        self,
+        host: str,
+        port: int,
+        timeout: float | None = None,  # noqa: ASYNC109  as above
+        local_address: str | None = None,
+        socket_options: Iterable[Any] | None = None,
+    ) -> httpcore2.AsyncNetworkStream:
+        self._egress.check_host(self._purpose, host, port)
+        entry = self._egress.begin(self._purpose, host, port)
+        began_ns = time.monotonic_ns()
+        try:
+            stream = await self._backend.connect_tcp(host, port, timeout, local_address, socket_options)
+        except BaseException:
+            entry.outcome = "failed"
+            raise
+        await self._refuse_a_stranger(stream, entry)
+        entry.outcome = "open"
+        return Wire(stream, entry, time.monotonic_ns() - began_ns)
+
+    async def _refuse_a_stranger(self, stream: httpcore2.AsyncNetworkStream, entry: Entry) -> None:
+        """A name such as localhost counts as this machine only if the address behind it does."""
+        if not on_this_machine(entry.host):
+            return
+        address = stream.get_extra_info("server_addr")
+        if address is not None and on_this_machine(str(address[0])):
+            return
+        entry.outcome = "refused"
+        await stream.aclose()
+        raise NetworkNotAllowed(f"{entry.host} does not lead to this machine, so nothing was sent.")
+
+    async def sleep(self, seconds: float) -> None:
+        await self._backend.sleep(seconds)
+
+
+class RecordingTransport(httpx2.AsyncBaseTransport):
+    """HTTP/1.1 over a pool of recorded connections. A rehearsal brings a `backend` that only plays the network."""
+
+    def __init__(self, egress: Egress, purpose: str, backend: httpcore2.AsyncNetworkBackend | None = None) -> None:
+        self._egress = egress
+        self._purpose = purpose
+        self._pool = httpcore2.AsyncConnectionPool(
+            ssl_context=httpx2.create_ssl_context(trust_env=False),
+            keepalive_expiry=KEEP_ALIVE_S,
+            network_backend=backend or RecordingBackend(egress, purpose),
+        )
+
+    async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
+        # Asked again for every request: the policy may have changed since the connection was opened.
+        self._egress.check(self._purpose, str(request.url))
+        if not isinstance(request.stream, httpx2.AsyncByteStream):
+            raise TypeError("an asynchronous client sends asynchronous bodies")
+        inner = httpcore2.Request(
+            method=request.method,
+            url=httpcore2.URL(
+                scheme=request.url.raw_scheme,
+                host=request.url.raw_host,
+                port=request.url.port,
+                target=request.url.raw_path,
+            ),
+            headers=request.headers.raw,
+            content=request.stream,
+            extensions=request.extensions,
+        )
+        with _httpx_errors():
+            response = await self._pool.handle_async_request(inner)
+        return httpx2.Response(
+            status_code=response.status,
+            headers=response.headers,
+            stream=_Body(response),
+            extensions=response.extensions,
+        )
+
+    async def aclose(self) -> None:
+        await self._pool.aclose()
+
+
+class _Body(httpx2.AsyncByteStream):
+    def __init__(self, response: httpcore2.Response) -> None:
+        self._response = response
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        with _httpx_errors():
+            async with aclosing(self._response.aiter_stream()) as parts:
+                async for part in parts:
+                    yield part
+
+    async def aclose(self) -> None:
+        with _httpx_errors():
+            await self._response.aclose()
+
+
+@contextmanager
+def _httpx_errors() -> Iterator[None]:
+    """httpcore's errors under the names that httpx2 gives them, which are the same names."""
+    try:
+        yield
+    except (
+        httpcore2.TimeoutException,
+        httpcore2.NetworkError,
+        httpcore2.ProtocolError,
+        httpcore2.UnsupportedProtocol,
+    ) as error:
+        raise getattr(httpx2, type(error).__name__)(str(error)) from error

@@ -1,0 +1,195 @@
+"""Saves what can be read from a damaged history file into a new one. Must not know why it is damaged.
+
+SQLite's own `.recover` is part of its shell, not of the library that Python links, so rows are fetched one by one here.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from backends.history.schema import migrate, transaction
+from backends.paths import PRIVATE_FILE
+
+LOST_PROMPT = "(This prompt could not be read.)"
+MAX_PROBES = 100_000
+
+# The first 24 bytes of every file we write: magic, page size 4096, rollback journal twice, and three fixed fractions.
+HEADER = b"SQLite format 3\0" + bytes([0x10, 0x00, 1, 1, 0, 64, 32, 32])
+
+COLUMNS = {
+    "comparisons": ("id", "started_at", "mode", "sampling", "prompt", "system", "messages"),
+    "runs": (
+        "id",
+        "comparison_key",
+        "position",
+        "target",
+        "status",
+        "started_at",
+        "session",
+        "result",
+        "problem",
+        "text",
+        "reasoning",
+    ),
+    "pieces": ("run_key", "kind", "text"),
+}
+DEFAULTS = {
+    "started_at": "1970-01-01T00:00:00.000Z",
+    "mode": "sequence",
+    "sampling": "{}",
+    "messages": "[]",
+    "prompt": LOST_PROMPT,
+    "position": 0,
+    "target": "unknown",
+    "status": "interrupted",
+    "session": "",
+    "text": "",
+    "reasoning": "",
+    "kind": "text",
+}
+
+Row = tuple[object, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Recovered:
+    """Where the damaged file is kept and how many rows the new one holds."""
+
+    copy: Path
+    comparisons: int
+    runs: int
+
+
+def recover(path: Path) -> Recovered:
+    """Keep the damaged file beside, and put a new one with every readable row in its place; raises OSError, sqlite3.Error.
+
+    Being killed at any point leaves the damaged file or the new one, and the next start begins again.
+    """
+    copy = _keep(path)
+    work = path.with_name(f".{path.stem}.salvage{path.suffix}")
+    fresh = path.with_name(f".{path.stem}.new{path.suffix}")
+    for leftover in (work, fresh):
+        _remove(leftover)
+    try:
+        shutil.copyfile(copy, work)
+        with work.open("r+b") as file:
+            file.write(HEADER)
+        os.close(os.open(fresh, os.O_CREAT | os.O_WRONLY, PRIVATE_FILE))
+        counts = _refill(work, fresh)
+        _journal(path).unlink(missing_ok=True)  # else SQLite would play the old journal into the new file
+        os.replace(fresh, path)
+    finally:
+        for leftover in (work, fresh):
+            _remove(leftover)
+    return Recovered(copy, *counts)
+
+
+def _keep(path: Path) -> Path:
+    stamp = datetime.now(UTC).strftime("%Y%m%d-%H%M%S-%f")
+    copy = path.with_name(f"{path.stem}.damaged-{stamp}{path.suffix}")
+    for source, target in ((path, copy), (_journal(path), _journal(copy))):
+        if source.exists():
+            os.close(os.open(target, os.O_CREAT | os.O_WRONLY, PRIVATE_FILE))
+            shutil.copyfile(source, target)
+    return copy
+
+
+def _journal(path: Path) -> Path:
+    return path.with_name(path.name + "-journal")
+
+
+def _remove(path: Path) -> None:
+    path.unlink(missing_ok=True)
+    _journal(path).unlink(missing_ok=True)
+
+
+def _refill(work: Path, fresh: Path) -> tuple[int, int]:
+    with closing(sqlite3.connect(work, isolation_level=None)) as old:
+        old.text_factory = lambda raw: raw.decode("utf-8", "replace")
+        with closing(sqlite3.connect(fresh, isolation_level=None)) as new:
+            migrate(new, fresh)
+            with transaction(new):
+                for table in COLUMNS:
+                    for row in _readable_rows(old, table):
+                        _insert(new, table, row)
+                _give_orphans_a_home(new)
+            return _count(new, "comparisons"), _count(new, "runs")
+
+
+def _count(connection: sqlite3.Connection, table: str) -> int:
+    return int(connection.execute(f"SELECT count(*) FROM {table}").fetchone()[0])  # noqa: S608 - our names
+
+
+def _readable_rows(old: sqlite3.Connection, table: str) -> Iterator[Row]:
+    """From the front as far as it goes, from the back as far as it goes, then each key in between by itself."""
+    names = ", ".join(COLUMNS[table])
+    seen: set[object] = set()
+    for order in ("ASC", "DESC"):
+        try:
+            old.execute("PRAGMA writable_schema = ON")  # read past a damaged entry of the schema
+            for row in old.execute(f"SELECT key, {names} FROM {table} NOT INDEXED ORDER BY key {order}"):  # noqa: S608 - our names
+                if row[0] not in seen:
+                    seen.add(row[0])
+                    yield row
+        except sqlite3.Error:
+            continue
+        return
+    for key in range(1, _last_key(old, table, seen) + 1):
+        if key not in seen:
+            row = _one_row(old, table, key)
+            if row is not None:
+                yield row
+
+
+def _last_key(old: sqlite3.Connection, table: str, seen: set[object]) -> int:
+    top = max((key for key in seen if isinstance(key, int)), default=0)
+    try:
+        found = old.execute("SELECT seq FROM sqlite_sequence WHERE name = ?", (table,)).fetchone()
+        top = max(top, int(found[0]))
+    except (sqlite3.Error, TypeError, ValueError):
+        top += 1000
+    return min(top, MAX_PROBES)
+
+
+def _one_row(old: sqlite3.Connection, table: str, key: int) -> Row | None:
+    """A row column by column: where a long text is damaged, the rest of the row still counts."""
+    row: list[object] = [key]
+    found = False
+    for name in COLUMNS[table]:
+        try:
+            cell = old.execute(f"SELECT {name} FROM {table} NOT INDEXED WHERE key = ?", (key,)).fetchone()  # noqa: S608 - our names
+        except sqlite3.Error:
+            cell = (None,)
+        else:
+            found = found or cell is not None
+        row.append(cell[0] if cell else None)
+    return tuple(row) if found else None
+
+
+def _insert(new: sqlite3.Connection, table: str, row: Row) -> None:
+    names = ("key", *COLUMNS[table])
+    values = [
+        value if value is not None else DEFAULTS.get(name, f"lost-{row[0]}" if name == "id" else None)
+        for name, value in zip(names, row, strict=True)
+    ]
+    marks = ", ".join("?" * len(names))
+    statement = f"INSERT OR IGNORE INTO {table} ({', '.join(names)}) VALUES ({marks})"  # noqa: S608 - our names
+    new.execute(statement, values)
+
+
+def _give_orphans_a_home(new: sqlite3.Connection) -> None:
+    """An answer whose prompt was lost is still shown, under a prompt that says so."""
+    new.execute(
+        "INSERT INTO comparisons (key, id, started_at, mode, sampling, prompt, system, messages)"
+        " SELECT comparison_key, 'lost-' || comparison_key, min(started_at), 'sequence', '{}', ?, NULL, '[]' FROM runs"
+        " WHERE comparison_key NOT IN (SELECT key FROM comparisons) GROUP BY comparison_key",
+        (LOST_PROMPT,),
+    )
+    new.execute("DELETE FROM pieces WHERE run_key NOT IN (SELECT key FROM runs)")

@@ -1,0 +1,109 @@
+"""API keys for as long as this process lives. Must not know the disk, the environment of children or any screen."""
+
+from __future__ import annotations
+
+import hmac
+import os
+import re
+import threading
+from typing import NoReturn
+
+from backends.errors import KeyMissing, UsageError
+
+MAX_LENGTH = 1024  # Windows keeps at most 1,280 characters; the longest keys in use have about 170
+VARIABLE_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+ASSIGNMENT = re.compile(r"[A-Za-z_][A-Za-z0-9_]*=[^=]")
+SHOWABLE_VARIABLE = re.compile(r"[A-Z][A-Z0-9_]{0,63}")
+
+
+class BadKey(UsageError):
+    code = "bad_key"
+    safe = "Nothing was kept or sent."
+    fix = "Copy the key again and paste it alone."
+
+
+class Secret:
+    """A value that shows itself to nobody but the caller of `reveal`."""
+
+    __slots__ = ("__value",)
+
+    def __init__(self, value: str) -> None:
+        self.__value = value
+
+    def reveal(self) -> str:
+        """The value itself. Keep it in a local variable, for one request."""
+        return self.__value
+
+    def __repr__(self) -> str:
+        return "Secret(…)"
+
+    __str__ = __repr__
+
+    def __format__(self, spec: str) -> str:
+        return repr(self)
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Secret):
+            return NotImplemented
+        return hmac.compare_digest(self.__value.encode(), other.reveal().encode())
+
+    def __reduce_ex__(self, protocol: object) -> NoReturn:
+        raise TypeError("a secret is neither copied nor pickled")
+
+
+def parse_key(pasted: str) -> Secret:
+    """What a person pasted, as a key; raises BadKey with a sentence that never repeats the text."""
+    key = pasted.strip()
+    if not key:
+        raise BadKey("The key is empty.")
+    if key[:1] == key[-1:] and key[:1] in "\"'" and len(key) > 1:
+        raise BadKey("The key stands in quotation marks.")
+    if key.lower().startswith("bearer "):
+        raise BadKey("The key begins with the word Bearer, which is not part of it.")
+    if any(char.isspace() for char in key):
+        raise BadKey("The key has a space or a line break in it.")
+    if ASSIGNMENT.match(key):
+        raise BadKey("The key has a name and an equals sign before it.")
+    if not (key.isascii() and key.isprintable()):
+        raise BadKey("The key has a character that no key has.")
+    if len(key) > MAX_LENGTH:
+        raise BadKey(f"The key is longer than {MAX_LENGTH} characters.")
+    return Secret(key)
+
+
+def key_from_env(name: str) -> Secret:
+    """The key in the variable that `--key-env` names; raises UsageError, KeyMissing or BadKey, never with its value."""
+    if VARIABLE_NAME.fullmatch(name) is None:
+        raise UsageError(
+            "--key-env takes the name of an environment variable, never the key itself.",
+            fix="For example: --key-env OPENAI_API_KEY",
+        )
+    value = os.environ.get(name, "")
+    if not value.strip():
+        shown = name if SHOWABLE_VARIABLE.fullmatch(name) else "that --key-env names"
+        raise KeyMissing(f"The environment variable {shown} is not set.", fix="Set it, or name another variable.")
+    return parse_key(value)
+
+
+class SessionKeys:
+    """One key for each provider, in this process's memory only. Safe from any thread."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._keys: dict[str, Secret] = {}
+
+    def put(self, provider: str, key: Secret) -> None:
+        with self._lock:
+            self._keys[provider] = key
+
+    def get(self, provider: str) -> Secret | None:
+        with self._lock:
+            return self._keys.get(provider)
+
+    def has(self, provider: str) -> bool:
+        return self.get(provider) is not None
+
+    def forget(self, provider: str) -> None:
+        """Idempotent."""
+        with self._lock:
+            self._keys.pop(provider, None)

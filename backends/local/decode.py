@@ -1,0 +1,223 @@
+"""The decode loop: prompt tokens in, text and stamps out, over llama.cpp's C API. Must not know messages or pipes.
+
+Every step costs one `llama_decode`, one native sampler call and one `llama_token_to_piece` into a buffer that is used
+again; the answer is never detokenised as a whole, so a token costs the same at any length.
+"""
+
+from __future__ import annotations
+
+import array
+import ctypes
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from backends.errors import ModelUnusable, PromptTooLong, WorkerError
+from backends.local.model import LoadedModel
+from backends.local.sampler import Sampler
+from backends.local.text_stream import TextStream
+from backends.records import Number, Sampling, Usage
+
+Ending = Literal["stop", "length", "cancelled"]
+OnText = Callable[[str, tuple[int, ...]], None]
+OnPrefill = Callable[[int, int], None]
+
+FLUSH_NS = 8_000_000
+MAX_WAITING_TOKENS = 1024
+FIRST_PIECE_BYTES = 256
+DECODED, NO_SLOT, ABORTED = 0, 1, 2
+INT_BYTES = ctypes.sizeof(ctypes.c_int32)
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    ending: Ending
+    usage: Usage
+    timings: Mapping[str, Number]
+
+
+class Session:
+    """One context's running state: which tokens its KV cache holds, and the buffers that every run uses again.
+
+    A chunk of prompt tokens is *exact* when it was computed from position 0 on in whole steps of `n_batch`: the same
+    prompt computed afresh would give the same bits. Kernels round differently for other widths, so a run that must be
+    repeatable takes over exact chunks only; any other run takes over the longest common prefix.
+    """
+
+    def __init__(self, model: LoadedModel) -> None:
+        self._model = model
+        self._api = model.api
+        self._memory = model.api.llama_get_memory(model.context)
+        self._batch = model.api.llama_batch_init(model.n_batch, 0, 1)
+        for i in range(model.n_batch):
+            self._batch.n_seq_id[i] = 1
+            self._batch.seq_id[i][0] = 0
+        self._held: list[int] = []
+        self._exact = 0
+        self._cached = 0
+        self._piece = ctypes.create_string_buffer(FIRST_PIECE_BYTES)
+
+    def close(self) -> None:
+        self._api.llama_batch_free(self._batch)
+
+    def tokenize(self, text: str, *, add_special: bool) -> list[int]:
+        """Token ids; special tokens written in `text` become themselves, as chat templates need."""
+        api, vocab, data = self._api, self._model.vocab, text.encode("utf-8", "replace")
+        room = len(data) + 8
+        tokens = (ctypes.c_int32 * room)()
+        count = int(api.llama_tokenize(vocab, data, len(data), tokens, room, add_special, True))
+        if count < 0:
+            raise ModelUnusable("This model could not read the prompt into tokens.")
+        return tokens[:count]
+
+    def run(
+        self, prompt: Sequence[int], sampling: Sampling, *, exact: bool, on_prefill: OnPrefill, on_text: OnText
+    ) -> Outcome:
+        """Answer `prompt`; raises PromptTooLong before anything is computed, WorkerError where llama.cpp fails."""
+        model = self._model
+        too_many = len(prompt) + 1 - model.n_ctx
+        if too_many > 0:
+            raise PromptTooLong(
+                f"The prompt is {len(prompt):,} tokens long, too long by {too_many:,}: "
+                f"the context holds {model.n_ctx:,} with at least one for the answer."
+            )
+        self._api.llama_perf_context_reset(model.context)
+        sampler = Sampler(self._api, model.n_vocab, sampling, prompt)
+        stream = TextStream(sampling.stop)
+        sent = 0
+
+        def flush() -> None:
+            nonlocal sent
+            text, stamps = stream.take()
+            if text or stamps:
+                sent += len(stamps)
+                on_text(text, stamps)
+
+        try:
+            self._cached = self._reuse(prompt, exact)
+            ending: Ending = "cancelled"
+            if self._prefill(prompt, on_prefill):
+                ending = self._generate(sampler, sampling.max_tokens, stream, flush)
+            stream.finish()
+            flush()
+            timings = self._timings(sampler)
+        finally:
+            sampler.close()
+        return Outcome(ending, Usage(len(prompt), sent, self._cached), timings)
+
+    def _reuse(self, prompt: Sequence[int], exact: bool) -> int:
+        """Keep what the KV cache already holds of `prompt`, less its last token, whose logits are needed."""
+        limit = min(self._exact if exact else len(self._held), len(prompt) - 1)
+        keep = 0
+        for held, wanted in zip(self._held[:limit], prompt, strict=False):
+            if held != wanted:
+                break
+            keep += 1
+        if exact:
+            keep -= keep % self._model.n_batch
+        if not self._api.llama_memory_seq_rm(self._memory, 0, keep, -1):
+            # A recurrent model cannot forget a part.
+            self._api.llama_memory_clear(self._memory, True)
+            keep = 0
+        self._forget(keep)
+        return keep
+
+    def _forget(self, keep: int) -> None:
+        del self._held[keep:]
+        self._exact = min(self._exact, keep - keep % self._model.n_batch)
+
+    def _prefill(self, prompt: Sequence[int], on_prefill: OnPrefill) -> bool:
+        """Read the prompt in chunks; False when the person stopped it."""
+        total, width = len(prompt), self._model.n_batch
+        on_prefill(len(self._held), total)
+        while len(self._held) < total:
+            start = len(self._held)
+            # Whole steps from 0, so that a chunk's width never depends on what an earlier run left behind.
+            chunk = prompt[start : min(total, start - start % width + width)]
+            self._fill(chunk, start, want_logits=start + len(chunk) == total)
+            if not self._decode():
+                return False
+            self._held.extend(chunk)
+            if start == self._exact and len(chunk) == width:
+                self._exact += width
+            on_prefill(len(self._held), total)
+        return not self._model.abort.is_set
+
+    def _fill(self, tokens: Sequence[int], start: int, *, want_logits: bool) -> None:
+        batch, count = self._batch, len(tokens)
+        batch.n_tokens = count
+        for pointer, values in ((batch.token, tokens), (batch.pos, range(start, start + count))):
+            data = array.array("i", values)
+            ctypes.memmove(pointer, data.buffer_info()[0], count * INT_BYTES)
+        ctypes.memset(batch.logits, 0, count)
+        batch.logits[count - 1] = want_logits
+
+    def _decode(self) -> bool:
+        """Compute the batch; False when it was stopped, after which the cache holds whole earlier positions only."""
+        status = int(self._api.llama_decode(self._model.context, self._batch))
+        if status == DECODED:
+            return True
+        self._forget(min(len(self._held), int(self._api.llama_memory_seq_pos_max(self._memory, 0)) + 1))
+        if status == ABORTED:
+            return False
+        if status == NO_SLOT:
+            raise WorkerError("The model's context memory is full.", fix="Shorten the prompt, or start again.")
+        raise WorkerError(f"llama.cpp could not compute the next token (status {status}).")
+
+    def _generate(
+        self, sampler: Sampler, max_tokens: int | None, stream: TextStream, flush: Callable[[], None]
+    ) -> Ending:
+        """Sample, show, decode, until the model ends, a limit is met or the person stops it."""
+        api, model, held, batch = self._api, self._model, self._held, self._batch
+        sample, is_eog, decode = api.llama_sampler_sample, api.llama_vocab_is_eog, self._decode
+        chain, context, vocab, abort = sampler.chain, model.context, model.vocab, model.abort
+        token_at, position_at = batch.token, batch.pos
+        now, piece_of, add = time.monotonic_ns, self._piece_of, stream.add
+        left = model.n_ctx if max_tokens is None else max_tokens
+        last_flush = 0
+        batch.n_tokens = 1
+        batch.logits[0] = True
+        while not abort.is_set:
+            token = sample(chain, context, -1)
+            stamp = now()
+            if is_eog(vocab, token):
+                return "stop"
+            add(piece_of(token), stamp)
+            left -= 1
+            if stream.stopped:
+                return "stop"
+            # The first text goes alone and at once; a slow model's tokens are each older than the flush interval.
+            if (stream.ready and stamp - last_flush >= FLUSH_NS) or stream.waiting >= MAX_WAITING_TOKENS:
+                flush()
+                last_flush = stamp
+            if left <= 0 or len(held) >= model.n_ctx:
+                return "length"
+            token_at[0], position_at[0] = token, len(held)
+            if not decode():
+                break
+            held.append(token)
+        return "cancelled"
+
+    def _piece_of(self, token: int) -> bytes:
+        buffer = self._piece
+        count = self._api.llama_token_to_piece(self._model.vocab, token, buffer, len(buffer), 0, False)
+        if count < 0:  # the piece is longer than the buffer: it says how long
+            self._piece = ctypes.create_string_buffer(-count)
+            return self._piece_of(token)
+        return ctypes.string_at(buffer, count)
+
+    def _timings(self, sampler: Sampler) -> dict[str, Number]:
+        """llama.cpp's own counters for this run; milliseconds and tokens."""
+        run = self._api.llama_perf_context(self._model.context)
+        drawn = self._api.llama_perf_sampler(sampler.chain)
+        return {
+            "prompt_ms": max(0.0, run.t_p_eval_ms),
+            "prompt_n": run.n_p_eval,
+            "predicted_ms": max(0.0, run.t_eval_ms),
+            "predicted_n": run.n_eval,
+            "sample_ms": max(0.0, drawn.t_sample_ms),
+            "sample_n": drawn.n_sample,
+            "load_ms": max(0.0, run.t_load_ms),
+            "graphs_reused": run.n_reused,
+        }

@@ -1,0 +1,262 @@
+"""Answers prompts with a local GGUF through a worker process. Must not import llama_cpp or know who listens."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+import secrets
+import sys
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+
+from backends.errors import (
+    ModelError,
+    ModelMissing,
+    ModelUnusable,
+    NearfarError,
+    NotAModel,
+    PromptTooLong,
+    TemplateFailed,
+    WorkerConfused,
+    WorkerDied,
+    WorkerError,
+    WorkerSilent,
+)
+from backends.events import Emit
+from backends.local.child import WorkerProcess
+from backends.local.facts import LoadOptions, WorkerFacts
+from backends.local.protocol import (
+    Cancel,
+    Load,
+    LoadDone,
+    LoadProgress,
+    PrefillProgress,
+    Remark,
+    Reply,
+    RequestFailed,
+    Run,
+    RunCancelled,
+    RunDone,
+    TextDelta,
+)
+from backends.records import EngineReport, RunRequest, Sampling
+from backends.tally import Tally
+
+WORKER_MODULE = ("-m", "backends.local.worker")
+CANCEL_LIMIT_S = 1.0
+WATCH_STEP_S = 0.25
+SILENCE_NOTICE_S = 1.5
+SILENCE_LIMIT_S = 30.0
+SILENT = "worker_silent"
+# llama.cpp takes the largest 32-bit number as a wish for a random seed.
+SEED_RANGE = 2**32 - 1
+ERRORS: dict[str, type[NearfarError]] = {
+    kind.code: kind
+    for kind in (ModelError, ModelMissing, NotAModel, ModelUnusable, PromptTooLong, TemplateFailed, WorkerError)
+}
+Ending = LoadDone | RunDone | RunCancelled | RequestFailed
+
+
+def worker_command() -> list[str]:
+    """How this installation starts a worker; -P keeps the working folder off the module path."""
+    if getattr(sys, "frozen", False):
+        return [sys.executable, "--worker"]
+    return [sys.executable, "-P", *WORKER_MODULE]
+
+
+class LocalEngine:
+    """One model in one worker process, loaded at the first run and kept; runs wait for each other.
+
+    `model_path` is not looked at before the first run. `name` is what results call the model, its file name by default.
+    """
+
+    def __init__(
+        self,
+        model_path: Path,
+        *,
+        name: str | None = None,
+        options: LoadOptions | None = None,
+        command: Sequence[str] | None = None,
+    ) -> None:
+        self._path = model_path.absolute()
+        self._name = name or model_path.name
+        self._options = options or LoadOptions()
+        self._command = list(command) if command is not None else worker_command()
+        self._lock = asyncio.Lock()
+        self._ids = itertools.count(1)
+        self._worker: WorkerProcess | None = None
+        self._report: EngineReport | None = None
+        self._template_note = ""
+
+    @property
+    def worker_pid(self) -> int | None:
+        """The worker's process id while it lives."""
+        return self._worker.pid if self._worker is not None and self._worker.alive else None
+
+    async def probe(self) -> WorkerFacts:
+        """What llama.cpp runs on here, from the worker's hello; starts one where none runs. Raises WorkerError."""
+        async with self._lock:
+            worker = await self._ready_worker()
+        if worker.facts is None:
+            raise WorkerConfused("The local engine did not introduce itself.")
+        return worker.facts
+
+    async def run(self, request: RunRequest, emit: Emit) -> None:
+        """Answer one prompt; see backends.engine.Engine."""
+        seed = request.sampling.seed
+        sampling = replace(request.sampling, seed=secrets.randbelow(SEED_RANGE) if seed is None else seed % SEED_RANGE)
+        tally = Tally(request, emit, settings=asdict(sampling) | asdict(self._options))
+        tally.started()
+        try:
+            async with self._lock:
+                await self._answer(request, sampling, tally)
+        except asyncio.CancelledError:
+            tally.cancelled()
+            raise
+        except NearfarError as error:
+            tally.failed(error)
+        except Exception as error:  # noqa: BLE001 - a run always ends in an event; without the text, which may quote
+            tally.failed(WorkerError(f"The local engine met an error of its own ({type(error).__name__})."))
+
+    async def close(self) -> None:
+        """End the worker; a run at work fails with WorkerDied. The next run would start a new worker."""
+        await self._drop_worker()
+
+    async def _answer(self, request: RunRequest, sampling: Sampling, tally: Tally) -> None:
+        worker = await self._ready_worker()
+        try:
+            async with _watched(worker, tally):
+                await self._load(worker, tally)
+                await self._generate(worker, request, sampling, tally)
+        finally:
+            if not worker.alive:
+                await self._drop_worker()
+
+    async def _load(self, worker: WorkerProcess, tally: Tally) -> None:
+        if self._report is not None:
+            tally.loaded(replace(self._report, load_ms=0.0))
+        else:
+            self._template_note = ""
+            tally.loading(0.0)
+            load = Load(next(self._ids), str(self._path), self._name, self._options)
+            ending = await self._exchange(worker, load, lambda reply: self._on_load_reply(reply, tally))
+            if not isinstance(ending, LoadDone):
+                raise WorkerConfused("The local engine did not say whether the model is loaded.")
+            self._report = ending.report
+            tally.loaded(ending.report)
+        if self._template_note:
+            tally.notice("template_plain", self._template_note)
+
+    def _on_load_reply(self, reply: Reply, tally: Tally) -> None:
+        if isinstance(reply, LoadProgress):
+            tally.loading(reply.fraction)
+        elif isinstance(reply, Remark):
+            self._template_note = reply.text
+
+    async def _generate(self, worker: WorkerProcess, request: RunRequest, sampling: Sampling, tally: Tally) -> None:
+        # A run that names its seed or draws no lots is meant to be repeated to the letter.
+        exact = request.sampling.seed is not None or sampling.temperature <= 0
+        run = Run(next(self._ids), request.prompt.messages, sampling, exact)
+        tally.sent()
+        ending = await self._exchange(worker, run, lambda reply: _on_run_reply(reply, tally))
+        if not isinstance(ending, RunDone):
+            raise WorkerConfused("The local engine did not say how the answer ended.")
+        tally.finished(ending.finish_reason)
+
+    async def _exchange(self, worker: WorkerProcess, request: Load | Run, handle: Callable[[Reply], None]) -> Ending:
+        """Send a request and handle its replies until its ending; raises what failed. Cancelling stops the work."""
+        worker.send(request)
+        try:
+            ending = await _until_ending(worker, request.id, handle)
+        except asyncio.CancelledError:
+            await self._stop_work(worker, request.id, handle)
+            raise
+        if isinstance(ending, RequestFailed):
+            raise ERRORS.get(ending.code, WorkerError)(ending.what, fix=ending.fix or None)
+        return ending
+
+    async def _stop_work(self, worker: WorkerProcess, request_id: int, handle: Callable[[Reply], None]) -> None:
+        """Ask the worker to stop and take what it still says; kill it after a second, or when cancelled again."""
+        timer = asyncio.get_running_loop().call_later(CANCEL_LIMIT_S, worker.kill)
+        try:
+            worker.send(Cancel(request_id))
+            await _until_ending(worker, request_id, handle)
+        except asyncio.CancelledError:
+            worker.kill(WorkerDied("The local model was stopped."))
+        except NearfarError:
+            await self._drop_worker()
+        finally:
+            timer.cancel()
+
+    async def _ready_worker(self) -> WorkerProcess:
+        if self._worker is not None and not self._worker.alive:
+            await self._drop_worker()
+        if self._worker is None:
+            self._worker = await WorkerProcess.start(self._command)
+        return self._worker
+
+    async def _drop_worker(self) -> None:
+        worker, self._worker, self._report = self._worker, None, None
+        if worker is not None:
+            await worker.stop()
+
+
+def _on_run_reply(reply: Reply, tally: Tally) -> None:
+    now_ns = time.monotonic_ns()
+    if isinstance(reply, TextDelta):
+        at_ns = min(now_ns, reply.stamps_ns[-1]) if reply.stamps_ns else None
+        tally.text_arrived(reply.text, at_ns=at_ns, n_tokens=len(reply.stamps_ns), stamps_ns=reply.stamps_ns)
+    elif isinstance(reply, PrefillProgress):
+        tally.prefill(reply.done, reply.total, at_ns=min(now_ns, reply.at_ns))
+    elif isinstance(reply, Remark):
+        tally.notice(reply.code, reply.text)
+    elif isinstance(reply, RunDone | RunCancelled):
+        tally.usage = reply.usage
+        tally.engine_timings = reply.timings
+
+
+async def _until_ending(worker: WorkerProcess, request_id: int, handle: Callable[[Reply], None]) -> Ending:
+    """Hand every reply to `handle` until the one that ends this request."""
+    while True:
+        reply = await worker.receive()
+        if getattr(reply, "id", None) != request_id:
+            problem = WorkerConfused("The local engine answered a question that was not asked.")
+            worker.kill(problem)
+            raise problem
+        handle(reply)
+        if isinstance(reply, LoadDone | RunDone | RunCancelled | RequestFailed):
+            return reply
+
+
+@contextlib.asynccontextmanager
+async def _watched(worker: WorkerProcess, tally: Tally) -> AsyncIterator[None]:
+    """Watch for silence meanwhile: say so early, take it back when the worker beats again, give up late."""
+    watch = asyncio.create_task(_watch(worker, tally))
+    try:
+        yield
+    finally:
+        watch.cancel()
+
+
+async def _watch(worker: WorkerProcess, tally: Tally) -> None:
+    silent_s, heard, noticed = 0.0, worker.heard, False
+    last_s = time.monotonic()
+    while silent_s < SILENCE_LIMIT_S:
+        await asyncio.sleep(WATCH_STEP_S)
+        now_s = time.monotonic()
+        # After a sleep of the whole machine the clock has jumped though the worker never had a chance to beat.
+        step_s, last_s = min(now_s - last_s, 2 * WATCH_STEP_S), now_s
+        if worker.heard != heard:
+            silent_s, heard = 0.0, worker.heard
+            if noticed:
+                tally.notice(SILENT, "")
+                noticed = False
+            continue
+        silent_s += step_s
+        if silent_s >= SILENCE_NOTICE_S and not noticed:
+            tally.notice(SILENT, "The local model is not answering; it may be busy. You can stop this run.")
+            noticed = True
+    worker.kill(WorkerSilent(f"The local model did not answer for {SILENCE_LIMIT_S:.0f} seconds and was ended."))

@@ -1,0 +1,103 @@
+"""Opens llama.cpp's C API inside the worker and asks it which devices there are. Must not know models or messages."""
+
+from __future__ import annotations
+
+import ctypes
+import importlib
+import importlib.metadata
+import importlib.util
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+from backends.local.facts import WorkerDevice, WorkerFacts
+
+DEVICE_KINDS = ("cpu", "gpu", "igpu", "accel", "meta")
+MAX_SHOWN_BYTES = 2**60
+
+
+class Native:
+    """`api` is the module of ctypes functions that llama-cpp-python declares; its types are not checked."""
+
+    def __init__(self) -> None:
+        self.api: Any = _import_api()
+        self._ggml = self._ggml_library()
+        self._register_backends()
+        self.api.llama_backend_init()
+        self.version = importlib.metadata.version("llama-cpp-python")
+        self.build = f"llama-cpp-python {self.version}"
+
+    @property
+    def gpu_offload(self) -> bool:
+        return bool(self.api.llama_supports_gpu_offload())
+
+    def facts(self) -> WorkerFacts:
+        ggml = self._ggml
+        names = (ggml.ggml_backend_reg_name(ggml.ggml_backend_reg_get(i)) for i in range(ggml.ggml_backend_reg_count()))
+        devices = (self._device(ggml.ggml_backend_dev_get(i)) for i in range(ggml.ggml_backend_dev_count()))
+        return WorkerFacts(self.version, tuple(_text(name) for name in names), tuple(devices), self.gpu_offload)
+
+    def _device(self, device: ctypes.c_void_p) -> WorkerDevice:
+        ggml = self._ggml
+        free, total = ctypes.c_size_t(), ctypes.c_size_t()
+        ggml.ggml_backend_dev_memory(device, ctypes.byref(free), ctypes.byref(total))
+        kind = ggml.ggml_backend_dev_type(device)
+        return WorkerDevice(
+            name=_text(ggml.ggml_backend_dev_name(device))[:128],
+            description=_text(ggml.ggml_backend_dev_description(device))[:256],
+            kind=DEVICE_KINDS[kind] if 0 <= kind < len(DEVICE_KINDS) else "other",
+            free_bytes=min(free.value, MAX_SHOWN_BYTES),
+            total_bytes=min(total.value, MAX_SHOWN_BYTES),
+        )
+
+    def _register_backends(self) -> None:
+        """A build with loadable backends would search the current folder for libraries; name its own folder first."""
+        if self._ggml.ggml_backend_reg_count() == 0:
+            self._ggml.ggml_backend_load_all_from_path(os.fsencode(_library_folder(self.api)))
+
+    def _ggml_library(self) -> Any:
+        """ggml's functions. They must come from the copy that libllama is linked with: it owns the registry."""
+        library = self.api._lib
+        if not hasattr(library, "ggml_backend_reg_count"):  # Windows looks up a library's own names only
+            extensions = importlib.import_module("llama_cpp._ctypes_extensions")
+            library = extensions.load_shared_library("ggml", _library_folder(self.api))
+        _declare(library)
+        return library
+
+
+def _import_api() -> Any:
+    """`llama_cpp.llama_cpp` without its package's __init__, which brings numpy, diskcache and 0.3 s for nothing."""
+    if "llama_cpp" not in sys.modules:
+        spec = importlib.util.find_spec("llama_cpp")
+        if spec is None:
+            raise ModuleNotFoundError("llama-cpp-python is not installed")
+        sys.modules["llama_cpp"] = importlib.util.module_from_spec(spec)
+    return importlib.import_module("llama_cpp.llama_cpp")
+
+
+def _library_folder(api: Any) -> Path:
+    return Path(api._base_path)
+
+
+def _declare(ggml: Any) -> None:
+    pointer, text, size = ctypes.c_void_p, ctypes.c_char_p, ctypes.c_size_t
+    declarations: dict[str, tuple[list[Any], Any]] = {
+        "ggml_backend_reg_count": ([], size),
+        "ggml_backend_reg_get": ([size], pointer),
+        "ggml_backend_reg_name": ([pointer], text),
+        "ggml_backend_dev_count": ([], size),
+        "ggml_backend_dev_get": ([size], pointer),
+        "ggml_backend_dev_name": ([pointer], text),
+        "ggml_backend_dev_description": ([pointer], text),
+        "ggml_backend_dev_type": ([pointer], ctypes.c_int),
+        "ggml_backend_dev_memory": ([pointer, ctypes.POINTER(size), ctypes.POINTER(size)], None),
+        "ggml_backend_load_all_from_path": ([text], None),
+    }
+    for name, (arguments, result) in declarations.items():
+        function = getattr(ggml, name)
+        function.argtypes, function.restype = arguments, result
+
+
+def _text(value: bytes | None) -> str:
+    return (value or b"").decode("utf-8", "replace")

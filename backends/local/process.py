@@ -1,0 +1,39 @@
+"""Prepares the worker's process: private output, no core file, death with its parent. Must not know the protocol."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import sys
+
+STDIN, STDOUT, STDERR = 0, 1, 2
+PR_SET_PDEATHSIG = 1
+SEM_FAILCRITICALERRORS, SEM_NOGPFAULTERRORBOX, SEM_NOOPENFILEERRORBOX = 0x1, 0x2, 0x8000
+
+
+def take_stdout() -> int:
+    """A private descriptor for the protocol; descriptor 1 then leads to stderr, so a native printf cannot break it."""
+    private = os.dup(STDOUT)
+    os.dup2(STDERR, STDOUT)
+    if sys.platform == "win32":
+        import msvcrt
+
+        msvcrt.setmode(private, os.O_BINARY)
+        msvcrt.setmode(STDIN, os.O_BINARY)
+    return private
+
+
+def guard() -> None:
+    """Leave no core file or error box with a prompt in it, ignore the terminal's Ctrl-C, and die with the parent."""
+    os.environ["GGML_NO_BACKTRACE"] = "1"
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if sys.platform == "win32":
+        ctypes.windll.kernel32.SetErrorMode(SEM_FAILCRITICALERRORS | SEM_NOGPFAULTERRORBOX | SEM_NOOPENFILEERRORBOX)
+        return
+    import resource
+
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    if sys.platform == "linux":
+        # Kills this process even while it is stopped; end of input covers every other case and system.
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)

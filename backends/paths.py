@@ -1,0 +1,61 @@
+"""Where every file the app writes lives; `NEARFAR_HOME` moves them all. Must not know what is in the files."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from platformdirs import PlatformDirs
+
+HOME_VARIABLE = "NEARFAR_HOME"
+PRIVATE_FOLDER = 0o700
+PRIVATE_FILE = 0o600
+
+
+@dataclass(frozen=True, slots=True)
+class Paths:
+    """Folders by purpose. None of them need exist: `ensure_folder` makes one when something is first written."""
+
+    config: Path
+    data: Path
+    cache: Path
+    logs: Path
+    models: Path
+
+    @property
+    def settings_file(self) -> Path:
+        return self.config / "settings.json"
+
+    @property
+    def history_file(self) -> Path:
+        return self.data / "history.sqlite3"
+
+
+def app_paths(environ: Mapping[str, str] = os.environ) -> Paths:
+    """The folders of this user, or those under `NEARFAR_HOME` where it is set and not empty. Touches no disk."""
+    home = environ.get(HOME_VARIABLE, "").strip()
+    if home:
+        base = Path(os.path.abspath(Path(home).expanduser()))
+        return Paths(base / "config", base / "data", base / "cache", base / "logs", base / "models")
+    folders = PlatformDirs("nearfar", appauthor=False)
+    # Never in a cache folder: cleaning tools empty those, and a model is an hour of downloading.
+    data = folders.user_data_path
+    return Paths(folders.user_config_path, data, folders.user_cache_path, folders.user_log_path, data / "models")
+
+
+def ensure_folder(folder: Path) -> Path:
+    """Make `folder` and what is missing above it, readable by this user alone; raises OSError.
+
+    The mode of a folder that is there already is left as it is.
+    """
+    missing = []
+    place = folder
+    while not place.exists() and place != place.parent:
+        missing.append(place)
+        place = place.parent
+    for part in reversed(missing):
+        part.mkdir(mode=PRIVATE_FOLDER, exist_ok=True)
+    folder.mkdir(mode=PRIVATE_FOLDER, exist_ok=True)  # says so where a file stands in its place
+    return folder

@@ -1,0 +1,292 @@
+"""What the person chose, kept in one JSON file in the config folder. Must not know who shows it, and holds no key.
+
+Each setting declares its name, type, default and wording once, as a field of `Settings`; the Settings page and the
+warnings read their words from there, and the limits are checked wherever a value is written by a person.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import re
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal
+from functools import cache
+from pathlib import Path
+from types import MappingProxyType
+from typing import Annotated, Any, Literal, get_type_hints
+from urllib.parse import urlsplit
+
+import pydantic_core
+from pydantic import AfterValidator, Field, TypeAdapter, ValidationError
+
+from backends.errors import SettingsNotSaved, UnknownTarget
+from backends.paths import ensure_folder
+from backends.records import Sampling
+from backends.targets import parse_target
+
+MAX_FILE_BYTES = 1_000_000
+MAX_LANES = 4
+SERVER_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,39}")
+
+
+@dataclass(frozen=True, slots=True)
+class Wording:
+    """How a setting is named and explained to a person."""
+
+    label: str
+    help: str
+
+
+def _known_target(name: str) -> str:
+    try:
+        return str(parse_target(name))
+    except UnknownTarget as error:
+        raise ValueError(error.problem.what) from error
+
+
+def _plain_address(url: str) -> str:
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ValueError("an address starts with http:// or https:// and a host")
+    if parts.username or parts.password or parts.query or parts.fragment:
+        raise ValueError("an address holds no password, query or fragment")
+    return url
+
+
+def _server_name(name: str) -> str:
+    if not SERVER_NAME.fullmatch(name):
+        raise ValueError("a server name has 1 to 40 small letters, digits, dots, dashes or underscores")
+    return name
+
+
+def _read_only(servers: Mapping[str, str]) -> Mapping[str, str]:
+    return MappingProxyType(dict(servers))
+
+
+TargetName = Annotated[str, AfterValidator(_known_target)]
+Servers = Mapping[Annotated[str, AfterValidator(_server_name)], Annotated[str, AfterValidator(_plain_address)]]
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Every setting. Prices are US dollars per kilowatt-hour, context is in tokens; None leaves a choice to the app."""
+
+    theme: Annotated[Literal["system", "light", "dark"], Wording("Theme", "Light, dark, or as the system is set.")] = (
+        "system"
+    )
+    keep_history: Annotated[
+        bool, Wording("Keep history", "Off: prompts and answers are shown, and never written to disk.")
+    ] = True
+    local_only: Annotated[
+        bool, Wording("Local only", "On: Nearfar contacts nothing outside this machine, whatever a lane asks.")
+    ] = True
+    lane_order: Annotated[
+        Literal["sequence", "race"],
+        Wording("Order of lanes", "One after the other is fair; at the same time, lanes compete for this machine."),
+    ] = "sequence"
+    lanes: Annotated[
+        tuple[TargetName, ...], Field(max_length=MAX_LANES), Wording("Lanes", "The targets of the last session.")
+    ] = ("local:demo", "practice")
+    max_tokens: Annotated[Annotated[int, Field(ge=1, le=1_000_000)] | None, Wording("Longest answer", "In tokens.")] = (
+        1024
+    )
+    temperature: Annotated[
+        float, Field(ge=0, le=2, allow_inf_nan=False), Wording("Temperature", "0 always takes the likeliest token.")
+    ] = 0.7
+    top_k: Annotated[
+        int, Field(ge=0, le=1_000_000), Wording("Top k", "Choose among the k likeliest tokens; 0 is no limit.")
+    ] = 40
+    top_p: Annotated[
+        float, Field(ge=0, le=1), Wording("Top p", "Choose among the likeliest tokens that add up to p.")
+    ] = 0.95
+    min_p: Annotated[
+        float, Field(ge=0, le=1), Wording("Min p", "Drop tokens less likely than this share of the likeliest.")
+    ] = 0.05
+    repeat_penalty: Annotated[
+        float, Field(ge=0.1, le=10, allow_inf_nan=False), Wording("Repeat penalty", "1 is none; higher repeats less.")
+    ] = 1.0
+    seed: Annotated[
+        Annotated[int, Field(ge=0, le=2**32 - 2)] | None, Wording("Seed", "The same seed gives the same answer.")
+    ] = None
+    stop: Annotated[
+        tuple[Annotated[str, Field(min_length=1, max_length=200)], ...],
+        Field(max_length=16),
+        Wording("Stop at", "The answer ends before any of these texts."),
+    ] = ()
+    electricity_usd_per_kwh: Annotated[
+        Annotated[Decimal, Field(ge=0, le=100, allow_inf_nan=False)] | None,
+        Wording("Electricity price", "In US dollars per kWh, from your bill. Empty: local cost stays unknown."),
+    ] = None
+    n_ctx: Annotated[
+        Annotated[int, Field(ge=256, le=10_000_000)] | None,
+        Wording("Context", "In tokens. Empty: as much as the model and this machine allow."),
+    ] = None
+    custom_servers: Annotated[
+        Servers,
+        Field(max_length=100),
+        AfterValidator(_read_only),
+        Wording("Your servers", "OpenAI-compatible servers by name; keys are kept in the keyring."),
+    ] = field(default_factory=lambda: MappingProxyType({}))
+
+    @property
+    def sampling(self) -> Sampling:
+        """The sampling that a new prompt starts with."""
+        return Sampling(**{name: getattr(self, name) for name in SAMPLING_FIELDS})
+
+    def with_sampling(self, sampling: Sampling) -> Settings:
+        """These settings with another sampling; limits are checked when they are saved."""
+        return dataclasses.replace(self, **{name: getattr(sampling, name) for name in SAMPLING_FIELDS})
+
+
+SAMPLING_FIELDS = tuple(each.name for each in dataclasses.fields(Sampling))
+KEYS = tuple(each.name for each in dataclasses.fields(Settings))
+
+
+def wording(key: str) -> Wording:
+    """The words of a setting; raises KeyError."""
+    return next(part for part in _hints()[key].__metadata__ if isinstance(part, Wording))
+
+
+@cache
+def _hints() -> Mapping[str, Any]:
+    return get_type_hints(Settings, include_extras=True)
+
+
+@cache
+def _adapter(key: str) -> TypeAdapter[Any]:
+    return TypeAdapter(_hints()[key])
+
+
+def checked(settings: Settings) -> Settings:
+    """The same settings, every value within its limits; raises ValueError with a sentence."""
+    values, warnings = _read({key: getattr(settings, key) for key in KEYS})
+    if warnings:
+        raise ValueError(warnings[0])
+    return Settings(**values)
+
+
+def _read(stored: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
+    values: dict[str, Any] = {}
+    warnings = []
+    for key in KEYS:
+        if key not in stored:
+            continue
+        try:
+            values[key] = _adapter(key).validate_python(stored[key])
+        except ValidationError as error:
+            why = error.errors(include_url=False, include_context=False, include_input=False)[0]["msg"]
+            reason = why.removeprefix("Value error, ").rstrip(".")
+            warnings.append(f"The setting “{wording(key).label}” ({key}) was not usable and was left out: {reason}.")
+    return values, warnings
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """Settings as they could be read, with one sentence for each thing that could not."""
+
+    settings: Settings
+    warnings: tuple[str, ...] = ()
+
+
+class SettingsFile:
+    """The file itself. One instance per program: it remembers what a newer version wrote, to write it back."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._unknown: dict[str, Any] | None = None
+
+    def load(self) -> Loaded:
+        """Read the file. Never raises: what is damaged falls back to its default and the file is kept beside."""
+        try:
+            with self.path.open("rb") as file:
+                raw = file.read(MAX_FILE_BYTES + 1)
+        except FileNotFoundError:
+            return Loaded(Settings())
+        except OSError as error:
+            reason = error.strerror or "unknown reason"
+            return Loaded(Settings(), (f"The settings file {self.path} could not be read: {reason}.",))
+        stored, warnings = _parse(raw)
+        self._unknown = {key: value for key, value in stored.items() if key not in KEYS}
+        values, bad_keys = _read(stored)
+        warnings += bad_keys
+        if warnings:
+            warnings.append(self._keep_damaged(raw))
+        return Loaded(Settings(**values), tuple(warnings))
+
+    def save(self, settings: Settings) -> None:
+        """Replace the file in one step, durably; raises SettingsNotSaved, and the old file is then untouched."""
+        if self._unknown is None:
+            self.load()
+        try:
+            settings = checked(settings)
+        except ValueError as error:
+            raise SettingsNotSaved(str(error), fix="Change that value.") from error
+        stored = {key: _adapter(key).dump_python(_plain(getattr(settings, key)), mode="json") for key in KEYS}
+        text = json.dumps({**(self._unknown or {}), **stored}, indent=2, ensure_ascii=False) + "\n"
+        try:
+            _replace_file(self.path, text.encode("utf-8", "replace"))
+        except OSError as error:
+            raise SettingsNotSaved(f"The settings could not be saved in {self.path}: {error.strerror}.") from error
+
+    def _keep_damaged(self, raw: bytes) -> str:
+        copy = self.path.with_name(self.path.name + ".bad")
+        try:
+            _replace_file(copy, raw)
+        except OSError:
+            return f"The file {self.path} is as it was until settings are saved again."
+        return f"The file as it was is kept as {copy}."
+
+
+def _plain(value: Any) -> Any:
+    return dict(value) if isinstance(value, Mapping) else value
+
+
+def _parse(raw: bytes) -> tuple[dict[str, Any], list[str]]:
+    """The keys of a JSON object, and of a truncated one those before the cut."""
+    if len(raw) > MAX_FILE_BYTES:
+        return {}, ["The settings file is far too large, so defaults are used."]
+    text = raw.removeprefix(b"\xef\xbb\xbf")
+    try:
+        stored = pydantic_core.from_json(text)
+    except ValueError:
+        try:
+            stored = pydantic_core.from_json(text, allow_partial=True)
+        except ValueError:
+            stored = {}
+        if not isinstance(stored, dict):
+            stored = {}
+        return stored, ["The settings file is damaged; what could not be read has its default."]
+    if not isinstance(stored, dict):
+        return {}, ["The settings file does not hold settings, so defaults are used."]
+    return stored, []
+
+
+def _replace_file(path: Path, content: bytes) -> None:
+    """Write beside, flush to disk, rename: a reader or a power cut sees the old file or the new one, never a part."""
+    target = Path(os.path.realpath(path))  # a person may keep the file elsewhere, behind a link
+    ensure_folder(target.parent)
+    handle, name = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(name, target)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+    _flush_folder(target.parent)
+
+
+def _flush_folder(folder: Path) -> None:
+    if os.name != "posix":  # Windows has no handle to a folder
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

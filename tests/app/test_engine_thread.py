@@ -1,0 +1,85 @@
+"""The bridge between the engine loop and the GUI thread, with a real loop and a real Qt event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Iterator
+
+import pytest
+from pytestqt.qtbot import QtBot
+
+from app.engine_thread import EngineThread, Inbox
+from backends.events import Event, Sent
+
+
+@pytest.fixture
+def engine(qtbot: QtBot) -> Iterator[EngineThread]:
+    thread = EngineThread()
+    thread.start()
+    yield thread
+    thread.stop()
+
+
+def test_an_answer_comes_back_on_the_gui_thread(qtbot: QtBot, engine: EngineThread) -> None:
+    seen: list[tuple[str, int]] = []
+
+    async def work() -> str:
+        return threading.current_thread().name
+
+    engine.ask(work(), lambda name: seen.append((name, threading.get_ident())))
+    qtbot.waitUntil(lambda: bool(seen))
+    assert seen == [("engine", threading.get_ident())]
+
+
+def test_a_failure_comes_back_too(qtbot: QtBot, engine: EngineThread) -> None:
+    seen: list[BaseException] = []
+
+    async def work() -> None:
+        raise ValueError("no")
+
+    engine.ask(work(), lambda _none: None, seen.append)
+    qtbot.waitUntil(lambda: bool(seen))
+    assert isinstance(seen[0], ValueError)
+
+
+def test_stopping_cancels_what_runs_and_then_says_goodbye(qtbot: QtBot) -> None:
+    order: list[str] = []
+    began = threading.Event()
+
+    async def work() -> None:
+        began.set()
+        try:
+            await asyncio.sleep(3600)
+        except asyncio.CancelledError:
+            order.append("cancelled")
+            raise
+
+    async def goodbye() -> None:
+        order.append("goodbye")
+
+    engine = EngineThread()
+    engine.start()
+    engine.submit(work())
+    assert began.wait(5)
+    engine.stop(goodbye())
+    assert order == ["cancelled", "goodbye"]
+
+
+def test_the_timer_runs_only_while_there_is_work(qtbot: QtBot) -> None:
+    shown: list[Event] = []
+
+    def show(batch: list[Event]) -> bool:
+        shown.extend(batch)
+        return False
+
+    inbox = Inbox(show)
+    assert inbox.resting
+    inbox.work_began()
+    threading.Thread(target=lambda: [inbox.put(Sent("r", n)) for n in range(1000)]).start()
+    qtbot.waitUntil(lambda: len(shown) == 1000)
+    assert not inbox.resting
+    inbox.put(Sent("r", 1001))
+    inbox.work_ended()
+    qtbot.waitUntil(lambda: inbox.resting)
+    assert [event.at_ns for event in shown] == [*range(1000), 1001]

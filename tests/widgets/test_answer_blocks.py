@@ -1,0 +1,159 @@
+"""The block machine: equal to markdown-it's reading of the whole text, and indifferent to where deltas are cut."""
+
+from __future__ import annotations
+
+import re
+from itertools import groupby
+
+import pytest
+from hypothesis import assume, example, given, settings
+from markdown_it import MarkdownIt
+from markdown_it.token import Token
+
+from tests.widgets.answer_texts import documents, pieces
+from widgets.answer_blocks import BlockMachine
+from widgets.answer_values import Block, Kind
+
+Line = tuple[object, ...]
+
+# Where markdown-it leaves CommonMark: a quote mark indented as code; a table's head that begins with a quote or item
+# mark; a lazy line indented as code under nested quotes.
+_DEPARTURES = [
+    re.compile(r"(    |\t) *>"),
+    re.compile(r"^[ \t]*([>*+-]|\d+[.)]).*\|.*[\r\n]+[ \t]*[|:-][-|: \t]*$", re.MULTILINE),
+    re.compile(r"> *>(.|[\r\n])*^[ ]*(\t|    )", re.MULTILINE),
+]
+
+
+def read(deltas: list[str]) -> list[Block]:
+    machine = BlockMachine()
+    final = [block for delta in deltas for block in machine.feed(delta).final]
+    return final + list(machine.finish().final)
+
+
+def outline(blocks: list[Block]) -> list[Line]:
+    """Kind, containers, marker and text of each block, with cut tables put together again."""
+    lines: list[Line] = []
+    for block in blocks:
+        marker = None
+        if block.item:
+            marker = (block.item.number, block.item.delimiter)
+        if block.kind is Kind.TABLE:
+            rows = [[cell_text(cell) for cell in row] for row in ((block.header,) if block.header else ()) + block.rows]
+            if block.continues:
+                lines[-1][-1].extend(rows)  # type: ignore[attr-defined]  # the last entry of a table line is its rows
+                continue
+            lines.append(("table", block.path, marker, [align.value for align in block.aligns], rows))
+        elif block.kind is Kind.CODE:
+            lines.append(("code", block.path, marker, block.language, bool(block.fence), block.text.expandtabs(1).strip()))
+        else:
+            lines.append((block.kind.value, block.path, marker, block.level, cell_text(block.runs)))
+    return lines
+
+
+def cell_text(runs: tuple[object, ...]) -> str:
+    return squeezed("".join(run.text for run in runs).replace("\u2028", "\n"))  # type: ignore[attr-defined]  # Run
+
+
+def squeezed(text: str) -> str:
+    """One space for many: markdown-it keeps the indent of a line inside a code span, CommonMark drops it."""
+    return re.sub(" +", " ", text)
+
+
+def reference_outline(text: str) -> list[Line]:
+    """The same, from markdown-it's reading of the whole text: an independent block parser."""
+    parser = MarkdownIt("commonmark", {"html": False, "maxNesting": 100}).enable(["table", "strikethrough"])
+    parser.disable("reference")
+    parser.validateLink = lambda url: True  # type: ignore[method-assign]  # as the view does
+    clean = re.sub("[\0\u2028\u2029\ufdd0-\ufdef\ufffc\ufffe\uffff]", "\ufffd", text)
+    return _Flattener(parser.parse(clean)).lines
+
+
+class _Flattener:
+    def __init__(self, tokens: list[Token]) -> None:
+        self.lines: list[Line] = []
+        self.path: list[str] = []
+        self.items: list[list[object]] = []
+        self.numbers: list[int | None] = []
+        self.rows: list[list[str]] = []
+        self.aligns: list[str] = []
+        for index, token in enumerate(tokens):
+            self.take(token, tokens[index + 1] if index + 1 < len(tokens) else token)
+
+    def take(self, token: Token, following: Token) -> None:
+        kind = token.type
+        if kind in ("bullet_list_open", "ordered_list_open"):
+            self.numbers.append(int(token.attrGet("start") or 1) if kind[0] == "o" else None)
+        elif kind in ("bullet_list_close", "ordered_list_close"):
+            self.numbers.pop()
+        elif kind == "list_item_open":
+            self.path.append("l")
+            self.items.append([(self.numbers[-1], token.markup), len(self.path), False])
+            if self.numbers[-1] is not None:
+                self.numbers[-1] += 1
+        elif kind == "list_item_close":
+            if not self.items[-1][2]:
+                self.add("paragraph", 0, "")
+            self.items.pop()
+            self.path.pop()
+        elif kind in ("blockquote_open", "blockquote_close"):
+            self.path.append("q") if kind.endswith("open") else self.path.pop()
+        elif kind in ("paragraph_open", "heading_open"):
+            level = int(token.tag[1]) if kind[0] == "h" else 0
+            self.add("heading" if level else "paragraph", level, self.plain(following, first=not level))
+        elif kind == "hr":
+            self.add("rule", 0, "")
+        elif kind in ("fence", "code_block"):
+            info = token.info.split()
+            for line in token.content.removesuffix("\n").split("\n"):
+                self.add("code", info[0].lower() if info else "", kind == "fence", line.expandtabs(1).strip())
+        elif kind == "table_open":
+            self.rows, self.aligns = [], []
+        elif kind == "tr_open":
+            self.rows.append([])
+        elif kind in ("th_open", "td_open"):
+            if kind == "th_open":
+                self.aligns.append(str(token.attrs.get("style", "")).removeprefix("text-align:"))
+            self.rows[-1].append(self.plain(following))
+        elif kind == "table_close":
+            self.add("table", self.aligns, self.rows)
+
+    def plain(self, inline: Token, *, first: bool = False) -> str:
+        children = inline.children or []
+        text = squeezed("".join(self.word(child) for child in children))
+        if first and self.items and not self.items[-1][2] and self.items[-1][1] == len(self.path):
+            text = re.sub(r"^\[[ xX]\]\s+", "", text)
+        return text
+
+    def word(self, token: Token) -> str:
+        if token.type == "image":
+            return f"[image: {token.content}]" if token.content else "[image]"
+        return {"softbreak": " ", "hardbreak": "\n"}.get(token.type, token.content)
+
+    def add(self, kind: str, *rest: object) -> None:
+        path = "".join(self.path)
+        marker = None
+        for index, item in enumerate(self.items):
+            if item[2]:
+                continue
+            item[2] = True
+            if index == len(self.items) - 1 and kind in ("paragraph", "heading"):
+                marker = item[0]
+            else:
+                self.lines.append(("paragraph", path[: int(str(item[1]))], item[0], 0, ""))
+        self.lines.append((kind, path, marker, *rest))
+
+
+@given(documents)
+@settings(max_examples=600, deadline=None)
+@example("> a\n- b\n\n    code\n")
+def test_one_pass_equals_markdown_it(text: str) -> None:
+    lines = text.replace("\r\n", "\n").replace("\r", "\n")
+    assume(not any(departure.search(lines) for departure in _DEPARTURES))
+    assert outline(read([text])) == reference_outline(text)
+
+
+@given(pieces())
+@settings(max_examples=300, deadline=None)
+def test_cuts_change_nothing(deltas: list[str]) -> None:
+    assert read(deltas) == read(["".join(deltas)])

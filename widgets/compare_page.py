@@ -1,0 +1,252 @@
+"""The Compare page: lanes side by side above the prompt. Must not know engines, history or where text comes from.
+
+Driving it: `set_targets`, `add_lane`, then on `run_requested` either refuse (`show_problem`) or accept (`begin` the
+lanes, `set_running(True)`), give every lane its events by `show_events`, call `tick` from one timer about every 16 ms
+while runs are live or `tick` returns True, and end with `set_running(False)` and `show_verdict`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from itertools import count
+
+from PySide6.QtCore import Qt, Signal
+from PySide6.QtGui import QKeySequence, QShortcut
+from PySide6.QtWidgets import QHBoxLayout, QScrollArea, QVBoxLayout, QWidget
+
+from backends.errors import Problem
+from backends.events import Event
+from widgets import parts, theme, verdict
+from widgets.banner import Banner
+from widgets.lane import Lane, now_ns
+from widgets.prompt_box import PromptBox
+from widgets.values import MAX_LANES, Ask, LaneAsk, StoredComparison, TargetChoice
+
+
+class ComparePage(QWidget):
+    """Signals: what the person wants. `tick_wanted` asks for `tick` calls when text was queued outside a run."""
+
+    run_requested = Signal(object)
+    stop_requested = Signal()
+    lane_stop_requested = Signal(str)
+    lane_retry_requested = Signal(str)
+    target_chosen = Signal(str, str)
+    lane_added = Signal(str)
+    lane_removed = Signal(str)
+    link_requested = Signal(str)
+    vote_given = Signal(str, str)
+    mode_chosen = Signal(str)
+    tick_wanted = Signal()
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._choices: tuple[TargetChoice, ...] = ()
+        self._lanes: dict[str, Lane] = {}
+        self._numbers = count(1)
+        self._turn = 0
+        self._running = False
+        self.prompt_box = PromptBox()
+        self._banner = Banner(closable=True)
+        self._add = parts.button(
+            "Add lane", "Compare one more target (Ctrl+T)", icon="plus", kind="quiet", tone="muted"
+        )
+        self._add.clicked.connect(self._add_pressed)
+        self._verdict = parts.label(wrap=True)
+        self._verdict.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+        self._verdict.hide()
+        self._lane_row = QHBoxLayout()
+        self._lay_out()
+        self._connect()
+
+    def _lay_out(self) -> None:
+        self._lane_row.setContentsMargins(0, 0, 0, 0)
+        self._lane_row.setSpacing(theme.GAP)
+        inner = QWidget()
+        inner.setProperty("ground", "clear")
+        inner.setLayout(self._lane_row)
+        scroll = QScrollArea()
+        scroll.setWidgetResizable(True)
+        scroll.setWidget(inner)
+        scroll.setFrameShape(QScrollArea.Shape.NoFrame)
+        scroll.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+        scroll.setVerticalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(theme.ROOM, theme.GAP, theme.ROOM, theme.ROOM)
+        layout.setSpacing(theme.GAP)
+        layout.addWidget(self._banner)
+        layout.addWidget(scroll, 1)
+        foot = parts.row(self._verdict)
+        foot.setStretch(0, 1)
+        foot.addStretch(0)
+        foot.addWidget(self._add, 0, Qt.AlignmentFlag.AlignTop | Qt.AlignmentFlag.AlignRight)
+        layout.addLayout(foot)
+        layout.addWidget(self.prompt_box)
+
+    def _connect(self) -> None:
+        self.prompt_box.submitted.connect(self._submit)
+        self.prompt_box.stopped.connect(self.stop_requested)
+        self.prompt_box.mode_chosen.connect(self.mode_chosen)
+        keys = {
+            "Ctrl+Return": self.prompt_box.submit,
+            "Ctrl+Enter": self.prompt_box.submit,
+            "Ctrl+L": self.prompt_box.focus,
+            "Ctrl+P": self.prompt_box.toggle_parameters,
+            "Ctrl+T": self._add_pressed,
+            "Esc": self._escape,
+        }
+        for key, action in keys.items():
+            shortcut = QShortcut(QKeySequence(key), self)
+            shortcut.setContext(Qt.ShortcutContext.WidgetWithChildrenShortcut)
+            shortcut.activated.connect(action)
+
+    # -- lanes ---------------------------------------------------------------------------------------------------
+
+    def set_targets(self, choices: Sequence[TargetChoice]) -> None:
+        """What lanes can choose from; lanes keep their target and take over its newer description."""
+        self._choices = tuple(choices)
+        for lane in self._lanes.values():
+            lane.set_targets(self._choices)
+
+    def add_lane(self, target: str) -> str:
+        """Add a lane at the right, without a signal; returns its id. ValueError beyond four lanes."""
+        if len(self._lanes) >= MAX_LANES:
+            raise ValueError(f"at most {MAX_LANES} lanes")
+        lane = Lane(f"lane-{next(self._numbers)}")
+        lane.set_targets(self._choices)
+        lane.set_target(target)
+        lane.stop_requested.connect(self.lane_stop_requested)
+        lane.retry_requested.connect(self.lane_retry_requested)
+        lane.remove_requested.connect(self._remove_pressed)
+        lane.target_chosen.connect(self.target_chosen)
+        lane.vote_given.connect(self.vote_given)
+        lane.link_requested.connect(self.link_requested)
+        self._lanes[lane.lane_id] = lane
+        self._lane_row.addWidget(lane, 1)
+        self._lanes_changed()
+        return lane.lane_id
+
+    def remove_lane(self, lane_id: str) -> None:
+        """Take a lane away, without a signal."""
+        lane = self._lanes.pop(lane_id)
+        self._lane_row.removeWidget(lane)
+        lane.hide()
+        lane.deleteLater()
+        self._lanes_changed()
+
+    @property
+    def lane_ids(self) -> tuple[str, ...]:
+        """From left to right."""
+        return tuple(self._lanes)
+
+    def lane(self, lane_id: str) -> Lane:
+        """KeyError for a lane that is gone."""
+        return self._lanes[lane_id]
+
+    # -- a run ---------------------------------------------------------------------------------------------------
+
+    def ask(self) -> Ask:
+        """What Run would ask for now."""
+        box = self.prompt_box
+        lanes = tuple(LaneAsk(lane_id, lane.target) for lane_id, lane in self._lanes.items() if lane.target)
+        return Ask(box.prompt(), box.system(), box.sampling(), box.mode(), lanes)
+
+    def begin(self, lane_ids: Iterable[str] | None = None) -> None:
+        """Clear these lanes (all by default) and show them waiting for their turn."""
+        for lane_id in self._lanes if lane_ids is None else lane_ids:
+            self._lanes[lane_id].begin()
+        self.show_verdict("")
+        self.show_problem(None)
+
+    def show_events(self, lane_id: str, events: Sequence[Event]) -> None:
+        """Give a lane its run's events, in order. Events for a lane that is gone are dropped."""
+        lane = self._lanes.get(lane_id)
+        if lane is not None:
+            lane.show_events(events)
+
+    def tick(self) -> bool:
+        """Paint one lane's queued text and refresh figures; True while text is queued."""
+        lanes = list(self._lanes.values())
+        for step in range(len(lanes)):
+            lane = lanes[(self._turn + step) % len(lanes)]
+            if lane.has_queued:
+                lane.flush()
+                self._turn = (self._turn + step + 1) % len(lanes)
+                break
+        now = now_ns()
+        for lane in lanes:
+            lane.refresh_strip(now)
+        return any(lane.has_queued for lane in lanes)
+
+    def set_running(self, running: bool) -> None:
+        """A comparison or a retry is under way: Stop instead of Run, lanes cannot be added or removed."""
+        self._running = running
+        self.prompt_box.set_running(running)
+        self._lanes_changed()
+
+    def show_problem(self, problem: Problem | None) -> None:
+        """A problem of the whole comparison, above the lanes; the prompt stays where it is."""
+        self._banner.show_problem(problem)
+
+    def show_verdict(self, text: str) -> None:
+        """The sentence under the lanes that compares them; see `verdict.sentence` and `outcomes`."""
+        self._verdict.setText(text)
+        self._verdict.setVisible(bool(text))
+
+    def outcomes(self) -> tuple[verdict.Outcome, ...]:
+        """How the lanes stand, for `verdict.sentence`."""
+        return tuple(lane.outcome() for lane in self._lanes.values())
+
+    # -- what it holds -------------------------------------------------------------------------------------------
+
+    def set_prompt(self, text: str) -> None:
+        self.prompt_box.set_prompt(text)
+
+    def set_samples(self, samples: Sequence[tuple[str, str]]) -> None:
+        """(title, prompt) pairs, offered as chips while the prompt is empty."""
+        self.prompt_box.set_samples(samples)
+
+    def show_comparison(self, stored: StoredComparison) -> None:
+        """Reopen a comparison from history in place of what is shown. Not while running."""
+        for lane_id in self.lane_ids:
+            self.remove_lane(lane_id)
+        for stored_lane in stored.lanes[:MAX_LANES]:
+            self.lane(self.add_lane(stored_lane.target)).show_stored(stored_lane)
+        box = self.prompt_box
+        box.set_prompt(stored.prompt)
+        box.parameters.set_system(stored.system)
+        box.parameters.set_sampling(stored.sampling)
+        box.set_mode(stored.mode)
+        self.show_problem(None)
+        self.show_verdict(verdict.sentence(self.outcomes(), stored.mode))
+        self.tick_wanted.emit()
+
+    # -- inside --------------------------------------------------------------------------------------------------
+
+    def _submit(self) -> None:
+        if not self._running:
+            self.run_requested.emit(self.ask())
+
+    def _escape(self) -> None:
+        if self._running:
+            self.stop_requested.emit()
+
+    def _add_pressed(self) -> None:
+        if self._running or len(self._lanes) >= MAX_LANES:
+            return
+        used = {lane.target for lane in self._lanes.values()}
+        open_to_choose = [choice for choice in self._choices if choice.disabled_reason is None]
+        fresh = next((choice for choice in open_to_choose if choice.name not in used and not choice.needs_key), None)
+        target = fresh or next(iter(open_to_choose), None)
+        if target is not None:
+            self.lane_added.emit(self.add_lane(target.name))
+
+    def _remove_pressed(self, lane_id: str) -> None:
+        if len(self._lanes) > 1:
+            self.remove_lane(lane_id)
+            self.lane_removed.emit(lane_id)
+
+    def _lanes_changed(self) -> None:
+        removable = len(self._lanes) > 1 and not self._running
+        for lane in self._lanes.values():
+            lane.head.set_removable(removable)
+        self._add.setEnabled(not self._running and len(self._lanes) < MAX_LANES)

@@ -1,0 +1,82 @@
+"""Icons by name, from QtAwesome's Phosphor set, loaded after the first paint. Must not know what a button does.
+
+QtAwesome costs about 0.15 s (import and fonts), so buttons are born with an empty icon of the right size and get
+their picture from `load`, and again from `recolour` when the theme changes.
+"""
+
+from __future__ import annotations
+
+import weakref
+from types import ModuleType
+
+from PySide6.QtCore import QRectF, QSize, Qt
+from PySide6.QtGui import QIcon, QPainter, QPaintEvent, QPixmap
+from PySide6.QtWidgets import QAbstractButton, QWidget
+
+from widgets import theme
+
+SET = "ph."
+_qtawesome: ModuleType | None = None
+_dressed: weakref.WeakKeyDictionary[QAbstractButton, tuple[str, str]] = weakref.WeakKeyDictionary()
+_marks: weakref.WeakSet[IconMark] = weakref.WeakSet()
+
+
+def load() -> None:
+    """Import the icon fonts and dress every button that waits; cheap when done before."""
+    global _qtawesome
+    if _qtawesome is None:
+        import qtawesome
+
+        _qtawesome = qtawesome
+        recolour()
+
+
+def recolour() -> None:
+    """Draw every icon again in the colours of the current theme."""
+    for button in list(_dressed):
+        _draw(button)
+    for mark in list(_marks):
+        mark.update()
+
+
+def dress(button: QAbstractButton, name: str, tone: str = "text", size: int = theme.ICON) -> None:
+    """Give a button an icon; `tone` is a palette field. Calling again changes it."""
+    _dressed[button] = (name, tone)
+    button.setIconSize(QSize(size, size))
+    _draw(button)
+
+
+def icon(name: str, tone: str = "text") -> QIcon:
+    """An icon in a palette colour; empty before `load`."""
+    if _qtawesome is None:
+        blank = QPixmap(1, 1)
+        blank.fill(Qt.GlobalColor.transparent)
+        return QIcon(blank)
+    colours = {"color": theme.color(tone), "color_disabled": theme.color("muted")}
+    made: QIcon = _qtawesome.icon(SET + name, **colours)
+    return made
+
+
+def _draw(button: QAbstractButton) -> None:
+    name, tone = _dressed[button]
+    button.setIcon(icon(name, tone))
+
+
+class IconMark(QWidget):
+    """A picture beside words that say the same; not focusable and silent for screen readers."""
+
+    def __init__(self, name: str, tone: str = "text", size: int = theme.ICON, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._name, self._tone = name, tone
+        self.setFixedSize(size, size)
+        self.setAttribute(Qt.WidgetAttribute.WA_TransparentForMouseEvents)
+        _marks.add(self)
+
+    def show_icon(self, name: str, tone: str) -> None:
+        if (name, tone) != (self._name, self._tone):
+            self._name, self._tone = name, tone
+            self.update()
+
+    def paintEvent(self, event: QPaintEvent) -> None:
+        painter = QPainter(self)
+        icon(self._name, self._tone).paint(painter, QRectF(self.rect()).toRect())

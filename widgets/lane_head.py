@@ -1,0 +1,178 @@
+"""The top of a lane: its target, where it runs, its actions and the line that says how the run stands.
+
+Must not know answers or figures.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from PySide6.QtCore import Signal
+from PySide6.QtWidgets import QProgressBar, QSizePolicy, QVBoxLayout, QWidget
+
+from backends.records import EngineReport
+from widgets import format as fmt
+from widgets import icons, parts, theme
+from widgets.lane_state import LaneState, Phase
+from widgets.target_picker import TargetPicker
+from widgets.values import TargetChoice
+
+PRACTICE_TEXT = "practice: the demo model served on this machine"
+DEMO_TEXT = "tiny demo model: shows how the app works, knows little"
+_PHASE_ICON: dict[Phase, tuple[str, str]] = {
+    "idle": ("circle", "muted"),
+    "queued": ("hourglass", "muted"),
+    "starting": ("circle-half", "accent"),
+    "loading": ("download-simple", "accent"),
+    "waiting": ("hourglass", "accent"),
+    "reading": ("book-open", "accent"),
+    "thinking": ("brain", "accent"),
+    "answering": ("pencil-simple", "accent"),
+    "done": ("check-circle", "here"),
+    "incomplete": ("warning", "caution"),
+    "stopped": ("stop-circle", "muted"),
+    "failed": ("warning-circle", "danger"),
+    "interrupted": ("warning", "caution"),
+}
+
+
+class LaneHead(QWidget):
+    """Signals say which button was pressed; the lane decides what it means."""
+
+    target_chosen = Signal(str)
+    stop_pressed = Signal()
+    retry_pressed = Signal()
+    remove_pressed = Signal()
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._picker = TargetPicker()
+        self._picker.chosen.connect(self._picked)
+        self._stop = parts.icon_button("stop", "Stop this lane", tone="danger")
+        self._retry = parts.icon_button(
+            "arrow-clockwise", "Retry this lane", "Ask this lane again with the same prompt"
+        )
+        self._remove = parts.icon_button("x", "Remove this lane")
+        self._stop.clicked.connect(self.stop_pressed)
+        self._retry.clicked.connect(self.retry_pressed)
+        self._remove.clicked.connect(self.remove_pressed)
+        self._where = parts.Badge()
+        self._retires = parts.Badge()
+        self._detail = parts.Elided(role="caption", tone="muted")
+        self._mark = icons.IconMark("circle", "muted", 14)
+        self._status = parts.Elided(role="caption")
+        self._bar = _slim_bar()
+        self._lay_out()
+        self.show_state(LaneState(), running=False)
+
+    def _lay_out(self) -> None:
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.setSpacing(theme.TIGHT)
+        layout.addLayout(parts.row(self._picker, self._stop, self._retry, self._remove, gap=theme.HAIR))
+        where = parts.row(self._where, self._retires)
+        where.addStretch(1)
+        layout.addLayout(where)
+        layout.addWidget(self._detail)
+        status = parts.row(self._mark, self._status, gap=theme.HAIR + 2)
+        layout.addLayout(status)
+        layout.addWidget(self._bar)
+
+    @property
+    def picker(self) -> TargetPicker:
+        return self._picker
+
+    def choice(self) -> TargetChoice | None:
+        return self._picker.choice()
+
+    def set_choices(self, choices: Sequence[TargetChoice]) -> None:
+        self._picker.set_choices(choices)
+        self._say_where()
+
+    def choose(self, name: str) -> None:
+        self._picker.choose(name)
+        self._say_where()
+
+    def set_removable(self, removable: bool) -> None:
+        self._remove.setEnabled(removable)
+        self._remove.setToolTip("Remove this lane" if removable else "The last lane stays")
+
+    def show_state(self, state: LaneState, *, running: bool) -> None:
+        """Put the run's phase into words, an icon and, where it has a length, a bar."""
+        icon, tone = _PHASE_ICON[state.phase]
+        self._mark.show_icon(icon, tone)
+        text = state.status_text()
+        if text != self._status.text():
+            self._status.setText(text)
+        parts.set_tone(self._status, tone if tone in ("danger", "caution") else "")
+        progress = state.progress()
+        self._bar.setValue(0 if progress is None else round(progress * 1000))
+        self._bar.setProperty("shown", progress is not None)
+        self._bar.setTextVisible(False)
+        self._stop.setVisible(state.live or state.phase == "queued")
+        self._retry.setVisible(state.ended)
+        self._picker.setEnabled(not (state.live or state.phase == "queued"))
+        self._detail.setText(self._detail_text(state.report))
+
+    def status_text(self) -> str:
+        return self._status.text()
+
+    def where_text(self) -> str:
+        return self._where.text()
+
+    def retires_text(self) -> str:
+        return "" if self._retires.isHidden() else self._retires.text()
+
+    def detail_text(self) -> str:
+        return self._detail.text()
+
+    def _picked(self, name: str) -> None:
+        self._say_where()
+        self.target_chosen.emit(name)
+
+    def _say_where(self) -> None:
+        choice = self.choice()
+        if choice is None:
+            self._where.hide()
+            self._retires.hide()
+        elif choice.is_here:
+            self._where.show_text("on this machine", "desktop", "here", "The prompt and the answer stay here.")
+        else:
+            tip = f"The prompt is sent to {choice.where}."
+            self._where.show_text(f"leaves this machine: {choice.where}", "cloud-arrow-up", "away", tip)
+        retires = choice.retires_on if choice is not None else None
+        tip = "The provider ends this model then. Choose its successor in the list." if retires else ""
+        self._retires.show_text(f"retires {fmt.iso_day(retires)}" if retires else "", "calendar", "caution", tip)
+        self._detail.setText(self._detail_text(None))
+
+    def _detail_text(self, report: EngineReport | None) -> str:
+        choice = self.choice()
+        if choice is None:
+            return ""
+        if report is not None:
+            return report_text(report)
+        if choice.is_practice:
+            return PRACTICE_TEXT
+        if choice.is_demo:
+            return DEMO_TEXT
+        return choice.detail or choice.name
+
+
+def report_text(report: EngineReport) -> str:
+    """What a loaded local model really uses, in one line."""
+    if report.gpu_layers <= 0:
+        place = f"{report.device}, no layers on a GPU"
+    else:
+        place = f"{report.device}, {report.gpu_layers} of {report.n_layers} layers on the GPU"
+    bits = [place, *([report.quant] if report.quant else []), f"context {report.n_ctx:,}"]
+    return " · ".join(bits)
+
+
+def _slim_bar() -> QProgressBar:
+    bar = QProgressBar()
+    bar.setRange(0, 1000)
+    bar.setTextVisible(False)
+    bar.setAccessibleName("Progress")
+    policy = QSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
+    bar.setSizePolicy(policy)
+    return bar

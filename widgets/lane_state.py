@@ -1,0 +1,165 @@
+"""Where one lane's run stands, from the events it was given. Pure: must not know Qt, nor how a lane looks."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from backends.errors import Problem
+from backends.events import (
+    Cancelled,
+    Delta,
+    Event,
+    Failed,
+    Finished,
+    Loaded,
+    Loading,
+    Notice,
+    Prefill,
+    Sent,
+    Started,
+)
+from backends.metrics import Meter
+from backends.records import EngineReport, RunResult
+from widgets import format as fmt
+from widgets.values import EndStatus
+
+Phase = Literal[
+    "idle", "queued", "starting", "loading", "waiting", "reading", "thinking", "answering",
+    "done", "incomplete", "stopped", "failed", "interrupted",
+]  # fmt: skip
+
+LIVE: frozenset[Phase] = frozenset({"starting", "loading", "waiting", "reading", "thinking", "answering"})
+ENDED: frozenset[Phase] = frozenset({"done", "incomplete", "stopped", "failed", "interrupted"})
+PHASE_OF: dict[EndStatus, Phase] = {
+    "finished": "done",
+    "incomplete": "incomplete",
+    "failed": "failed",
+    "cancelled": "stopped",
+    "interrupted": "interrupted",
+}
+_FIXED_TEXT: dict[Phase, str] = {
+    "idle": "Ready",
+    "queued": "Waiting for its turn",
+    "starting": "Starting",
+    "waiting": "Waiting for the first token",
+    "answering": "Answering",
+    "incomplete": "Incomplete: the stream ended before the answer did",
+    "stopped": "Stopped",
+    "failed": "Failed",
+    "interrupted": "Interrupted: the app was closed while this run was under way",
+}
+_FINISH_TEXT = {
+    "stop": "Done",
+    "length": "Done: the token limit was reached",
+    "content_filter": "Ended by the provider's content filter",
+    "tool_calls": "Done: the model asked for a tool, which is not offered here",
+}
+
+
+class LaneState:
+    """Books of what a lane shows. `take` events in order; read the fields."""
+
+    def __init__(self) -> None:
+        self._reset("idle")
+
+    def _reset(self, phase: Phase) -> None:
+        self.phase: Phase = phase
+        self.fraction: float | None = None
+        self.read: tuple[int, int] | None = None
+        self.notice = ""
+        self.problem: Problem | None = None
+        self.report: EngineReport | None = None
+        self.result: RunResult | None = None
+        self.meter: Meter | None = None
+        self.sent_ns: int | None = None
+        self.started_ns: int | None = None
+        self.reasoning_chars = 0
+
+    @property
+    def live(self) -> bool:
+        return self.phase in LIVE
+
+    @property
+    def ended(self) -> bool:
+        return self.phase in ENDED
+
+    def queue(self) -> None:
+        """The run is asked for and has not started."""
+        self._reset("queued")
+
+    def restore(self, status: EndStatus, result: RunResult, problem: Problem | None) -> None:
+        """Show a run that ended earlier."""
+        self._reset(PHASE_OF[status])
+        if status == "finished" and not result.complete:
+            self.phase = "incomplete"
+        self.result = result
+        self.problem = problem
+
+    def take(self, event: Event) -> None:
+        match event:
+            case Started():
+                self._reset("starting")
+                self.started_ns = event.at_ns
+            case Loading():
+                self.phase = "loading"
+                self.fraction = event.fraction
+            case Loaded():
+                self.report = event.report
+                self.phase = "starting"
+            case Sent():
+                self.phase = "waiting"
+                self.sent_ns = event.at_ns
+                self.meter = Meter(event.at_ns)
+            case Prefill():
+                self.read = (event.done, event.total)
+                if self.phase == "waiting" or self.phase == "starting":
+                    self.phase = "reading"
+            case Delta():
+                self._delta(event)
+            case Notice():
+                self.notice = event.text
+            case Finished():
+                self._end("done" if event.result.complete else "incomplete", event.result)
+            case Failed():
+                self._end("failed", event.result)
+                self.problem = event.problem
+            case Cancelled():
+                self._end("stopped", event.result)
+
+    def status_text(self) -> str:
+        """One short line; the words for a screen reader too."""
+        match self.phase:
+            case "loading":
+                return f"Loading the model, {fmt.percent(self.fraction or 0.0)}"
+            case "reading" if self.read is not None:
+                return f"Reading the prompt, {self.read[0]:,} of {self.read[1]:,} tokens"
+            case "thinking":
+                return f"Thinking, {self.reasoning_chars:,} characters so far"
+            case "done":
+                reason = self.result.finish_reason if self.result is not None else None
+                return _FINISH_TEXT.get(reason or "stop", f"Done: {reason}")
+            case _:
+                return _FIXED_TEXT.get(self.phase, "")
+
+    def progress(self) -> float | None:
+        """0 to 1 where the phase has a known length, else None."""
+        if self.phase == "loading":
+            return self.fraction
+        if self.phase == "reading" and self.read is not None and self.read[1] > 0:
+            return min(1.0, self.read[0] / self.read[1])
+        return None
+
+    def _delta(self, event: Delta) -> None:
+        if self.meter is None:
+            self.meter = Meter(self.sent_ns if self.sent_ns is not None else event.at_ns)
+        self.meter.add(event)
+        if event.kind == "reasoning":
+            self.reasoning_chars += len(event.text)
+            self.phase = "thinking"
+        elif event.text:
+            self.phase = "answering"
+
+    def _end(self, phase: Phase, result: RunResult) -> None:
+        self.phase = phase
+        self.result = result
+        self.notice = ""

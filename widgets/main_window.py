@@ -1,0 +1,116 @@
+"""The window: rail, top bar and pages. Must not know what a page does; pages are handed to it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from PySide6.QtCore import QEvent, QTimer, Signal
+from PySide6.QtGui import QCloseEvent, QKeySequence, QShortcut, QShowEvent
+from PySide6.QtWidgets import QHBoxLayout, QMainWindow, QStackedWidget, QVBoxLayout, QWidget
+
+from widgets import icons, parts, theme
+from widgets.device_chip import DeviceChip
+from widgets.nav_rail import NavRail
+from widgets.privacy_chip import PrivacyChip
+from widgets.values import DeviceLine, PrivacyState
+
+SIZE = (1280, 800)
+SMALLEST = (800, 560)
+
+
+class MainWindow(QMainWindow):
+    """`page_chosen` carries a page's key; `closing` comes before the window goes; `shown` after its first paint."""
+
+    page_chosen = Signal(str)
+    local_only_toggled = Signal(bool)
+    closing = Signal()
+    shown = Signal()
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.setWindowTitle("Nearfar")
+        self.resize(*SIZE)
+        self.setMinimumSize(*SMALLEST)
+        self._rail = NavRail()
+        self._rail.chosen.connect(self.open_page)
+        self._pages: dict[str, QWidget] = {}
+        self._titles: dict[str, str] = {}
+        self._stack = QStackedWidget()
+        self._title = parts.label("", "heading")
+        self._devices = DeviceChip()
+        self._privacy = PrivacyChip()
+        self._privacy.local_only_toggled.connect(self.local_only_toggled)
+        self._painted = False
+        self._lay_out()
+
+    def _lay_out(self) -> None:
+        bar = parts.card("bar")
+        line = QHBoxLayout(bar)
+        line.setContentsMargins(theme.ROOM, theme.TIGHT, theme.ROOM, theme.TIGHT)
+        line.setSpacing(theme.TIGHT)
+        line.addWidget(self._title)
+        line.addStretch(1)
+        line.addWidget(self._devices)
+        line.addWidget(self._privacy)
+        right = QVBoxLayout()
+        right.setSpacing(0)
+        right.addWidget(bar)
+        right.addWidget(self._stack, 1)
+        whole = QWidget()
+        layout = QHBoxLayout(whole)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.setSpacing(0)
+        layout.addWidget(self._rail)
+        layout.addLayout(right, 1)
+        self.setCentralWidget(whole)
+
+    def add_page(self, key: str, title: str, icon: str, page: QWidget, *, at_bottom: bool = False) -> None:
+        """Put a page on the rail; `icon` is a name of the icon set. The first one added is open."""
+        self._rail.add(key, title, icon, at_bottom=at_bottom)
+        self._pages[key] = page
+        self._titles[key] = title
+        self._stack.addWidget(page)
+        shortcut = QShortcut(QKeySequence(f"Ctrl+{len(self._pages)}"), self)
+        shortcut.activated.connect(lambda: self.open_page(key))
+        if len(self._pages) == 1:
+            self._show_page(key)
+
+    def open_page(self, key: str) -> None:
+        """Bring a page to the front and say so."""
+        if self._pages[key] is not self._stack.currentWidget():
+            self._show_page(key)
+            self.page_chosen.emit(key)
+
+    def current_page(self) -> str:
+        return next(key for key, page in self._pages.items() if page is self._stack.currentWidget())
+
+    def show_devices(self, devices: Sequence[DeviceLine]) -> None:
+        self._devices.show_devices(devices)
+
+    def show_privacy(self, state: PrivacyState) -> None:
+        self._privacy.show_state(state)
+
+    def _show_page(self, key: str) -> None:
+        self._stack.setCurrentWidget(self._pages[key])
+        self._rail.show_current(key)
+        self._title.setText(self._titles[key])
+        self.setWindowTitle(f"Nearfar: {self._titles[key]}")
+
+    def showEvent(self, event: QShowEvent) -> None:
+        super().showEvent(event)
+        if not self._painted:
+            self._painted = True
+            QTimer.singleShot(0, self, self._after_first_paint)
+
+    def _after_first_paint(self) -> None:
+        icons.load()
+        self.shown.emit()
+
+    def changeEvent(self, event: QEvent) -> None:
+        super().changeEvent(event)
+        if event.type() == QEvent.Type.PaletteChange:
+            icons.recolour()
+
+    def closeEvent(self, event: QCloseEvent) -> None:
+        self.closing.emit()
+        super().closeEvent(event)

@@ -1,0 +1,87 @@
+"""The chip that says whether anything may leave this machine, with the switch for local only.
+
+Must not know how connections are made or counted.
+"""
+
+from __future__ import annotations
+
+from PySide6.QtCore import Signal
+from PySide6.QtWidgets import QPushButton
+
+from widgets import format as fmt
+from widgets import icons, parts, theme
+from widgets.popover import Popover
+from widgets.values import PrivacyState
+
+LOCAL_ONLY_TIP = "While this is on, the app refuses every connection to another machine."
+UPDATES_TEXT = "Nothing else is contacted: no telemetry, and no update check."
+
+
+def chip_text(state: PrivacyState) -> str:
+    """`Local only, 0 connections since 09:12` or `May contact: api.openai.com`."""
+    counted = f"{fmt.plural(state.connections, 'connection')} since {fmt.clock(state.since)}"
+    if state.local_only:
+        return f"Local only, {counted}"
+    if state.hosts:
+        more = f" +{len(state.hosts) - 1}" if len(state.hosts) > 1 else ""
+        return f"May contact: {state.hosts[0]}{more}"
+    return f"Nothing leaves this machine, {counted}"
+
+
+class PrivacyChip(QPushButton):
+    """`local_only_toggled` carries what the person wants; the chip changes when `show_state` says so."""
+
+    local_only_toggled = Signal(bool)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.setProperty("kind", "chip")
+        self._state: PrivacyState | None = None
+        self._popover: Popover | None = None
+        self._switch: parts.Switch | None = None
+        self.clicked.connect(self._open)
+        self.setText("Privacy")
+        self.setAccessibleName("Privacy")
+        icons.dress(self, "shield-check", "here")
+
+    def show_state(self, state: PrivacyState) -> None:
+        self._state = state
+        text = chip_text(state)
+        self.setText(text)
+        self.setAccessibleName(f"Privacy: {text}")
+        self.setToolTip("What may leave this machine, and the local-only switch")
+        away = bool(state.hosts) and not state.local_only
+        icons.dress(self, "cloud-arrow-up" if away else "shield-check", "away" if away else "here")
+        if self._switch is not None and self._popover is not None and self._popover.isVisible():
+            self._switch.setChecked(state.local_only)
+
+    def _open(self) -> None:
+        if self._popover is not None:
+            self._popover.deleteLater()
+        self._popover = popover = Popover("Privacy", self)
+        self._switch = switch = parts.Switch("Local only", LOCAL_ONLY_TIP)
+        switch.setChecked(self._state is not None and self._state.local_only)
+        switch.clicked.connect(self.local_only_toggled)
+        line = parts.row(parts.label("Local only", "heading"))
+        line.addStretch(1)
+        line.addWidget(switch)
+        popover.body.addLayout(line)
+        popover.body.addWidget(parts.label(LOCAL_ONLY_TIP, tone="muted", wrap=True))
+        popover.body.addSpacing(theme.HAIR)
+        popover.body.addWidget(parts.rule())
+        popover.body.addSpacing(theme.HAIR)
+        for text in self._lines():
+            popover.body.addWidget(parts.label(text, wrap=True))
+        popover.open_below(self)
+        switch.setFocus()
+
+    def _lines(self) -> list[str]:
+        state = self._state
+        if state is None:
+            return []
+        lines = [f"{fmt.plural(state.connections, 'connection')} to other machines since {fmt.clock(state.since)}."]
+        if state.hosts and not state.local_only:
+            lines.append(f"Lanes chosen now may contact: {', '.join(state.hosts)}. They get the prompt you run.")
+        elif not state.local_only:
+            lines.append("No lane chosen now leaves this machine.")
+        return [*lines, UPDATES_TEXT]

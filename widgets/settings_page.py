@@ -1,0 +1,132 @@
+"""The Settings page: each setting with one sentence. Must not know where settings are kept or applied."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from PySide6.QtCore import Signal
+from PySide6.QtWidgets import QHBoxLayout, QLabel, QScrollArea, QVBoxLayout, QWidget
+
+from widgets import parts, theme
+from widgets.prompt_box import MODES
+from widgets.values import SettingsView
+
+WIDTH = 760
+THEMES = (
+    ("system", "System", "As the desktop is set"),
+    ("light", "Light", "Always light"),
+    ("dark", "Dark", "Always dark"),
+)
+
+
+class SettingsPage(QWidget):
+    """`changed` carries all settings after each change; `show_settings` sets them without a signal."""
+
+    changed = Signal(object)
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._view = SettingsView()
+        self._theme = parts.Segments("Theme", THEMES)
+        self._theme.chosen.connect(lambda value: self._put(theme=value))
+        self._mode = parts.Segments("Lane order", MODES)
+        self._mode.chosen.connect(lambda value: self._put(mode=value))
+        self._keep = parts.Switch("Keep history", "While this is off, new runs are not written to this machine.")
+        self._keep.clicked.connect(lambda on: self._put(keep_history=on))
+        self._local = parts.Switch("Local only", "While this is on, every connection to another machine is refused.")
+        self._local.clicked.connect(lambda on: self._put(local_only=on))
+        self._lay_out()
+        self.show_settings(self._view)
+
+    def _lay_out(self) -> None:
+        body = QWidget()
+        body.setProperty("ground", "clear")
+        body.setMaximumWidth(WIDTH)
+        stack = QVBoxLayout(body)
+        stack.setContentsMargins(0, 0, 0, 0)
+        stack.setSpacing(theme.ROOM)
+        for title, rows in self._sections():
+            stack.addWidget(_section(title, rows))
+        stack.addStretch(1)
+        scroll = QScrollArea()
+        scroll.setWidgetResizable(True)
+        scroll.setFrameShape(QScrollArea.Shape.NoFrame)
+        scroll.setWidget(body)
+        layout = QHBoxLayout(self)
+        layout.setContentsMargins(theme.ROOM, theme.ROOM, theme.ROOM, theme.ROOM)
+        layout.addWidget(scroll)
+
+    def _sections(self) -> list[tuple[str, list[tuple[str, str, QWidget]]]]:
+        return [
+            ("Look", [("Theme", "Light or dark; System follows the desktop.", self._theme)]),
+            (
+                "Privacy",
+                [
+                    (
+                        "Local only",
+                        "While this is on, the app refuses every connection to another machine. "
+                        "Lanes that leave this machine cannot be chosen.",
+                        self._local,
+                    ),
+                    (
+                        "Keep history",
+                        "Prompts, answers and figures are kept on this machine only. "
+                        "While this is off, nothing new is written.",
+                        self._keep,
+                    ),
+                ],
+            ),
+            (
+                "Comparing",
+                [
+                    (
+                        "Lane order",
+                        "In sequence, one lane runs after the other, which is fair for speed. "
+                        "In a race all run at once and compete for this machine.",
+                        self._mode,
+                    )
+                ],
+            ),
+        ]
+
+    def show_settings(self, view: SettingsView) -> None:
+        self._view = view
+        self._theme.choose(view.theme)
+        self._mode.choose(view.mode)
+        self._keep.setChecked(view.keep_history)
+        self._local.setChecked(view.local_only)
+
+    def settings(self) -> SettingsView:
+        return self._view
+
+    def _put(self, **changes: object) -> None:
+        self._view = replace(self._view, **changes)  # type: ignore[arg-type]  # mypy cannot follow ** into replace
+        self.changed.emit(self._view)
+
+
+def _section(title: str, rows: list[tuple[str, str, QWidget]]) -> QWidget:
+    made = QWidget()
+    layout = QVBoxLayout(made)
+    layout.setContentsMargins(0, 0, 0, 0)
+    layout.setSpacing(theme.TIGHT)
+    layout.addWidget(parts.label(title, "heading"))
+    shelf = parts.card()
+    inside = QVBoxLayout(shelf)
+    inside.setContentsMargins(theme.ROOM, theme.GAP, theme.ROOM, theme.GAP)
+    inside.setSpacing(theme.GAP)
+    for at, (name, says, control) in enumerate(rows):
+        if at:
+            inside.addWidget(parts.rule())
+        inside.addLayout(_row(parts.label(name, "strong"), says, control))
+    layout.addWidget(shelf)
+    return made
+
+
+def _row(name: QLabel, says: str, control: QWidget) -> QHBoxLayout:
+    name.setBuddy(control)
+    words = parts.column(name, parts.label(says, tone="muted", wrap=True), gap=theme.HAIR)
+    line = QHBoxLayout()
+    line.setSpacing(theme.WIDE)
+    line.addLayout(words, 1)
+    line.addWidget(control)
+    return line

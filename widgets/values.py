@@ -1,0 +1,130 @@
+"""What the window shows and what it asks for, as values. Must not know Qt, nor how any of it is made."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Literal
+
+from backends.errors import Problem
+from backends.records import RunResult, Sampling
+
+THIS_MACHINE = "this machine"
+GROUP_HERE = "On this machine"
+GROUP_PRACTICE = "Practice"
+GROUP_CLOUD = "Cloud"
+MAX_LANES = 4
+
+Mode = Literal["sequence", "race"]
+ThemeChoice = Literal["system", "light", "dark"]
+Vote = Literal["up", "down", ""]
+EndStatus = Literal["finished", "incomplete", "failed", "cancelled", "interrupted"]
+
+
+@dataclass(frozen=True, slots=True)
+class TargetChoice:
+    """One row of the target picker. `where` is "this machine" or the host that prompts would be sent to.
+
+    `retires_on` is an ISO date. A choice with a `disabled_reason` is shown with its reason and cannot be chosen.
+    """
+
+    name: str
+    label: str
+    detail: str = ""
+    group: str = GROUP_HERE
+    where: str = THIS_MACHINE
+    needs_key: bool = False
+    retires_on: str | None = None
+    is_practice: bool = False
+    is_demo: bool = False
+    disabled_reason: str | None = None
+
+    @property
+    def is_here(self) -> bool:
+        """True where prompts do not leave this machine."""
+        return self.where == THIS_MACHINE
+
+
+@dataclass(frozen=True, slots=True)
+class LaneAsk:
+    lane_id: str
+    target: str
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """One comparison the person wants: the same prompt on every lane."""
+
+    prompt: str
+    system: str | None
+    sampling: Sampling
+    mode: Mode
+    lanes: tuple[LaneAsk, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceLine:
+    """A device as the top bar shows it; sizes in bytes, None where unknown."""
+
+    name: str
+    kind: Literal["gpu", "cpu"]
+    total_bytes: int | None
+    free_bytes: int | None
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class PrivacyState:
+    """Whether anything may leave the machine. `hosts` are those that chosen lanes may contact.
+
+    `connections` counts outgoing connections since `since`; loopback is not counted.
+    """
+
+    local_only: bool
+    hosts: tuple[str, ...]
+    connections: int
+    since: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryLine:
+    """One stored comparison in the list. `summary` says how its runs ended, in words."""
+
+    comparison_id: str
+    started_at: datetime
+    prompt: str
+    targets: tuple[str, ...]
+    summary: str
+    status: EndStatus = "finished"
+
+
+@dataclass(frozen=True, slots=True)
+class StoredLane:
+    """A run read back from history. `problem` is set where it failed."""
+
+    target: str
+    result: RunResult
+    status: EndStatus
+    problem: Problem | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StoredComparison:
+    comparison_id: str
+    started_at: datetime
+    prompt: str
+    system: str | None
+    mode: Mode
+    sampling: Sampling
+    lanes: tuple[StoredLane, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SettingsView:
+    """What the Settings page shows and gives back whole when one of it changes."""
+
+    theme: ThemeChoice = "system"
+    keep_history: bool = True
+    local_only: bool = False
+    mode: Mode = "sequence"
+    sampling: Sampling = field(default_factory=Sampling)
