@@ -8,8 +8,6 @@ import signal
 import sys
 from collections.abc import Callable
 
-from backends.workbench import Workbench
-
 from app.cli import EXIT_CANCELLED, EXIT_FAILED, EXIT_OK
 from app.cli_print import JsonLines, Terminal
 from backends.compare import Comparison
@@ -18,6 +16,7 @@ from backends.events import Event, Finished, is_terminal
 from backends.ids import new_id
 from backends.records import Prompt, RunRequest, Sampling
 from backends.targets import parse_target
+from backends.workbench import Workbench
 
 MAX_STDIN_CHARS = 16 * 1024 * 1024
 
@@ -44,7 +43,7 @@ def _question(text: str) -> str:
 
 
 async def _compare(bench: Workbench, requests: list[RunRequest], printer: Terminal | JsonLines, *, race: bool) -> int:
-    recording = bench.record(requests, "race" if race else "sequence")
+    recording = bench.record(requests, "race" if race else "sequence", new_id("cmp"))
     ends: list[Event] = []
 
     def emit(event: Event) -> None:

@@ -5,59 +5,59 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from PySide6.QtCore import QObject, Slot
 
 from app.engine_thread import EngineThread, Inbox
 from backends.compare import Comparison
-from backends.errors import NearfarError, Problem
-from backends.events import Event, Terminal
+from backends.errors import NearfarError, Problem, UsageError
+from backends.events import Emit, Event, is_terminal
 from backends.ids import new_id
-from backends.records import Prompt, RunRequest, RunResult, Target
+from backends.records import Prompt, RunRequest, Target
 from backends.targets import parse_target
 from backends.workbench import Workbench
+from widgets import verdict
 from widgets.compare_page import ComparePage
 from widgets.values import Ask, LaneAsk
-from widgets.verdict import LaneOutcome, verdict
+
+AskKey = Callable[[Target], bool]
 
 
 @dataclass(slots=True)
 class _Live:
-    """One comparison under way: which run shows in which lane, and how to stop it."""
+    """One comparison or retry under way: which run shows in which lane, and which have not ended."""
 
     comparison: Comparison
     lanes: dict[str, str]
-    waiting: set[str]
+    open_runs: set[str]
 
 
 class CompareController(QObject):
-    """Lives on the GUI thread; everything it starts lives on the engine thread."""
+    """Lives on the GUI thread; everything it starts lives on the engine thread.
+
+    `ask_key` shows the key dialog and says whether there is a key now; `changed` is called when the top bar or the
+    history may have news.
+    """
 
     def __init__(
-        self,
-        page: ComparePage,
-        engine: EngineThread,
-        bench: Workbench,
-        *,
-        ask_key: Callable[[Target], bool],
-        on_activity: Callable[[], None],
+        self, page: ComparePage, engine: EngineThread, bench: Workbench, *, ask_key: AskKey, changed: Callable[[], None]
     ) -> None:
-        """`ask_key` shows the key dialog and says whether there is a key now; `on_activity` refreshes the top bar."""
         super().__init__(page)
         self._page = page
         self._engine = engine
         self._bench = bench
         self._ask_key = ask_key
-        self._on_activity = on_activity
+        self._changed = changed
         self._inbox = Inbox(self._show, self)
         self._live: list[_Live] = []
         self._last: Ask | None = None
-        self._outcomes: dict[str, LaneOutcome] = {}
+        self._comparison_id: str | None = None
         page.run_requested.connect(self.run)
         page.stop_requested.connect(self.stop)
         page.lane_stop_requested.connect(self.stop_lane)
         page.lane_retry_requested.connect(self.retry)
-        page.lane_removed.connect(self.stop_lane)
+        page.tick_wanted.connect(self._inbox.wake)
 
     @property
     def busy(self) -> bool:
@@ -66,23 +66,20 @@ class CompareController(QObject):
     @Slot(object)
     def run(self, ask: Ask) -> None:
         """Start a comparison; what cannot start says why and loses nothing."""
-        if self.busy:
-            return
-        self._last = ask
-        self._outcomes.clear()
-        self._page.show_verdict("")
-        self._start(ask, ask.lanes)
+        if not self.busy:
+            self._start(ask, ask.lanes)
+
+    @property
+    def comparison_id(self) -> str | None:
+        """The comparison that the lanes show, once one has begun."""
+        return self._comparison_id
 
     @Slot(str)
     def retry(self, lane_id: str) -> None:
-        """Ask one lane again, whatever state its last run is in."""
-        lane = next((lane for lane in self._last.lanes if lane.lane_id == lane_id), None) if self._last else None
-        if self._last is None or lane is None:
-            return
+        """Ask one lane again, as the last comparison was asked, whatever state its last run is in."""
         self.stop_lane(lane_id)
-        current = LaneAsk(lane_id, self._page.lane(lane_id).target_name)
-        self._outcomes.pop(lane_id, None)
-        self._start(self._last, (current,))
+        again = (LaneAsk(lane_id, self._page.lane(lane_id).target),)
+        self._start(self._last or self._page.ask(), again, retry=self._last is not None)
 
     @Slot()
     def stop(self) -> None:
@@ -92,60 +89,90 @@ class CompareController(QObject):
     @Slot(str)
     def stop_lane(self, lane_id: str) -> None:
         for live in self._live:
-            for run_id, lane in live.lanes.items():
-                if lane == lane_id:
-                    self._engine.call(lambda stop=live.comparison.stop, run=run_id: stop(run))  # type: ignore[misc]  # defaults bind the loop's values
+            for run_id in live.open_runs:
+                if live.lanes[run_id] == lane_id:
+                    self._engine.call(partial(live.comparison.stop, run_id))
 
-    def _start(self, ask: Ask, lanes: Sequence[LaneAsk]) -> None:
+    def _start(self, ask: Ask, lanes: Sequence[LaneAsk], *, retry: bool = False) -> None:
         try:
-            requests = [self._request(ask, lane) for lane in lanes]
-            if not all(self._allowed(request.target) for request in requests):
+            requests = [_request(ask, lane) for lane in lanes]
+            targets = [request.target for request in requests]
+            self._bench.consent(targets)
+            if not all(self._ask_key(target) for target in targets if self._bench.needs_key(target)):
                 return
         except NearfarError as error:
             self._page.show_problem(error.problem)
             return
-        self._page.show_problem(None)
-        record = self._bench.record(requests, ask.mode)
+        self._last = ask
+        self._launch(requests, ask, lanes, self._recording(requests, ask, lanes, retry=retry))
 
+    def _recording(self, requests: Sequence[RunRequest], ask: Ask, lanes: Sequence[LaneAsk], *, retry: bool) -> Emit:
+        """Where the history takes events; a retry joins the comparison whose lane it repeats."""
+        if retry and self._comparison_id is not None:
+            position = self._page.lane_ids.index(lanes[0].lane_id)
+            return self._bench.record_retry(requests[0], self._comparison_id, position)
+        self._comparison_id = new_id("cmp")
+        return self._bench.record(requests, ask.mode, self._comparison_id)
+
+    def _launch(self, requests: Sequence[RunRequest], ask: Ask, lanes: Sequence[LaneAsk], record: Emit) -> None:
+        emit = self._both(record)
+        comparison = Comparison(requests, self._bench.engine_for, emit, ask.mode)
+        by_run = {request.run_id: lane.lane_id for request, lane in zip(requests, lanes, strict=True)}
+        self._live.append(_Live(comparison, by_run, set(by_run)))
+        self._page.begin([lane.lane_id for lane in lanes])
+        self._page.set_running(True)
+        self._inbox.work_began()
+        self._engine.ask(self._bench.run(comparison, requests), lambda _none: self._inbox.work_ended(), self._defect)
+        self._changed()
+
+    def _both(self, record: Emit) -> Emit:
         def emit(event: Event) -> None:
             record(event)
             self._inbox.put(event)
 
-        comparison = Comparison(requests, self._bench.engine_for, emit, ask.mode)
-        by_run = {request.run_id: lane.lane_id for request, lane in zip(requests, lanes, strict=True)}
-        live = _Live(comparison, by_run, set(by_run))
-        self._live.append(live)
-        self._inbox.work_began()
-        self._page.set_running(True)
-        self._engine.ask(comparison.run(), lambda _none: self._inbox.work_ended(), self._defect)
-
-    def _request(self, ask: Ask, lane: LaneAsk) -> RunRequest:
-        prompt = Prompt.ask(ask.prompt, ask.system)
-        return RunRequest(new_id("run"), parse_target(lane.target), prompt, ask.sampling)
-
-    def _allowed(self, target: Target) -> bool:
-        return not self._bench.needs_key(target) or self._ask_key(target)
+        return emit
 
     def _defect(self, _error: BaseException) -> None:
         self._inbox.work_ended()
-        self._page.show_problem(Problem("defect", "Nearfar made a mistake in this comparison.", "", "Try again."))
+        self._live.clear()
+        self._page.set_running(False)
+        self._page.show_problem(Problem("defect", "Nearfar made a mistake in this comparison.", "", "Press Run again."))
 
     def _show(self, batch: list[Event]) -> bool:
+        """One tick: each lane gets its events at once."""
         by_lane: dict[str, list[Event]] = defaultdict(list)
         for event in batch:
-            lane_id = self._lane_of(event.run_id)
-            if lane_id is not None:
-                by_lane[lane_id].append(event)
+            live = next((live for live in self._live if event.run_id in live.lanes), None)
+            if live is None:
+                continue
+            if self._is_shown(live, event.run_id):
+                by_lane[live.lanes[event.run_id]].append(event)
+            if is_terminal(event):
+                live.open_runs.discard(event.run_id)
         for lane_id, events in by_lane.items():
             self._page.show_events(lane_id, events)
-            for event in events:
-                if isinstance(event, Terminal):
-                    self._ended(lane_id, event)
+        self._close_ended()
         return self._page.tick()
 
-    def _lane_of(self, run_id: str) -> str | None:
-        for live in self._live:
-            lane_id = live.lanes.get(run_id)
-            if lane_id is not None:
-                return lane_id if lane_id in self._page.lane_ids else None
-        return None
+    def _is_shown(self, live: _Live, run_id: str) -> bool:
+        """A retried lane shows its newest run only; the old one ends unseen."""
+        lane_id = live.lanes[run_id]
+        newest = next(other for other in reversed(self._live) if lane_id in other.lanes.values())
+        return newest is live
+
+    def _close_ended(self) -> None:
+        ended = [live for live in self._live if not live.open_runs]
+        if not ended:
+            return
+        self._live = [live for live in self._live if live.open_runs]
+        if not self._live:
+            self._page.set_running(False)
+            mode = self._last.mode if self._last else "sequence"
+            self._page.show_verdict(verdict.sentence(self._page.outcomes(), mode))
+            self._changed()
+
+
+def _request(ask: Ask, lane: LaneAsk) -> RunRequest:
+    if not ask.prompt.strip():
+        raise UsageError("There is no prompt yet.", fix="Type a question, then press Run.")
+    return RunRequest(new_id("run"), parse_target(lane.target), Prompt.ask(ask.prompt, ask.system), ask.sampling)

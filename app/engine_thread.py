@@ -136,6 +136,11 @@ class Inbox(QObject):
         self._live += 1
         self._timer.start()
 
+    @Slot()
+    def wake(self) -> None:
+        """Tick until there is nothing left to paint, as when a stored answer is opened."""
+        self._timer.start()
+
     def work_ended(self) -> None:
         """What is queued is still shown before the timer rests."""
         self._live = max(0, self._live - 1)

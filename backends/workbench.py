@@ -6,27 +6,30 @@ Must not know windows or terminals. The window and the command line both stand o
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Sequence
+import logging
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from backends.cloud.engine import CloudEngine
 from backends.cloud.practice import PracticeEngine, PracticeServer
 from backends.cloud.providers import Endpoint, endpoint_for
-from backends.compare import Mode
+from backends.compare import Comparison, Mode
 from backends.egress import Egress, Policy
 from backends.engine import Engine
-from backends.errors import ModelMissing, NetworkNotAllowed, Problem, SettingsNotSaved, UnknownTarget
-from backends.events import Emit, Event
-from backends.history import History
+from backends.errors import ModelMissing, NearfarError, NetworkNotAllowed, Problem, SettingsNotSaved, UnknownTarget
+from backends.events import Emit
+from backends.history.store import History
 from backends.keys import Secret, SessionKeys, key_from_env
 from backends.local.engine import LocalEngine
 from backends.local.facts import LoadOptions
 from backends.paths import Paths, app_paths
 from backends.records import RunRequest, Target
-from backends.settings import Settings, SettingsFile
+from backends.settings import SettingsFile
 from backends.targets import DEMO
 from resources import resource_path
+
+log = logging.getLogger(__name__)
 
 DEMO_FILE = ("demo", "nearfar-demo.gguf")
 
@@ -52,7 +55,8 @@ class Workbench:
         self.warnings: tuple[str, ...] = loaded.warnings
         self.egress = Egress(Policy(local_only=self.settings.local_only is not False))
         self.keys = SessionKeys()
-        self.history = History(paths.history_file)
+        self.history = History(paths.history_file, keep=self.settings.keep_history, on_problem=self._history_problem)
+        self.on_history_problem: Callable[[Problem | None], None] = _no_listener
         self._engines: dict[Target, Engine] = {}
 
     @classmethod
@@ -65,6 +69,8 @@ class Workbench:
     def change(self, **changes: object) -> Problem | None:
         """Change settings and save them; says what went wrong where they could not be saved (they hold until exit)."""
         self.settings = replace(self.settings, **changes)  # type: ignore[arg-type]  # checked when saved
+        if "keep_history" in changes:
+            self.history.set_keep(self.settings.keep_history)
         if "local_only" in changes:
             self.egress.set_policy(replace(self.egress.policy, local_only=self.settings.local_only is not False))
         try:
@@ -76,7 +82,7 @@ class Workbench:
     # -- targets -------------------------------------------------------------------------------------------------
 
     def endpoint(self, target: Target) -> Endpoint | None:
-        """The server a target is asked at; None for what this machine answers itself. Raises UnknownTarget, BadAddress."""
+        """The server a target is asked at; None where this machine answers. Raises UnknownTarget, BadAddress."""
         if target.is_local or target.provider == "practice":
             return None
         return endpoint_for(target, addresses=self.settings.custom_servers)
@@ -99,7 +105,7 @@ class Workbench:
                 self.keep_key(target, key)
 
     def consent(self, targets: Iterable[Target]) -> bool:
-        """The person chose these targets: their hosts may be contacted. Raises NetworkNotAllowed while local only is on.
+        """The person chose these targets: their hosts may be contacted. Raises NetworkNotAllowed under local only.
 
         True where that ended the state in which nothing had been chosen yet.
         """
@@ -134,6 +140,21 @@ class Workbench:
         name = endpoint.key_name
         return CloudEngine(endpoint, egress=self.egress, key=lambda: self.keys.get(name))
 
+    async def warm_up(self, targets: Iterable[Target]) -> None:
+        """Import and start what the first question to these servers would wait for; contacts nobody, loads no model."""
+        for target in targets:
+            try:
+                engine = self.engine_for(target)
+                if isinstance(engine, CloudEngine | PracticeEngine):
+                    await engine.warm_up()
+            except NearfarError as error:
+                log.info("not warmed up: %s", error.problem.code)  # the first run will say it in words
+
+    async def run(self, comparison: Comparison, requests: Sequence[RunRequest]) -> None:
+        """Run a comparison, with the memory of local models that it does not use given back first."""
+        await self.release_others(request.target for request in requests)
+        await comparison.run()
+
     async def release_others(self, targets: Iterable[Target]) -> None:
         """Close the local models that these targets do not use, so that their memory is free for those that do."""
         wanted = set(targets)
@@ -142,23 +163,28 @@ class Workbench:
 
     # -- history -------------------------------------------------------------------------------------------------
 
-    def record(self, requests: Sequence[RunRequest], mode: Mode) -> Emit:
-        """Begin a comparison in the history and return what takes its events; writes nothing where history is off."""
-        if not self.settings.keep_history:
-            return _forget
-        return self.history.record(requests, mode)
+    def record(self, requests: Sequence[RunRequest], mode: Mode, comparison_id: str) -> Emit:
+        """Begin a comparison in the history and return what takes its events; it keeps nothing where history is off."""
+        self.history.recorder.begin(comparison_id, requests, mode)
+        return self.history.recorder.record
+
+    def record_retry(self, request: RunRequest, comparison_id: str, position: int) -> Emit:
+        """As `record`, for one more run of a comparison in the lane at `position`."""
+        self.history.recorder.add_run(comparison_id, request, position)
+        return self.history.recorder.record
+
+    def _history_problem(self, problem: Problem | None) -> None:
+        self.on_history_problem(problem)
 
     async def close(self) -> None:
         """End every worker, server and connection, and finish writing; idempotent."""
         await self._close(list(self._engines))
-        await asyncio.to_thread(self.history.close)
+        await self.history.close()
 
     async def _close(self, targets: Sequence[Target]) -> None:
         engines = [self._engines.pop(target) for target in targets]
         await asyncio.gather(*(engine.close() for engine in engines), return_exceptions=True)
 
 
-def _forget(_event: Event) -> None:
-    """Keeps nothing."""
-
-
+def _no_listener(_problem: Problem | None) -> None:
+    """Until a window listens, history problems are in the log alone."""

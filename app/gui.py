@@ -1,0 +1,56 @@
+"""Opens the window. Must import nothing heavy before the first paint, and must not know what the pages do."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+
+NO_DISPLAY = """nearfar: there is no display, so the window cannot open. Nothing was started.
+On a desktop, run it from a terminal inside the session. Over ssh, use ssh -X. Without a display, use the command line:
+    nearfar run "What does tok/s mean?" --target local:demo --target practice
+    nearfar doctor"""
+
+BROKEN_QT = """nearfar: PySide6 {qt} makes Python {python} abort. Nothing was started.
+Install what the project locks: run `make run` again, or use Python 3.12 or newer."""
+
+
+def has_display() -> bool:
+    """False where no window can open: on Linux without X11, Wayland or a platform named on purpose."""
+    wanted = ("DISPLAY", "WAYLAND_DISPLAY", "QT_QPA_PLATFORM")
+    return not sys.platform.startswith("linux") or any(os.environ.get(name) for name in wanted)
+
+
+def qt_is_safe(qt: str, python: tuple[int, int]) -> bool:
+    """PySide6 6.12 drops references to None and True, which ends Python before 3.12."""
+    return python >= (3, 12) or tuple(int(part) for part in qt.split(".")[:2]) < (6, 12)
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run the window until it is closed; returns the exit status."""
+    if not has_display():
+        print(NO_DISPLAY, file=sys.stderr)
+        return 2
+    from PySide6.QtCore import qVersion
+
+    if not qt_is_safe(qVersion(), sys.version_info[:2]):
+        python = ".".join(str(part) for part in sys.version_info[:3])
+        print(BROKEN_QT.format(qt=qVersion(), python=python), file=sys.stderr)
+        return 2
+    # Engine threads hand the interpreter back sooner, which keeps the window smooth (5 ms by default).
+    sys.setswitchinterval(0.001)
+    from PySide6.QtWidgets import QApplication
+
+    from app.crash import keep_logs
+    from app.session import Session
+    from backends.workbench import Workbench
+
+    qt = QApplication(["nearfar", *arguments])
+    qt.setApplicationName("nearfar")
+    qt.setApplicationDisplayName("Nearfar")
+    qt.setDesktopFileName("nearfar")
+    bench = Workbench.open()
+    keep_logs(bench.paths.logs)
+    session = Session(qt, bench)
+    session.window.show()
+    return qt.exec()

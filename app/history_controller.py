@@ -1,0 +1,158 @@
+"""History: lists, searches, reopens and deletes comparisons. Must not read files itself, and must not paint."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from datetime import datetime
+
+from PySide6.QtCore import QObject, Slot
+from PySide6.QtWidgets import QMessageBox
+
+from app.engine_thread import EngineThread
+from backends.errors import NearfarError, Problem
+from backends.history.records import ComparisonRecord, ComparisonSummary, RunRecord, RunStatus
+from backends.records import Cost, RunResult, Usage
+from backends.workbench import Workbench
+from widgets.history_page import HistoryPage
+from widgets.values import EndStatus, HistoryLine, StoredComparison, StoredLane
+
+PAGE = 100
+WORDS: dict[RunStatus, str] = {
+    "streaming": "running",
+    "finished": "done",
+    "incomplete": "incomplete",
+    "failed": "failed",
+    "cancelled": "stopped",
+    "interrupted": "interrupted",
+}
+UNREADABLE = Problem("history", "The history could not be read.", "Nothing was changed.", "Open the page again.")
+WORST_FIRST: tuple[EndStatus, ...] = ("failed", "interrupted", "incomplete", "cancelled", "finished")
+
+
+class HistoryController(QObject):
+    """`reopen` shows a stored comparison on the Compare page."""
+
+    def __init__(
+        self, page: HistoryPage, engine: EngineThread, bench: Workbench, *, reopen: Callable[[StoredComparison], None]
+    ) -> None:
+        super().__init__(page)
+        self._page = page
+        self._engine = engine
+        self._bench = bench
+        self._reopen = reopen
+        self._oldest: str | None = None
+        page.search_changed.connect(self.refresh)
+        page.open_requested.connect(self._open)
+        page.delete_requested.connect(self._delete)
+        page.more_requested.connect(self._more)
+
+    @Slot()
+    def refresh(self) -> None:
+        """Show the newest comparisons, or those that match what is typed."""
+        words = self._page.search_text()
+        history = self._bench.history
+        self._engine.ask(history.search(words) if words else history.list(PAGE), self._show, self._failed)
+
+    def _show(self, summaries: Sequence[ComparisonSummary]) -> None:
+        self._oldest = summaries[-1].id if summaries else None
+        self._page.show_problem(None)
+        self._page.show_lines([_line(summary) for summary in summaries], _now())
+
+    @Slot()
+    def _more(self) -> None:
+        if self._oldest is None or self._page.search_text():
+            return
+        self._engine.ask(self._bench.history.list(PAGE, self._oldest), self._add, self._failed)
+
+    def _add(self, summaries: Sequence[ComparisonSummary]) -> None:
+        self._oldest = summaries[-1].id if summaries else None
+        self._page.add_lines([_line(summary) for summary in summaries], _now())
+
+    @Slot(str)
+    def _open(self, comparison_id: str) -> None:
+        self._engine.ask(self._bench.history.show(comparison_id), self._opened, self._failed)
+
+    def _opened(self, record: ComparisonRecord | None) -> None:
+        if record is None:
+            self.refresh()
+        else:
+            self._reopen(stored(record))
+
+    @Slot(str)
+    def _delete(self, comparison_id: str) -> None:
+        asked = QMessageBox.question(
+            self._page, "Delete comparison", "Delete this comparison with its answers? It cannot be brought back."
+        )
+        if asked == QMessageBox.StandardButton.Yes:
+            self._engine.ask(self._bench.history.delete(comparison_id), lambda _gone: self.refresh(), self._failed)
+
+    def _failed(self, error: BaseException) -> None:
+        self._page.show_problem(
+            error.problem if isinstance(error, NearfarError) else UNREADABLE
+        )
+
+
+def stored(record: ComparisonRecord) -> StoredComparison:
+    """A comparison as the Compare page shows it: of a lane that was retried, the newest run."""
+    newest = {run.position: run for run in record.runs}
+    return StoredComparison(
+        comparison_id=record.id,
+        started_at=record.started_at.astimezone(),
+        prompt=record.prompt.text,
+        system=record.prompt.system,
+        mode=record.mode,
+        sampling=record.sampling,
+        lanes=tuple(_lane(newest[position]) for position in sorted(newest)),
+    )
+
+
+def _lane(run: RunRecord) -> StoredLane:
+    return StoredLane(run.target, run.result or _text_only(run), _end_of(run.status), run.problem)
+
+
+def _end_of(status: RunStatus) -> EndStatus:
+    return "interrupted" if status == "streaming" else status
+
+
+def _text_only(run: RunRecord) -> RunResult:
+    """What is left of a run that the program did not outlive: its text, and no figures."""
+    provider, _, model = run.target.partition(":")
+    return RunResult(
+        run_id=run.run_id,
+        target=run.target,
+        model=model or provider,
+        provider=provider,
+        text=run.text,
+        reasoning_text=run.reasoning,
+        finish_reason=None,
+        complete=False,
+        usage=Usage(),
+        ttft_ms=None,
+        ttfr_ms=None,
+        decode_tok_s=None,
+        answer_tok_s=None,
+        chars_s=None,
+        e2e_ms=None,
+        load_ms=None,
+        cost=Cost(None, "not_measured"),
+    )
+
+
+def _line(summary: ComparisonSummary) -> HistoryLine:
+    newest = list({run.position: run for run in summary.runs}.values())
+    counts = Counter(WORDS[run.status] for run in newest)
+    words = ", ".join(f"{count} {word}" if len(newest) > 1 else word for word, count in counts.items())
+    ends = {_end_of(run.status) for run in newest}
+    return HistoryLine(
+        comparison_id=summary.id,
+        started_at=summary.started_at.astimezone(),
+        prompt=summary.prompt_start,
+        targets=tuple(run.target for run in newest),
+        summary="all done" if set(counts) == {"done"} and len(newest) > 1 else words,
+        status=next((status for status in WORST_FIRST if status in ends), "finished"),
+    )
+
+
+def _now() -> datetime:
+    return datetime.now().astimezone()

@@ -1,0 +1,219 @@
+"""One run of the window: makes the pages, wires the controllers, ends everything at the close. Must not paint."""
+
+from __future__ import annotations
+
+from datetime import date
+
+from PySide6.QtCore import QObject, Qt, QTimer, QUrl, Slot
+from PySide6.QtGui import QDesktopServices
+from PySide6.QtWidgets import QApplication, QMessageBox
+
+from app.choices import FIRST_LANES, choice_for, target_choices
+from app.compare_controller import CompareController
+from app.engine_thread import EngineThread
+from app.history_controller import HistoryController
+from app.samples import sample_prompts
+from app.status_controller import StatusController
+from backends.errors import NearfarError, Problem
+from backends.keys import parse_key
+from backends.records import Target
+from backends.targets import parse_target
+from backends.workbench import Workbench
+from widgets import theme
+from widgets.compare_page import ComparePage
+from widgets.history_page import HistoryPage
+from widgets.key_dialog import KeyDialog
+from widgets.main_window import MainWindow
+from widgets.settings_page import SettingsPage
+from widgets.values import SettingsView, StoredComparison
+
+WARM_UP_MS = 300  # after the first paint, so that importing the cloud client does not compete with it
+
+
+class Session(QObject):
+    """Owns the window, the engine thread and the workbench. The engine thread starts after the first paint."""
+
+    def __init__(self, qt: QApplication, bench: Workbench) -> None:
+        super().__init__()
+        self._qt = qt
+        self.bench = bench
+        theme.apply(qt, bench.settings.theme)
+        self.engine = EngineThread(self)
+        self.window = MainWindow()
+        self.compare = ComparePage()
+        self.history = HistoryPage()
+        self.settings = SettingsPage()
+        self.window.add_page("compare", "Compare", "columns", self.compare)
+        self.window.add_page("history", "History", "history", self.history)
+        self.window.add_page("settings", "Settings", "settings", self.settings, at_bottom=True)
+        self.status = StatusController(self.window, self.engine, bench)
+        self.runs = CompareController(
+            self.compare, self.engine, bench, ask_key=self._ask_key, changed=self._runs_changed
+        )
+        self.past = HistoryController(self.history, self.engine, bench, reopen=self._reopen)
+        self._fill()
+        self._connect()
+
+    def _fill(self) -> None:
+        settings = self.bench.settings
+        self._show_targets()
+        for target in settings.lanes or FIRST_LANES:
+            self.compare.add_lane(target)
+        self._show_targets()
+        self.compare.set_samples(sample_prompts())
+        self.compare.prompt_box.parameters.set_sampling(settings.sampling)
+        self.compare.prompt_box.set_mode(settings.lane_order)
+        self.settings.show_settings(self._settings_view())
+        self.history.set_keep_history(settings.keep_history)
+        self.status.show_privacy()
+        if self.bench.warnings:
+            self.compare.show_problem(Problem("settings", " ".join(self.bench.warnings), "", "Look at Settings."))
+
+    def _connect(self) -> None:
+        self.window.shown.connect(self._begin)
+        self.window.closing.connect(self.end)
+        self.window.local_only_toggled.connect(self._set_local_only)
+        self.window.page_chosen.connect(self._page_chosen)
+        self.compare.target_chosen.connect(self._target_chosen)
+        self.compare.lane_added.connect(self._lanes_changed)
+        self.compare.lane_removed.connect(self._lanes_changed)
+        self.compare.link_requested.connect(self._open_link)
+        self.compare.mode_chosen.connect(lambda mode: self._save(lane_order=mode))
+        self.settings.changed.connect(self._settings_changed)
+        self.history.keep_history_toggled.connect(lambda keep: self._save(keep_history=keep))
+        hints = self._qt.styleHints()
+        hints.colorSchemeChanged.connect(lambda _scheme: theme.apply(self._qt, self.bench.settings.theme))
+
+    @Slot()
+    def _begin(self) -> None:
+        """After the first paint: the slow world may start."""
+        self.engine.start()
+        self.status.begin()
+        self.past.refresh()
+        targets = [parse_target(name) for name in self._lane_targets()]
+        QTimer.singleShot(WARM_UP_MS, self, lambda: self.engine.ask(self.bench.warm_up(targets), lambda _none: None))
+
+    @Slot()
+    def end(self) -> None:
+        """Stop runs, close workers, finish writing. At most five seconds."""
+        self._save(lanes=self._lane_targets())
+        self.engine.stop(self.bench.close())
+
+    def _lane_targets(self) -> tuple[str, ...]:
+        return tuple(self.compare.lane(lane_id).target for lane_id in self.compare.lane_ids)
+
+    # -- targets and keys ----------------------------------------------------------------------------------------
+
+    def _show_targets(self) -> None:
+        today = date.today()  # noqa: DTZ011 - retirement dates are days, told in the person's own calendar
+        choices = target_choices(self.bench, today)
+        known = {choice.name for choice in choices}
+        for lane_id in self.compare.lane_ids:
+            name = self.compare.lane(lane_id).target
+            extra = choice_for(self.bench, parse_target(name), today) if name not in known else None
+            if extra is not None:
+                choices.append(extra)
+        self.compare.set_targets(choices)
+
+    @Slot(str, str)
+    def _target_chosen(self, lane_id: str, name: str) -> None:
+        try:
+            target = parse_target(name)
+            if self.bench.consent([target]):
+                self._save(local_only=False)
+            if self.bench.needs_key(target):
+                self._ask_key(target)
+        except NearfarError as error:
+            self.compare.show_problem(error.problem)
+        self._lanes_changed(lane_id)
+
+    @Slot(str)
+    def _lanes_changed(self, _lane_id: str) -> None:
+        self._show_targets()
+        self.status.show_privacy()
+
+    def _ask_key(self, target: Target) -> bool:
+        endpoint = self.bench.endpoint(target)
+        if endpoint is None:
+            return True
+        dialog = KeyDialog(target.provider, endpoint.label, endpoint.host, parent=self.window)
+        dialog.key_entered.connect(lambda _provider, key: self._keep_key(target, key))
+        dialog.exec()
+        dialog.deleteLater()
+        self._show_targets()
+        return not self.bench.needs_key(target)
+
+    def _keep_key(self, target: Target, pasted: str) -> None:
+        try:
+            self.bench.keep_key(target, parse_key(pasted))
+        except NearfarError as error:
+            self.compare.show_problem(error.problem)
+
+    @Slot(str)
+    def _open_link(self, url: str) -> None:
+        """A link in an answer opens only when the person has seen where it leads."""
+        box = QMessageBox(
+            QMessageBox.Icon.Question, "Open link", "Open this address in your browser?", parent=self.window
+        )
+        box.setTextFormat(Qt.TextFormat.PlainText)
+        box.setInformativeText(url)
+        box.setStandardButtons(QMessageBox.StandardButton.Open | QMessageBox.StandardButton.Cancel)
+        box.setDefaultButton(QMessageBox.StandardButton.Cancel)
+        if box.exec() == QMessageBox.StandardButton.Open:
+            QDesktopServices.openUrl(QUrl(url))
+
+    # -- settings ------------------------------------------------------------------------------------------------
+
+    def _settings_view(self) -> SettingsView:
+        settings = self.bench.settings
+        return SettingsView(
+            theme=settings.theme,
+            keep_history=settings.keep_history,
+            local_only=self.bench.egress.policy.local_only,
+            mode=settings.lane_order,
+            sampling=settings.sampling,
+        )
+
+    @Slot(object)
+    def _settings_changed(self, view: SettingsView) -> None:
+        before = self._settings_view()
+        if view.theme != before.theme:
+            theme.apply(self._qt, view.theme)
+        changes: dict[str, object] = {"theme": view.theme, "keep_history": view.keep_history, "lane_order": view.mode}
+        if view.local_only != before.local_only:
+            changes["local_only"] = view.local_only
+        self._save(**changes)
+
+    @Slot(bool)
+    def _set_local_only(self, on: bool) -> None:
+        self._save(local_only=on)
+
+    def _save(self, **changes: object) -> None:
+        problem = self.bench.change(**changes)
+        if problem is not None:
+            self.compare.show_problem(problem)
+        self.settings.show_settings(self._settings_view())
+        self.history.set_keep_history(self.bench.settings.keep_history)
+        self.compare.prompt_box.set_mode(self.bench.settings.lane_order)
+        self._show_targets()
+        self.status.show_privacy()
+
+    # -- pages ---------------------------------------------------------------------------------------------------
+
+    @Slot(str)
+    def _page_chosen(self, key: str) -> None:
+        if key == "history":
+            self.past.refresh()
+
+    def _runs_changed(self) -> None:
+        self.status.runs_changed(self.runs.busy)
+        if self.window.current_page() == "history":
+            self.past.refresh()
+
+    def _reopen(self, stored: StoredComparison) -> None:
+        if self.runs.busy:
+            self.history.show_problem(Problem("busy", "A comparison is running.", "", "Stop it, then open this one."))
+            return
+        self.compare.show_comparison(stored)
+        self._show_targets()
+        self.window.open_page("compare")

@@ -1,0 +1,72 @@
+"""Keeps the top bar true: devices with their free memory, and what may be contacted. Must not start runs."""
+
+from __future__ import annotations
+
+from backends.devices.records import Device
+from PySide6.QtCore import QObject, QTimer
+
+from app.engine_thread import EngineThread
+from backends.workbench import Workbench
+from widgets.main_window import MainWindow
+from widgets.values import DeviceLine, PrivacyState
+
+BUSY_MS = 1000
+IDLE_MS = 15_000
+
+
+class StatusController(QObject):
+    """Reads devices on the engine thread: once a second while runs are live, now and then while the window is idle."""
+
+    def __init__(self, window: MainWindow, engine: EngineThread, bench: Workbench) -> None:
+        super().__init__(window)
+        self._window = window
+        self._engine = engine
+        self._bench = bench
+        self._reading = False
+        self._timer = QTimer(self)
+        self._timer.setInterval(IDLE_MS)
+        self._timer.timeout.connect(self._look)
+
+    def begin(self) -> None:
+        self._timer.start()
+        self._look()
+
+    def runs_changed(self, busy: bool) -> None:
+        self._timer.setInterval(BUSY_MS if busy else IDLE_MS)
+        self._look()
+
+    def show_privacy(self) -> None:
+        """From the network's own log."""
+        seen = self._bench.egress.snapshot()
+        hosts = tuple(dict.fromkeys((*seen.allowed_hosts, *seen.contacted_hosts)))
+        self._window.show_privacy(
+            PrivacyState(
+                local_only=seen.local_only,
+                hosts=() if seen.local_only else hosts,
+                connections=seen.connections,
+                since=seen.since.astimezone(),
+            )
+        )
+
+    def _look(self) -> None:
+        self.show_privacy()
+        if self._reading or self._window.isMinimized():
+            return
+        self._reading = True
+        self._engine.ask(self._bench.devices(), self._show_devices, self._not_read)
+
+    def _show_devices(self, devices: tuple[Device, ...]) -> None:
+        self._reading = False
+        self._window.show_devices([_line(device) for device in devices])
+
+    def _not_read(self, _error: BaseException) -> None:
+        self._reading = False
+
+
+def _line(device: Device) -> DeviceLine:
+    return DeviceLine(
+        name=device.name,
+        kind="cpu" if device.kind == "cpu" else "gpu",
+        total_bytes=device.total_bytes,
+        free_bytes=device.free_bytes,
+    )
