@@ -5,10 +5,11 @@ The only module that opens connections. It imports httpx2, so import it late.
 
 from __future__ import annotations
 
+import logging
 import ssl
 import time
-from collections.abc import AsyncIterator, Iterable, Iterator
-from contextlib import aclosing, contextmanager
+from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import httpcore2
@@ -18,6 +19,10 @@ from backends.egress import Egress, Entry, on_this_machine
 from backends.errors import NetworkNotAllowed
 
 KEEP_ALIVE_S = 30.0
+
+# At debug level these write down whole response heads, where a server may have put anything, our key included.
+for _chatty in ("httpcore2", "httpx2"):
+    logging.getLogger(_chatty).setLevel(logging.WARNING)
 
 
 class Wire(httpcore2.AsyncNetworkStream):
@@ -162,14 +167,17 @@ class RecordingTransport(httpx2.AsyncBaseTransport):
 
 
 class _Body(httpx2.AsyncByteStream):
+    """May be iterated again for what is left: the SDK does so to drain a response and keep its connection."""
+
     def __init__(self, response: httpcore2.Response) -> None:
+        assert isinstance(response.stream, AsyncIterable)
+        self._parts: AsyncIterable[bytes] = response.stream
         self._response = response
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         with _httpx_errors():
-            async with aclosing(self._response.aiter_stream()) as parts:
-                async for part in parts:
-                    yield part
+            async for part in self._parts:
+                yield part
 
     async def aclose(self) -> None:
         with _httpx_errors():

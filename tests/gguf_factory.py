@@ -38,28 +38,8 @@ LLAMA3_TEMPLATE = (
     "{% if add_generation_prompt %}{{ '<|start_header_id|>assistant<|end_header_id|>\\n\\n' }}{% endif %}"
 )
 MERGED = (
-    "the",
-    "and",
-    "you",
-    "that",
-    "was",
-    "for",
-    "are",
-    "with",
-    "this",
-    "have",
-    "from",
-    "tok",
-    "en",
-    "model",
-    "local",
-    "cloud",
-    "run",
-    "what",
-    "does",
-    "mean",
-    "how",
-    "many",
+    *("the", "and", "you", "that", "was", "for", "are", "with", "this", "have", "from", "tok", "en", "model"),
+    *("local", "cloud", "run", "what", "does", "mean", "how", "many"),
 )
 
 
@@ -71,8 +51,8 @@ class Shape:
     hidden: int = 64
     ffn: int = 128
     n_layers: int = 2
-    n_heads: int = 4
-    n_kv_heads: int = 2
+    n_heads: int = 2
+    n_kv_heads: int = 1
     n_ctx_train: int = 2048
     rope_theta: float = 10_000.0
 
@@ -154,10 +134,13 @@ def write_random(
     template: str | None = LLAMA3_TEMPLATE,
     arrays: Mapping[str, Any] | None = None,
 ) -> Path:
-    """A model with random weights and tied embeddings; `arrays` replaces header arrays such as the vocabulary."""
+    """A model with random weights and tied embeddings; `arrays` replaces header arrays such as the vocabulary.
+
+    Its special tokens have embeddings of zero: their logits are 0 and never drawn, so it answers until it is stopped.
+    """
     rng = np.random.default_rng(seed)
     writer = _writer(path, shape, vocabulary(shape.vocab), kind, template, arrays or {})
-    _matrix(writer, "token_embd.weight", shape.vocab, shape.hidden, kind, rng)
+    _matrix(writer, "token_embd.weight", shape.vocab, shape.hidden, kind, rng, zero_rows=len(SPECIALS))
     _layers(writer, shape, kind, rng)
     _close(writer)
     return path
@@ -247,16 +230,26 @@ def _layers(writer: gguf.GGUFWriter, shape: Shape, kind: Kind, rng: np.random.Ge
 
 
 def _matrix(
-    writer: gguf.GGUFWriter, name: str, rows: int, columns: int, kind: Kind, rng: np.random.Generator | None
+    writer: gguf.GGUFWriter,
+    name: str,
+    rows: int,
+    columns: int,
+    kind: Kind,
+    rng: np.random.Generator | None,
+    *,
+    zero_rows: int = 0,
 ) -> None:
-    """Weights of variance 1 / columns, so that activations keep their size; zeros without `rng`."""
+    """Weights of variance 1 / columns, so that activations keep their size; zeros without `rng` or in the last rows."""
     if rng is None:
         writer.add_tensor(name, np.zeros((rows, columns), dtype=np.float16))
     elif kind == "F16":
         weights = rng.standard_normal((rows, columns), dtype=np.float32) / np.sqrt(columns)
+        weights[rows - zero_rows :] = 0
         writer.add_tensor(name, weights.astype(np.float16))
     else:
-        writer.add_tensor(name, _blocks(rows, columns, kind, rng), raw_dtype=Quant[kind])
+        blocks = _blocks(rows, columns, kind, rng)
+        blocks[rows - zero_rows :, :, :2] = 0
+        writer.add_tensor(name, blocks.reshape(rows, -1), raw_dtype=Quant[kind])
 
 
 def _blocks(rows: int, columns: int, kind: Kind, rng: np.random.Generator) -> np.ndarray[Any, np.dtype[np.uint8]]:
@@ -266,7 +259,7 @@ def _blocks(rows: int, columns: int, kind: Kind, rng: np.random.Generator) -> np
     blocks = np.empty((rows, columns // BLOCK, 2 + payload), dtype=np.uint8)
     blocks[:, :, :2] = np.frombuffer(scale.tobytes(), dtype=np.uint8)
     blocks[:, :, 2:] = rng.integers(0, 256, size=(rows, columns // BLOCK, payload), dtype=np.uint8)
-    return blocks.reshape(rows, -1)
+    return blocks
 
 
 def _close(writer: gguf.GGUFWriter) -> None:

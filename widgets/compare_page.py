@@ -12,15 +12,25 @@ from itertools import count
 
 from PySide6.QtCore import Qt, Signal
 from PySide6.QtGui import QKeySequence, QShortcut
-from PySide6.QtWidgets import QHBoxLayout, QScrollArea, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QHBoxLayout, QScrollArea, QSizePolicy, QVBoxLayout, QWidget
 
 from backends.errors import Problem
 from backends.events import Event
-from widgets import parts, theme, verdict
+from widgets import icons, parts, theme, verdict
 from widgets.banner import Banner
 from widgets.lane import Lane, now_ns
 from widgets.prompt_box import PromptBox
 from widgets.values import MAX_LANES, Ask, LaneAsk, StoredComparison, TargetChoice
+
+ADD_WIDTH = 36
+LANES_MIN_HEIGHT = 300
+
+
+class _LaneRow(QHBoxLayout):
+    """Lanes take the height there is: a long message makes its answer shorter, not the page taller."""
+
+    def hasHeightForWidth(self) -> bool:
+        return False
 
 
 class ComparePage(QWidget):
@@ -47,14 +57,15 @@ class ComparePage(QWidget):
         self._running = False
         self.prompt_box = PromptBox()
         self._banner = Banner(closable=True)
-        self._add = parts.button(
-            "Add lane", "Compare one more target (Ctrl+T)", icon="plus", kind="quiet", tone="muted"
-        )
+        self._add = parts.icon_button("plus", "Add lane", "Add lane: compare one more target (Ctrl+T)")
+        self._add.setProperty("kind", "add")
+        self._add.setFixedWidth(ADD_WIDTH)
+        self._add.setSizePolicy(QSizePolicy.Policy.Fixed, QSizePolicy.Policy.Expanding)
         self._add.clicked.connect(self._add_pressed)
         self._verdict = parts.label(wrap=True)
         self._verdict.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
-        self._verdict.hide()
-        self._lane_row = QHBoxLayout()
+        self._verdict_card = parts.card("verdict")
+        self._lane_row = _LaneRow()
         self._lay_out()
         self._connect()
 
@@ -64,23 +75,28 @@ class ComparePage(QWidget):
         inner = QWidget()
         inner.setProperty("ground", "clear")
         inner.setLayout(self._lane_row)
+        inner.setMinimumHeight(LANES_MIN_HEIGHT)
         scroll = QScrollArea()
         scroll.setWidgetResizable(True)
         scroll.setWidget(inner)
         scroll.setFrameShape(QScrollArea.Shape.NoFrame)
         scroll.setFocusPolicy(Qt.FocusPolicy.NoFocus)
-        scroll.setVerticalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(theme.ROOM, theme.GAP, theme.ROOM, theme.ROOM)
         layout.setSpacing(theme.GAP)
         layout.addWidget(self._banner)
-        layout.addWidget(scroll, 1)
-        foot = parts.row(self._verdict)
-        foot.setStretch(0, 1)
-        foot.addStretch(0)
-        foot.addWidget(self._add, 0, Qt.AlignmentFlag.AlignTop | Qt.AlignmentFlag.AlignRight)
-        layout.addLayout(foot)
+        lanes = parts.row(scroll, self._add, gap=theme.GAP)
+        lanes.setStretch(0, 1)
+        layout.addLayout(lanes, 1)
+        layout.addWidget(self._verdict_card)
         layout.addWidget(self.prompt_box)
+        said = QHBoxLayout(self._verdict_card)
+        said.setContentsMargins(theme.GAP, theme.TIGHT, theme.GAP, theme.TIGHT)
+        said.setSpacing(theme.TIGHT)
+        said.addWidget(icons.IconMark("scales", "muted", 18), 0, Qt.AlignmentFlag.AlignTop)
+        said.addWidget(self._verdict, 1)
+        self._verdict_card.hide()
+        self.setFocusProxy(self.prompt_box.editor)
 
     def _connect(self) -> None:
         self.prompt_box.submitted.connect(self._submit)
@@ -190,7 +206,7 @@ class ComparePage(QWidget):
     def show_verdict(self, text: str) -> None:
         """The sentence under the lanes that compares them; see `verdict.sentence` and `outcomes`."""
         self._verdict.setText(text)
-        self._verdict.setVisible(bool(text))
+        self._verdict_card.setVisible(bool(text))
 
     def outcomes(self) -> tuple[verdict.Outcome, ...]:
         """How the lanes stand, for `verdict.sentence`."""
@@ -249,4 +265,5 @@ class ComparePage(QWidget):
         removable = len(self._lanes) > 1 and not self._running
         for lane in self._lanes.values():
             lane.head.set_removable(removable)
-        self._add.setEnabled(not self._running and len(self._lanes) < MAX_LANES)
+        self._add.setEnabled(not self._running)
+        self._add.setVisible(len(self._lanes) < MAX_LANES)

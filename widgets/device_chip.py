@@ -29,7 +29,9 @@ def _free(device: DeviceLine) -> str:
         return "memory unknown"
     if device.total_bytes is None or device.kind == "cpu":
         return f"{fmt.byte_size(device.free_bytes)} free"
-    return f"{fmt.byte_size(device.free_bytes)} of {fmt.byte_size(device.total_bytes)} free"
+    free, free_unit = fmt.byte_size(device.free_bytes).split(" ")
+    total, total_unit = fmt.byte_size(device.total_bytes).split(" ")
+    return f"{free if free_unit == total_unit else f'{free} {free_unit}'} of {total} {total_unit} free"
 
 
 class DeviceChip(QPushButton):

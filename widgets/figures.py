@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from backends.records import Cost, RunResult
+from backends.records import Cost, CostBasis, RunResult
 from widgets import format as fmt
 from widgets.lane_state import LaneState
 
@@ -22,6 +22,16 @@ SPEED_TIP = (
 TOKENS_TIP = "Tokens the model wrote, as its own engine or server counts them. Tokenisers differ between models."
 TIME_TIP = "From the moment the request is sent to the last visible text (E2E)."
 COST_TIP = "(prompt − cached) × input price + cached × cached price + answer × output price."
+_WHY_NO_COST: dict[CostBasis, str] = {
+    "not_measured": "Local cost needs measured energy and your electricity tariff. Neither is guessed.",
+    "unknown_price": "No price is known for this model, so no cost is shown.",
+    "usage_missing": "The server did not report token counts, so the cost cannot be computed.",
+}
+_NOTES: dict[CostBasis, str] = {
+    "not_measured": "No provider is paid; electricity is not measured.",
+    "unknown_price": "No price is known for this model.",
+    "usage_missing": "The server reported no token counts.",
+}
 _ESTIMATE = " “~” marks an estimate until the server reports its count."
 
 
@@ -162,29 +172,18 @@ def _cost(cost: Cost) -> Figure:
         return Figure("would cost", fmt.usd(cost.usd), tip, known=cost.usd is not None)
     if cost.usd is not None:
         return Figure("cost", fmt.usd(cost.usd), f"{formula}{price}")
-    tip, value = {
-        "not_measured": (
-            "Local cost needs measured energy and your electricity tariff. It is not measured, so none is shown.",
-            fmt.NA,
-        ),
-        "unknown_price": ("No price is known for this model.", fmt.UNKNOWN),
-        "usage_missing": ("The server did not report token counts, so the cost cannot be computed.", fmt.UNKNOWN),
-    }.get(cost.basis, ("The cost is not known.", fmt.UNKNOWN))
-    return Figure("cost", value, tip, known=False)
+    value = "not measured" if cost.basis == "not_measured" else fmt.UNKNOWN
+    return Figure("cost", value, _WHY_NO_COST.get(cost.basis, "The cost is not known."), known=False)
 
 
 def _note(result: RunResult) -> str:
+    """One short line; every lane has room for it."""
     cost = result.cost
     if cost.basis == "practice_at_gpt4o_price":
-        if cost.usd is None:
-            return "Practice: nothing was paid."
-        as_of = f" (price of {fmt.iso_day(cost.price_as_of)})" if cost.price_as_of else ""
-        return f"Practice: nothing was paid. Would cost {fmt.usd(cost.usd)} at GPT-4o's price{as_of}."
-    return {
-        "not_measured": "Cost not measured: no provider is paid, electricity is not counted.",
-        "unknown_price": "Cost unknown: no price is known for this model.",
-        "usage_missing": "Cost unknown: the server reported no token counts.",
-    }.get(cost.basis, "")
+        return "Practice: nothing was paid. Cost at GPT-4o's price."
+    if cost.basis == "api_price" and cost.price_as_of:
+        return f"At the price of {fmt.iso_day(cost.price_as_of)}."
+    return _NOTES.get(cost.basis, "")
 
 
 def _ticking(ms: float) -> str:

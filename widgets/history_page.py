@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from PySide6.QtCore import QModelIndex, Qt, QTimer, Signal
-from PySide6.QtGui import QAction, QKeySequence, QShowEvent, QStandardItem, QStandardItemModel
+from PySide6.QtGui import QAction, QKeySequence, QStandardItem, QStandardItemModel
 from PySide6.QtWidgets import QLineEdit, QListView, QStackedWidget, QVBoxLayout, QWidget
 
 from backends.errors import Problem
@@ -51,6 +51,7 @@ class HistoryPage(QWidget):
         self._stack = QStackedWidget()
         self._set_up_list()
         self._lay_out()
+        self.setFocusProxy(self._search)
         self.set_keep_history(True)
         self.show_lines((), datetime.now().astimezone())
 
@@ -113,13 +114,7 @@ class HistoryPage(QWidget):
         for line in lines:
             self._model.appendRow(self._item(line, now))
         self._choose(chosen)
-        typed = self._search.text().strip()
-        self._empty_title.setText("Nothing found" if typed else "No comparisons yet")
-        self._empty_text.setText(
-            f"No prompt or answer contains “{fmt.one_line(typed, 60)}”."
-            if typed
-            else "Every comparison you run is kept here, with its answers and figures, on this machine only."
-        )
+        self._say_empty()
         self._stack.setCurrentIndex(0 if lines else 1)
 
     def add_lines(self, lines: Sequence[HistoryLine], now: datetime) -> None:
@@ -130,6 +125,7 @@ class HistoryPage(QWidget):
     def set_keep_history(self, keep: bool) -> None:
         """Show whether new runs are kept, without a signal."""
         self._keep.setChecked(keep)
+        self._say_empty()
         self._notice.show_notice("" if keep else "Keep nothing is on: new runs are not written to this machine.")
 
     def show_problem(self, problem: Problem | None) -> None:
@@ -137,6 +133,17 @@ class HistoryPage(QWidget):
 
     def search_text(self) -> str:
         return self._search.text().strip()
+
+    def _say_empty(self) -> None:
+        typed = self.search_text()
+        self._empty_title.setText("Nothing found" if typed else "No comparisons yet")
+        if typed:
+            text = f"No prompt or answer contains “{fmt.one_line(typed, 60)}”."
+        elif self._keep.isChecked():
+            text = "Every comparison you run is kept here, with its answers and figures, on this machine only."
+        else:
+            text = "Comparisons are kept here once Keep history is on."
+        self._empty_text.setText(text)
 
     def _item(self, line: HistoryLine, now: datetime) -> QStandardItem:
         prompt = fmt.one_line(line.prompt) or "(empty prompt)"
@@ -172,7 +179,3 @@ class HistoryPage(QWidget):
     def _scrolled(self, value: int) -> None:
         if value > 0 and value == self._list.verticalScrollBar().maximum():
             self.more_requested.emit()
-
-    def showEvent(self, event: QShowEvent) -> None:
-        super().showEvent(event)
-        self._search.setFocus()

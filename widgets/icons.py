@@ -11,11 +11,13 @@ from types import ModuleType
 
 from PySide6.QtCore import QRectF, QSize, Qt
 from PySide6.QtGui import QIcon, QPainter, QPaintEvent, QPixmap
-from PySide6.QtWidgets import QAbstractButton, QWidget
+from PySide6.QtWidgets import QAbstractButton, QPushButton, QWidget
 
 from widgets import theme
 
 SET = "ph."
+NAMES = {"compare": "columns", "history": "clock-counter-clockwise", "settings": "gear-six"}  # ours: Phosphor's
+TEXT_GAP = 6  # Qt leaves too little room between a button's icon and its text
 _qtawesome: ModuleType | None = None
 _dressed: weakref.WeakKeyDictionary[QAbstractButton, tuple[str, str]] = weakref.WeakKeyDictionary()
 _marks: weakref.WeakSet[IconMark] = weakref.WeakSet()
@@ -42,7 +44,8 @@ def recolour() -> None:
 def dress(button: QAbstractButton, name: str, tone: str = "text", size: int = theme.ICON) -> None:
     """Give a button an icon; `tone` is a palette field. Calling again changes it."""
     _dressed[button] = (name, tone)
-    button.setIconSize(QSize(size, size))
+    beside_text = isinstance(button, QPushButton) and bool(button.text())
+    button.setIconSize(QSize(size + (TEXT_GAP if beside_text else 0), size))
     _draw(button)
 
 
@@ -53,7 +56,7 @@ def icon(name: str, tone: str = "text") -> QIcon:
         blank.fill(Qt.GlobalColor.transparent)
         return QIcon(blank)
     colours = {"color": theme.color(tone), "color_disabled": theme.color("muted")}
-    made: QIcon = _qtawesome.icon(SET + name, **colours)
+    made: QIcon = _qtawesome.icon(SET + NAMES.get(name, name), **colours)
     return made
 
 

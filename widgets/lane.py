@@ -10,7 +10,7 @@ from PySide6.QtGui import QAccessible, QAccessibleAnnouncementEvent, QGuiApplica
 from PySide6.QtWidgets import QFrame, QStackedWidget, QVBoxLayout, QWidget
 
 from backends.events import Delta, Event, Notice, Started, is_terminal
-from widgets import figures, parts, theme
+from widgets import figures, icons, parts, theme
 from widgets.answer_view import AnswerView
 from widgets.banner import Banner
 from widgets.lane_foot import LaneFoot
@@ -40,10 +40,7 @@ class Lane(QFrame):
         self.lane_id = lane_id
         self.state = LaneState()
         self._queued = False
-        self._finish_due = False
-        self._strip_due = False
         self._strip_ns = 0
-        self._running = False
         self.setProperty("card", "surface")
         self.setMinimumWidth(MIN_WIDTH)
         self.head = LaneHead()
@@ -51,8 +48,7 @@ class Lane(QFrame):
         self.view = AnswerView()
         self.strip = MetricsStrip()
         self.foot = LaneFoot()
-        self._empty = parts.label("The answer appears here.", tone="muted")
-        self._empty.setAlignment(Qt.AlignmentFlag.AlignCenter)
+        self._empty = EmptyLane()
         self._body = QStackedWidget()
         self._body.addWidget(self._empty)
         self._body.addWidget(self.view)
@@ -119,13 +115,12 @@ class Lane(QFrame):
             if isinstance(event, Delta):
                 if event.kind == "text" and event.text:
                     self._append(event.text)
-                self._strip_due = True
-            if isinstance(event, Notice):
+            elif isinstance(event, Notice):
                 self.banner.show_notice(event.text)
             if is_terminal(event):
                 self._ended()
             elif self.state.phase != before or not isinstance(event, Delta):
-                self.head.show_state(self.state, running=True)
+                self.head.show_state(self.state)
 
     def show_stored(self, stored: StoredLane) -> None:
         """Show a run from history; its text is painted by `flush`."""
@@ -140,9 +135,6 @@ class Lane(QFrame):
         """Paint at most one slice of queued text; True while more is queued."""
         if self._queued:
             self._queued = self.view.flush(MAX_CHARS_PER_FLUSH)
-        if not self._queued and self._finish_due:
-            self._finish_due = False
-            self.view.finish()
         return self._queued
 
     def refresh_strip(self, now_ns: int) -> None:
@@ -151,11 +143,11 @@ class Lane(QFrame):
             self._strip_ns = now_ns
             self.strip.show_figures(figures.live(self.state, now_ns))
             if self.state.phase == "thinking":
-                self.head.show_state(self.state, running=True)
+                self.head.show_state(self.state)
 
     @property
     def has_queued(self) -> bool:
-        return self._queued or self._finish_due
+        return self._queued
 
     def outcome(self) -> Outcome:
         return Outcome(self.label, self.state.phase, self.state.result)
@@ -184,7 +176,8 @@ class Lane(QFrame):
             self.strip.show_figures(figures.final(state.result, curve))
         self.banner.show_notice("")
         self.banner.show_problem(state.problem)
-        self._finish_due = True
+        self.view.finish()
+        self._queued = True
         self.foot.set_ended(bool(state.result is not None and state.result.text))
         self._refresh()
         if announce:
@@ -192,14 +185,14 @@ class Lane(QFrame):
 
     def _clear(self) -> None:
         self.view.clear_answer()
-        self._queued = self._finish_due = False
+        self._queued = False
         self._body.setCurrentWidget(self._empty)
         self.banner.show_problem(None)
         self.strip.show_figures(figures.blank())
         self.foot.reset()
 
     def _refresh(self) -> None:
-        self.head.show_state(self.state, running=self.state.live)
+        self.head.show_state(self.state)
 
     def _target_chosen(self, name: str) -> None:
         self._name()
@@ -208,7 +201,7 @@ class Lane(QFrame):
     def _name(self) -> None:
         self.setAccessibleName(f"Lane: {self.label}")
         self.view.setAccessibleName(f"Answer of {self.label}")
-        self._empty.setText(f"{self.label} answers here." if self.label else "Choose a target above.")
+        self._empty.show_choice(self.head.choice())
 
     def _announce(self, text: str) -> None:
         """Say how the run ended to a screen reader, once per answer and never per token."""
@@ -222,6 +215,27 @@ class Lane(QFrame):
         super().changeEvent(event)
         if event.type() == QEvent.Type.PaletteChange and hasattr(self, "view"):
             self._dress_view()
+
+
+class EmptyLane(QWidget):
+    """What a lane shows before its first answer."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._mark = icons.IconMark("desktop", "outline", 32)
+        self._text = parts.label(tone="muted", wrap=True)
+        self._text.setAlignment(Qt.AlignmentFlag.AlignCenter)
+        layout = QVBoxLayout(self)
+        layout.setSpacing(theme.TIGHT)
+        layout.addStretch(2)
+        layout.addWidget(self._mark, 0, Qt.AlignmentFlag.AlignHCenter)
+        layout.addWidget(self._text)
+        layout.addStretch(3)
+
+    def show_choice(self, choice: TargetChoice | None) -> None:
+        here = choice is None or choice.is_here
+        self._mark.show_icon("desktop" if here else "cloud", "outline")
+        self._text.setText(f"{choice.label} answers here." if choice is not None else "Choose a target above.")
 
 
 def now_ns() -> int:

@@ -8,12 +8,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from PySide6.QtCore import Signal
-from PySide6.QtWidgets import QProgressBar, QSizePolicy, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QVBoxLayout, QWidget
 
 from backends.records import EngineReport
 from widgets import format as fmt
 from widgets import icons, parts, theme
 from widgets.lane_state import LaneState, Phase
+from widgets.progress_rule import ProgressRule
 from widgets.target_picker import TargetPicker
 from widgets.values import TargetChoice
 
@@ -48,7 +49,7 @@ class LaneHead(QWidget):
         super().__init__()
         self._picker = TargetPicker()
         self._picker.chosen.connect(self._picked)
-        self._stop = parts.icon_button("stop", "Stop this lane", tone="danger")
+        self._stop = parts.icon_button("stop-fill", "Stop this lane", tone="danger")
         self._retry = parts.icon_button(
             "arrow-clockwise", "Retry this lane", "Ask this lane again with the same prompt"
         )
@@ -61,19 +62,22 @@ class LaneHead(QWidget):
         self._detail = parts.Elided(role="caption", tone="muted")
         self._mark = icons.IconMark("circle", "muted", 14)
         self._status = parts.Elided(role="caption")
-        self._bar = _slim_bar()
+        self._bar = ProgressRule()
         self._lay_out()
-        self.show_state(LaneState(), running=False)
+        self.show_state(LaneState())
 
     def _lay_out(self) -> None:
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(theme.TIGHT)
         layout.addLayout(parts.row(self._picker, self._stop, self._retry, self._remove, gap=theme.HAIR))
-        where = parts.row(self._where, self._retires)
+        where = parts.row(self._where)
         where.addStretch(1)
         layout.addLayout(where)
-        layout.addWidget(self._detail)
+        detail = parts.row(self._detail, self._retires)
+        detail.setStretch(0, 1)
+        self._detail.setMinimumHeight(self._retires.sizeHint().height())  # level with lanes that show the badge
+        layout.addLayout(detail)
         status = parts.row(self._mark, self._status, gap=theme.HAIR + 2)
         layout.addLayout(status)
         layout.addWidget(self._bar)
@@ -97,7 +101,7 @@ class LaneHead(QWidget):
         self._remove.setEnabled(removable)
         self._remove.setToolTip("Remove this lane" if removable else "The last lane stays")
 
-    def show_state(self, state: LaneState, *, running: bool) -> None:
+    def show_state(self, state: LaneState) -> None:
         """Put the run's phase into words, an icon and, where it has a length, a bar."""
         icon, tone = _PHASE_ICON[state.phase]
         self._mark.show_icon(icon, tone)
@@ -105,14 +109,13 @@ class LaneHead(QWidget):
         if text != self._status.text():
             self._status.setText(text)
         parts.set_tone(self._status, tone if tone in ("danger", "caution") else "")
-        progress = state.progress()
-        self._bar.setValue(0 if progress is None else round(progress * 1000))
-        self._bar.setProperty("shown", progress is not None)
-        self._bar.setTextVisible(False)
+        self._bar.show_progress(state.progress())
         self._stop.setVisible(state.live or state.phase == "queued")
-        self._retry.setVisible(state.ended)
+        self._retry.setVisible(state.ended or bool(state.notice))
         self._picker.setEnabled(not (state.live or state.phase == "queued"))
         self._detail.setText(self._detail_text(state.report))
+        if state.report is not None:
+            self._detail.setToolTip(report_tip(state.report))
 
     def status_text(self) -> str:
         return self._status.text()
@@ -161,18 +164,18 @@ class LaneHead(QWidget):
 def report_text(report: EngineReport) -> str:
     """What a loaded local model really uses, in one line."""
     if report.gpu_layers <= 0:
-        place = f"{report.device}, no layers on a GPU"
-    else:
-        place = f"{report.device}, {report.gpu_layers} of {report.n_layers} layers on the GPU"
-    bits = [place, *([report.quant] if report.quant else []), f"context {report.n_ctx:,}"]
-    return " · ".join(bits)
+        return f"{report.device}, no layers on a GPU"
+    return f"{report.device}, {report.gpu_layers} of {report.n_layers} layers on the GPU"
 
 
-def _slim_bar() -> QProgressBar:
-    bar = QProgressBar()
-    bar.setRange(0, 1000)
-    bar.setTextVisible(False)
-    bar.setAccessibleName("Progress")
-    policy = QSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
-    bar.setSizePolicy(policy)
-    return bar
+def report_tip(report: EngineReport) -> str:
+    """The rest of what a loaded model uses, a line each; what llama.cpp did not say is left out."""
+    sizes = (("Weights", report.weights_bytes), ("KV cache", report.kv_bytes), ("Compute", report.compute_bytes))
+    lines = [report_text(report), f"Model {report.model}{f', {report.quant}' if report.quant else ''}"]
+    lines.append(
+        f"Context {report.n_ctx:,} tokens, KV cache {report.kv_type}, {fmt.plural(report.n_threads, 'thread')}"
+    )
+    lines.extend(f"{name}: {fmt.byte_size(size)}" for name, size in sizes if size)
+    if report.load_ms:
+        lines.append(f"Loaded in {fmt.duration(report.load_ms)}")
+    return "\n".join([*lines, f"llama.cpp {report.engine_build}"])

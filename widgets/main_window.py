@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from PySide6.QtCore import QEvent, QTimer, Signal
+from PySide6.QtCore import QEvent, Qt, QTimer, Signal
 from PySide6.QtGui import QCloseEvent, QKeySequence, QShortcut, QShowEvent
 from PySide6.QtWidgets import QHBoxLayout, QMainWindow, QStackedWidget, QVBoxLayout, QWidget
 
@@ -71,7 +71,7 @@ class MainWindow(QMainWindow):
         self._titles[key] = title
         self._stack.addWidget(page)
         shortcut = QShortcut(QKeySequence(f"Ctrl+{len(self._pages)}"), self)
-        shortcut.activated.connect(lambda: self.open_page(key))
+        shortcut.activated.connect(lambda: self._go(key))
         if len(self._pages) == 1:
             self._show_page(key)
 
@@ -80,6 +80,11 @@ class MainWindow(QMainWindow):
         if self._pages[key] is not self._stack.currentWidget():
             self._show_page(key)
             self.page_chosen.emit(key)
+
+    def _go(self, key: str) -> None:
+        """By keyboard: the page gets the focus too, on its main field."""
+        self.open_page(key)
+        self._pages[key].setFocus(Qt.FocusReason.ShortcutFocusReason)
 
     def current_page(self) -> str:
         return next(key for key, page in self._pages.items() if page is self._stack.currentWidget())
@@ -104,6 +109,9 @@ class MainWindow(QMainWindow):
 
     def _after_first_paint(self) -> None:
         icons.load()
+        current = self._stack.currentWidget()
+        if current is not None and self.focusWidget() in (None, self._devices):
+            current.setFocus(Qt.FocusReason.OtherFocusReason)
         self.shown.emit()
 
     def changeEvent(self, event: QEvent) -> None:

@@ -21,7 +21,9 @@ class _Cell(QWidget):
     def show_figure(self, figure: figures.Figure) -> None:
         _set_text(self._caption, figure.caption)
         _set_text(self._value, figure.value)
-        parts.set_tone(self._value, "" if figure.known else "muted")
+        if self._value.property("tone") != ("" if figure.known else "muted"):
+            parts.set_tone(self._value, "" if figure.known else "muted")
+            self._value.setFont(theme.font("figure" if figure.known else "body"))
         if self.toolTip() != figure.tip:
             self.setToolTip(figure.tip)
             self.setAccessibleDescription(figure.tip)
@@ -41,7 +43,7 @@ class MetricsStrip(QWidget):
         super().__init__()
         self._cells = tuple(_Cell() for _ in range(5))
         self._curve = Sparkline()
-        self._note = parts.label(role="caption", tone="muted", wrap=True)
+        self._note = parts.Elided(role="caption", tone="muted")
         cells = QHBoxLayout()
         cells.setSpacing(theme.TIGHT)
         for cell in self._cells:
@@ -61,8 +63,7 @@ class MetricsStrip(QWidget):
             cell.show_figure(figure)
         if shown.curve != self._curve.values():
             self._curve.show_values(shown.curve)
-        _set_text(self._note, shown.note)
-        self._note.setVisible(bool(shown.note))
+        _set_text(self._note, shown.note)  # its line is kept when empty, so that lanes stay level
         self.setAccessibleDescription(shown.spoken())
 
     def values(self) -> dict[str, str]:

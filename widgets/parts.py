@@ -131,7 +131,9 @@ class Badge(QFrame):
     def __init__(self, tone: str = "plain") -> None:
         super().__init__()
         self._mark = icons.IconMark("info", size=14)
-        self._text = label(role="caption")
+        self._text = Elided(role="caption")
+        self._text.setSizePolicy(QSizePolicy.Policy.Maximum, QSizePolicy.Policy.Fixed)
+        self.setSizePolicy(QSizePolicy.Policy.Maximum, QSizePolicy.Policy.Fixed)
         layout = row(self._mark, self._text, gap=theme.HAIR + 2)
         layout.setContentsMargins(theme.TIGHT, theme.HAIR - 1, theme.TIGHT, theme.HAIR - 1)
         self.setLayout(layout)
@@ -142,10 +144,11 @@ class Badge(QFrame):
         ink = "muted" if tone == "plain" else tone
         self._mark.show_icon(icon, ink)
         self._text.setText(text)
+        self._text.setToolTip(f"{text}. {tip}" if tip else text)
         set_tone(self._text, ink)
         set_tone(self, tone, "badge")
-        self.setToolTip(tip)
         self.setAccessibleName(text)
+        self.setAccessibleDescription(tip)
         self.setVisible(bool(text))
 
     def text(self) -> str:
@@ -205,6 +208,9 @@ class Segments(QWidget):
         for value, text, tip in options:
             made = button(text, tip, kind="segment", name=f"{name}: {text}")
             made.setCheckable(True)
+            # The chosen one is bolder: leave room for that from the start.
+            bold = QFontMetrics(theme.font("strong")).horizontalAdvance(text)
+            made.setMinimumWidth(bold + 2 * theme.GAP + theme.TIGHT)
             made.clicked.connect(lambda _checked, chosen=value: self.chosen.emit(chosen))
             self._group.addButton(made)
             self._buttons[value] = made

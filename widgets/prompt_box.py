@@ -15,8 +15,8 @@ from widgets.parameters import Parameters
 from widgets.values import Mode
 
 MODES: tuple[tuple[Mode, str, str], ...] = (
-    ("sequence", "In sequence", "One lane after the other, so that they do not slow each other down. Fair for speed."),
-    ("race", "Race", "All lanes at once. They compete for this machine, so speeds can be lower than alone."),
+    ("sequence", "In sequence", "One lane after the other: fair for speed."),
+    ("race", "Race", "All lanes at once: they compete for this machine."),
 )
 
 
@@ -31,11 +31,11 @@ class PromptBox(QFrame):
         super().__init__()
         self.setProperty("card", "surface")
         self._running = False
-        self._editor = GrowingEdit("Prompt", min_lines=2, max_lines=8)
-        self._editor.setProperty("kind", "prompt")
-        self._editor.setPlaceholderText("Ask every lane the same question")
-        self._editor.setToolTip("The prompt. Ctrl+Enter runs it on every lane. Ctrl+L comes back here.")
-        self._editor.textChanged.connect(self._text_changed)
+        self.editor = GrowingEdit("Prompt", min_lines=2, max_lines=8)
+        self.editor.setProperty("kind", "prompt")
+        self.editor.setPlaceholderText("Ask every lane the same question")
+        self.editor.setToolTip("The prompt. Ctrl+Enter runs it on every lane. Ctrl+L comes back here.")
+        self.editor.textChanged.connect(self._text_changed)
         self._samples = QWidget()
         self._samples_flow = FlowLayout(self._samples, theme.TIGHT)
         self._parameters = Parameters()
@@ -51,9 +51,11 @@ class PromptBox(QFrame):
         self._mode = parts.Segments("Lane order", MODES)
         self._mode.chosen.connect(self._mode_picked)
         self._meaning = parts.Elided(role="caption", tone="muted")
-        self._run = parts.button("Run", "Ask every lane (Ctrl+Enter)", icon="play", kind="primary", tone="on_accent")
+        self._run = parts.button(
+            "Run", "Ask every lane (Ctrl+Enter)", icon="play-fill", kind="primary", tone="on_accent"
+        )
         self._run.clicked.connect(self._submit)
-        self._stop = parts.button("Stop", "Stop every lane (Esc)", icon="stop", kind="stop", tone="danger")
+        self._stop = parts.button("Stop", "Stop every lane (Esc)", icon="stop-fill", kind="stop", tone="danger")
         self._stop.clicked.connect(self.stopped)
         self._lay_out()
         self._mode_said()
@@ -65,7 +67,7 @@ class PromptBox(QFrame):
         layout = QVBoxLayout(self)
         layout.setContentsMargins(theme.GAP, theme.TIGHT, theme.GAP, theme.TIGHT)
         layout.setSpacing(theme.TIGHT)
-        layout.addWidget(self._editor)
+        layout.addWidget(self.editor)
         layout.addWidget(self._samples)
         layout.addWidget(self._parameters)
         line = parts.row(self._more, self._mode, gap=theme.TIGHT)
@@ -80,12 +82,12 @@ class PromptBox(QFrame):
 
     def prompt(self) -> str:
         """The prompt as typed; empty where there is only white space."""
-        text = self._editor.toPlainText()
+        text = self.editor.toPlainText()
         return text if text.strip() else ""
 
     def set_prompt(self, text: str) -> None:
-        self._editor.setPlainText(text)
-        self._editor.moveCursor(self._editor.textCursor().MoveOperation.End)
+        self.editor.setPlainText(text)
+        self.editor.moveCursor(self.editor.textCursor().MoveOperation.End)
 
     @property
     def parameters(self) -> Parameters:
@@ -127,7 +129,7 @@ class PromptBox(QFrame):
         self._text_changed()
 
     def focus(self) -> None:
-        self._editor.setFocus(Qt.FocusReason.ShortcutFocusReason)
+        self.editor.setFocus(Qt.FocusReason.ShortcutFocusReason)
 
     def toggle_parameters(self) -> None:
         self._more.toggle()
@@ -150,7 +152,7 @@ class PromptBox(QFrame):
         self.focus()
 
     def _text_changed(self) -> None:
-        empty = not self._editor.toPlainText()
+        empty = not self.editor.toPlainText()
         self._samples.setVisible(empty and self._samples_flow.count() > 0 and not self._running)
         self._run.setEnabled(bool(self.prompt()))
 

@@ -11,7 +11,7 @@ from PySide6.QtWidgets import QSizePolicy, QWidget
 from widgets import format as fmt
 from widgets import theme
 
-HEIGHT = 28
+HEIGHT = 24
 TIP = "Tokens per second over the run, from the first token on. The line starts at 0."
 
 

@@ -41,6 +41,7 @@ QFrame[banner="caution"] {{ background: {c.caution_soft}; border: none; border-r
 QFrame[badge="here"] {{ background: {c.here_soft}; border: none; border-radius: {RADIUS - 2}px; }}
 QFrame[badge="away"] {{ background: {c.away_soft}; border: none; border-radius: {RADIUS - 2}px; }}
 QFrame[badge="caution"] {{ background: {c.caution_soft}; border: none; border-radius: {RADIUS - 2}px; }}
+QFrame[card="verdict"] {{ background: {c.sunken}; border: none; border-radius: {RADIUS}px; }}
 QFrame[badge="plain"] {{ background: {c.sunken}; border: none; border-radius: {RADIUS - 2}px; }}
 QScrollArea, QScrollArea > QWidget > QWidget[ground="clear"] {{ background: transparent; border: none; }}
 QSplitter::handle {{ background: transparent; }}
@@ -99,6 +100,12 @@ QPushButton[kind="picker"] {{
 }}
 QPushButton[kind="picker"]:hover {{ border-color: {c.outline}; background: {c.sunken}; }}
 QPushButton[kind="picker"]:focus {{ border: 2px solid {c.accent}; }}
+QToolButton[kind="add"] {{
+  background: transparent; border: 1px solid {c.line}; border-radius: {RADIUS}px; margin: 0; padding: 0;
+}}
+QToolButton[kind="add"]:hover {{ background: {c.accent_soft}; border-color: {c.accent}; }}
+QToolButton[kind="add"]:focus {{ border: 2px solid {c.accent}; }}
+QToolButton[kind="add"]:disabled {{ background: transparent; border-color: {c.line}; }}
 QToolButton[kind="rail"] {{
   background: transparent; border: 2px solid transparent; border-radius: {RADIUS}px; color: {c.muted};
   padding: {TIGHT}px 0 {HAIR}px 0; margin: 0;
@@ -116,6 +123,15 @@ QLineEdit, QPlainTextEdit, QAbstractSpinBox {{
   padding: 0 {TIGHT}px; margin: 1px; selection-background-color: {c.accent}; selection-color: {c.on_accent};
 }}
 QLineEdit, QAbstractSpinBox {{ min-height: {CONTROL_HEIGHT - 4}px; }}
+QAbstractSpinBox {{ padding: 0; }}
+QAbstractSpinBox::up-button {{ subcontrol-origin: border; subcontrol-position: top right; width: 0; border: none; }}
+QAbstractSpinBox::down-button {{
+  subcontrol-origin: border; subcontrol-position: bottom right; width: 0; border: none;
+}}
+QAbstractSpinBox QLineEdit {{
+  border: none; margin: 0; padding: 0 {TIGHT}px; min-height: 0; background: transparent;
+}}
+QLineEdit, QPlainTextEdit {{ placeholder-text-color: {c.muted}; }}
 QPlainTextEdit {{ padding: {HAIR}px; }}
 QLineEdit:focus, QPlainTextEdit:focus, QAbstractSpinBox:focus {{ border: 2px solid {c.accent}; margin: 0; }}
 QLineEdit:disabled, QAbstractSpinBox:disabled {{ background: {c.sunken}; color: {c.muted}; }}
@@ -127,8 +143,6 @@ QListView:focus {{ border: none; }}
 
 def _bars(c: Palette) -> str:
     return f"""
-QProgressBar {{ background: {c.line}; border: none; border-radius: 2px; max-height: 4px; min-height: 4px; }}
-QProgressBar::chunk {{ background: {c.accent}; border-radius: 2px; }}
 QScrollBar:vertical {{ background: transparent; width: 12px; margin: 0; }}
 QScrollBar:horizontal {{ background: transparent; height: 12px; margin: 0; }}
 QScrollBar::handle {{ background: {c.outline}; border-radius: 3px; margin: 3px; }}

@@ -93,7 +93,7 @@ class TargetPicker(QPushButton):
         self.initStyleOption(option)
         option.text = ""
         self.style().drawControl(QStyle.ControlElement.CE_PushButton, option, painter, self)
-        caret = theme.ICON - 2
+        caret = 12
         inner = self.rect().adjusted(theme.GAP, 0, -theme.TIGHT - caret - theme.HAIR, 0)
         painter.setFont(theme.font("strong"))
         painter.setPen(theme.color("text"))

@@ -5,17 +5,17 @@ Every colour of the window is named here and nowhere else. Must not know any pag
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from dataclasses import dataclass, replace
+from typing import Literal
 
 from PySide6.QtCore import Qt
-from PySide6.QtGui import QColor, QFont, QGuiApplication, QPalette
+from PySide6.QtGui import QColor, QFont, QFontDatabase, QGuiApplication, QPalette
 from PySide6.QtWidgets import QApplication
 
+from resources import resource_path
+from widgets import answer_style as answer_style_values
+from widgets.answer_style import AnswerStyle
 from widgets.values import ThemeChoice
-
-if TYPE_CHECKING:
-    from widgets.answer_style import AnswerStyle
 
 # The grid: every gap and margin is one of these, in device-independent pixels.
 HAIR, TIGHT, GAP, ROOM, WIDE = 4, 8, 12, 16, 24
@@ -34,6 +34,8 @@ TYPE: dict[Role, tuple[float, QFont.Weight]] = {
     "title": (1.6, QFont.Weight.DemiBold),
 }
 MIN_BODY_PT = 10.0
+MONO_FACTOR = 0.94  # fixed-width faces look larger at the same size
+FONT_FILES = ("Inter-Regular.otf", "Inter-Italic.otf", "Inter-SemiBold.otf", "Inter-Bold.otf")
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +45,8 @@ class Palette:
     name: Literal["light", "dark"]
     canvas: str  # behind everything
     surface: str  # lanes, editors, cards
-    sunken: str  # hover, chips, code
+    sunken: str  # hover, chips, inline code
+    code: str  # code blocks and table heads: quiet enough for coloured text
     line: str  # quiet borders
     outline: str  # borders of controls: 3:1 against the surface
     text: str
@@ -67,6 +70,7 @@ LIGHT = Palette(
     canvas="#f4f5f7",
     surface="#ffffff",
     sunken="#eceef2",
+    code="#f5f6f8",
     line="#dfe2e8",
     outline="#868e9b",
     text="#181c23",
@@ -89,6 +93,7 @@ DARK = Palette(
     canvas="#12151a",
     surface="#1a1e25",
     sunken="#252b34",
+    code="#20252d",
     line="#2c333d",
     outline="#747e8d",
     text="#e7eaef",
@@ -137,9 +142,7 @@ def apply(app: QApplication, choice: ThemeChoice) -> Palette:
     if first:
         app.setStyle("Fusion")
         app.setProperty("nearfar_dressed", True)
-        font = app.font()
-        font.setPointSizeF(max(font.pointSizeF(), MIN_BODY_PT))
-        app.setFont(font)
+        app.setFont(_body_font(app.font()))
     _current = resolve(choice)
     app.setPalette(_qpalette(_current))
     app.setStyleSheet(sheet(_current, app.font().pointSizeF()))
@@ -159,10 +162,42 @@ def font(role: Role) -> QFont:
 
 def answer_style() -> AnswerStyle:
     """How answers look in the palette in use."""
-    from widgets.answer_style import DARK as DARK_ANSWER
-    from widgets.answer_style import LIGHT as LIGHT_ANSWER
+    base, c = (answer_style_values.DARK if _current is DARK else answer_style_values.LIGHT), _current
+    body = QApplication.font()
+    return replace(
+        base,
+        text=c.text,
+        muted=c.muted,
+        background=c.surface,
+        link=c.accent,
+        selection=c.accent,
+        selection_text=c.on_accent,
+        code_background=c.code,
+        code_border=c.line,
+        code_text=c.text,
+        inline_code_background=c.sunken,
+        quote_bar=c.outline,
+        quote_text=c.muted,
+        table_header=c.code,
+        table_rule=c.line,
+        table_header_rule=c.outline,
+        rule=c.line,
+        body_family=body.families()[0],
+        body_size_pt=body.pointSizeF(),
+        mono_family=QFontDatabase.systemFont(QFontDatabase.SystemFont.FixedFont).family(),
+        mono_size_pt=body.pointSizeF() * MONO_FACTOR,
+        margin_px=HAIR,
+    )
 
-    return DARK_ANSWER if _current is DARK else LIGHT_ANSWER
+
+def _body_font(system: QFont) -> QFont:
+    """The shipped typeface at the system's size, with the system's own behind it for scripts that it lacks."""
+    for name in FONT_FILES:
+        QFontDatabase.addApplicationFont(str(resource_path("themes", "fonts", name)))
+    made = QFont(system)
+    made.setFamilies(["Inter", *system.families()])
+    made.setPointSizeF(max(system.pointSizeF(), MIN_BODY_PT))
+    return made
 
 
 def _qpalette(colours: Palette) -> QPalette:

@@ -33,7 +33,7 @@ def sentence(outcomes: Sequence[Outcome], mode: Mode = "sequence") -> str:
     if not ended:
         return ""
     done = [outcome for outcome in ended if outcome.phase == "done" and outcome.result is not None]
-    parts = [_sooner(done), _faster(done), _money(ended), _not_done(ended)]
+    parts = [_pace(done), _money(ended), _not_done(ended)]
     if mode == "race" and len(done) > 1:
         parts.append("They ran at the same time and competed for this machine.")
     return " ".join(part for part in parts if part)
@@ -60,37 +60,45 @@ def _measured(
     return sorted(pairs)
 
 
-def _sooner(done: Sequence[Outcome]) -> str:
+def _pace(done: Sequence[Outcome]) -> str:
+    """Who began sooner and who wrote faster, in one sentence where it is the same lane."""
     times = _measured(done, lambda result: result.ttft_ms)
+    rates = _measured(done, lambda result: result.decode_tok_s)[::-1]
+    begun, wrote = _began(times), _wrote(rates)
+    if begun[0] and begun[0] == wrote[0]:
+        return f"{begun[0]} {begun[1]} and {wrote[1]}."
+    return " ".join(f"{who} {did}." for who, did in (begun, wrote) if who)
+
+
+def _began(times: Sequence[tuple[float, str]]) -> tuple[str, str]:
     if not times:
-        return ""
+        return "", ""
     (best, first), (worst, last) = times[0], times[-1]
     if len(times) == 1:
-        return f"{first} began to answer after {fmt.duration(best)}."
+        return first, f"began to answer after {fmt.duration(best)}"
     if worst / best < SAME_WITHIN:
         figures = _list([fmt.duration(value) for value, _ in times])
-        return f"{'Both' if len(times) == 2 else 'All'} began to answer about equally soon (TTFT {figures})."
+        return "Both" if len(times) == 2 else "All", f"began to answer about equally soon (TTFT {figures})"
     if len(times) == 2:
         against = f"TTFT {fmt.duration(best)} against {fmt.duration(worst)}"
-        return f"{first} began to answer {fmt.ratio(worst / best)} sooner than {last} ({against})."
+        return first, f"began to answer {fmt.ratio(worst / best)} sooner than {last} ({against})"
     rest = ", ".join(f"{label} {fmt.duration(value)}" for value, label in times[1:])
-    return f"{first} began to answer first (TTFT {fmt.duration(best)}; {rest})."
+    return first, f"began to answer first (TTFT {fmt.duration(best)}; {rest})"
 
 
-def _faster(done: Sequence[Outcome]) -> str:
-    rates = _measured(done, lambda result: result.decode_tok_s)[::-1]
+def _wrote(rates: Sequence[tuple[float, str]]) -> tuple[str, str]:
     if not rates:
-        return ""
+        return "", ""
     (best, first), (worst, _last) = rates[0], rates[-1]
     if len(rates) == 1:
-        return f"{first} wrote {fmt.tok_s(best)}."
-    figures = _list([fmt.number(value) for value, _ in rates])
+        return first, f"wrote {fmt.tok_s(best)}"
     if best / worst < SAME_WITHIN:
-        return f"{'Both' if len(rates) == 2 else 'All'} wrote about equally fast: {figures} tok/s."
+        figures = _list([fmt.number(value) for value, _ in rates])
+        return "Both" if len(rates) == 2 else "All", f"wrote about equally fast: {figures} tok/s"
     if len(rates) == 2:
-        return f"{first} wrote faster: {fmt.number(best)} against {fmt.number(worst)} tok/s."
+        return first, f"wrote faster: {fmt.number(best)} against {fmt.number(worst)} tok/s"
     rest = ", ".join(f"{label} {fmt.number(value)}" for value, label in rates[1:])
-    return f"{first} wrote fastest: {fmt.number(best)} tok/s ({rest})."
+    return first, f"wrote fastest: {fmt.number(best)} tok/s ({rest})"
 
 
 def _money(ended: Sequence[Outcome]) -> str:

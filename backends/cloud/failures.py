@@ -244,9 +244,7 @@ def _of_connect(error: BaseException, call: Call) -> NearfarError:
         if isinstance(link, ConnectionRefusedError):
             port = urlsplit(call.endpoint.base_url).port
             place = call.host if port is None else f"{call.host}, port {port}"
-            return Unreachable(
-                f"Nothing answers at {place}: the connection was refused.", fix="Is the server up?"
-            )
+            return Unreachable(f"Nothing answers at {place}: the connection was refused.", fix="Is the server up?")
         if isinstance(link, OSError) and link.errno in (errno.ENETUNREACH, errno.EHOSTUNREACH, errno.ENETDOWN):
             return Unreachable(f"There is no way to {call.host}: this machine seems to be offline.")
     return Unreachable(f"{call.host} cannot be reached.")

@@ -7,6 +7,7 @@ where a prompt goes and under whose name.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, cast
 
@@ -21,6 +22,8 @@ from backends.version import APP_VERSION
 
 if TYPE_CHECKING:
     from backends.keys import Secret
+
+logging.getLogger("openai").setLevel(logging.WARNING)  # at debug level it can be made to log requests
 
 NO_KEY = "none"  # the SDK will not be built without one; the header is set for each request instead
 

@@ -46,6 +46,8 @@ DEFAULTS = {
     "sampling": "{}",
     "messages": "[]",
     "prompt": LOST_PROMPT,
+    "comparison_key": 0,
+    "run_key": 0,
     "position": 0,
     "target": "unknown",
     "status": "interrupted",
@@ -68,9 +70,10 @@ class Recovered:
 
 
 def recover(path: Path) -> Recovered:
-    """Keep the damaged file beside, and put a new one with every readable row in its place; raises OSError, sqlite3.Error.
+    """Keep the damaged file beside, and put a new one with every readable row in its place.
 
-    Being killed at any point leaves the damaged file or the new one, and the next start begins again.
+    Raises OSError or sqlite3.Error. Being killed at any point leaves the damaged file or the new one, and the next
+    start begins again.
     """
     copy = _keep(path)
     work = path.with_name(f".{path.stem}.salvage{path.suffix}")
@@ -85,6 +88,9 @@ def recover(path: Path) -> Recovered:
         counts = _refill(work, fresh)
         _journal(path).unlink(missing_ok=True)  # else SQLite would play the old journal into the new file
         os.replace(fresh, path)
+    except BaseException:
+        _remove(copy)  # the damaged file is still in its place
+        raise
     finally:
         for leftover in (work, fresh):
             _remove(leftover)

@@ -80,7 +80,7 @@ def is_ours(connection: sqlite3.Connection) -> bool:
     """True for a history file and for an empty one."""
     if connection.execute("PRAGMA application_id").fetchone()[0] == APPLICATION_ID:
         return True
-    return connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0] == 0
+    return connection.execute("SELECT 1 FROM sqlite_master").fetchone() is None
 
 
 def migrate(connection: sqlite3.Connection, path: Path, migrations: Sequence[Migration] = MIGRATIONS) -> None:
@@ -111,7 +111,7 @@ def _back_up(connection: sqlite3.Connection, copy: Path) -> None:
 
 def has_fts5(connection: sqlite3.Connection) -> bool:
     """True where this build of SQLite brings full-text search; some system builds do not."""
-    return bool(connection.execute("SELECT sqlite_compileoption_used('ENABLE_FTS5')").fetchone()[0])
+    return connection.execute("SELECT 1 FROM pragma_module_list WHERE name = 'fts5'").fetchone() is not None
 
 
 def prepare_search(connection: sqlite3.Connection, *, fts5: bool) -> None:

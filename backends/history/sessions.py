@@ -1,21 +1,20 @@
-"""Which running program a streaming row belongs to, so that another one does not declare it dead. Must not know rows."""
+"""Which running program a streaming row belongs to, so that no other declares it dead. Must not know rows."""
 
 from __future__ import annotations
 
 import os
 import secrets
+import time
 
-import psutil
-
-# A clock correction moves a process's start time; a pid that comes back within this time is taken for the same process.
+# Start times are kept to a hundredth of a second, and the clock may have been corrected a little.
 TOLERANCE_S = 2.0
 
 _open_here: set[str] = set()
 
 
 def begin_session() -> str:
-    """A name for one open history of this process: pid, start time and a random part."""
-    session = f"{os.getpid()}:{psutil.Process().create_time():.3f}:{secrets.token_hex(4)}"
+    """A name for one open history of this process: its pid, the time now and a random part."""
+    session = f"{os.getpid()}:{time.time():.3f}:{secrets.token_hex(4)}"
     _open_here.add(session)
     return session
 
@@ -27,9 +26,20 @@ def end_session(session: str) -> None:
 def is_alive(session: str) -> bool:
     """True while the program that wrote this name still runs and has its history open."""
     try:
-        pid, started, _ = session.split(":")
+        pid, begun, _ = session.split(":")
         if int(pid) == os.getpid():
             return session in _open_here
-        return abs(psutil.Process(int(pid)).create_time() - float(started)) < TOLERANCE_S
-    except (ValueError, OverflowError, psutil.Error):
+        started = _started(int(pid))
+        # A process that started later only has the same pid.
+        return started is not None and started < float(begun) + TOLERANCE_S
+    except (ValueError, OverflowError):
         return False
+
+
+def _started(pid: int) -> float | None:
+    import psutil  # 70 ms, and needed only where a run did not end
+
+    try:
+        return float(psutil.Process(pid).create_time())
+    except psutil.Error:
+        return None

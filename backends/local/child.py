@@ -32,34 +32,10 @@ EXIT_GRACE_S = 1.0
 LOG_BYTES = 65_536
 MAX_QUEUED_REPLIES = 1024
 KEPT_NAMES = frozenset(
-    [
-        "PATH",
-        "HOME",
-        "LANG",
-        "LANGUAGE",
-        "TZ",
-        "TMPDIR",
-        "TMP",
-        "TEMP",
-        "LD_LIBRARY_PATH",
-        "DYLD_LIBRARY_PATH",
-        "DYLD_FALLBACK_LIBRARY_PATH",
-        "VIRTUAL_ENV",
-        "PYTHONHOME",
-        "PYTHONPATH",
-        "PYTHONUTF8",
-        "PYTHONDONTWRITEBYTECODE",
-        "LLAMA_CPP_LIB_PATH",
-        "SYSTEMROOT",
-        "SYSTEMDRIVE",
-        "WINDIR",
-        "COMSPEC",
-        "USERPROFILE",
-        "APPDATA",
-        "LOCALAPPDATA",
-        "PROGRAMDATA",
-        "NUMBER_OF_PROCESSORS",
-    ]
+    {"PATH", "HOME", "LANG", "LANGUAGE", "TZ", "TMPDIR", "TMP", "TEMP", "VIRTUAL_ENV", "PYTHONHOME", "PYTHONPATH"}
+    | {"PYTHONUTF8", "PYTHONDONTWRITEBYTECODE", "LLAMA_CPP_LIB_PATH", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH"}
+    | {"DYLD_FALLBACK_LIBRARY_PATH", "SYSTEMROOT", "SYSTEMDRIVE", "WINDIR", "COMSPEC", "USERPROFILE", "APPDATA"}
+    | {"LOCALAPPDATA", "PROGRAMDATA", "NUMBER_OF_PROCESSORS"}
 )
 KEPT_PREFIXES = ("LC_", "CUDA_", "NVIDIA_", "GGML_", "OMP_", "GOMP_", "HIP_", "ROCR_", "HSA_", "VK_")
 SECRET = re.compile(r"KEY|TOKEN|SECRET|PASSWORD|PASSWD|CREDENTIAL", re.IGNORECASE)
@@ -104,7 +80,7 @@ class WorkerProcess:
                 creationflags=0x0800_0000 if sys.platform == "win32" else 0,  # CREATE_NO_WINDOW
             )
         except OSError as error:
-            folder.rmdir()
+            _remove(folder)
             raise WorkerDied(f"The local engine could not be started ({error.strerror}).") from None
         worker = cls(process, folder)
         try:
@@ -171,8 +147,7 @@ class WorkerProcess:
             timer.cancel()
             for task in self._tasks:
                 task.cancel()
-            with contextlib.suppress(OSError):
-                self._folder.rmdir()
+            _remove(self._folder)
 
     async def _await_hello(self) -> None:
         late = WorkerSilent(f"The local engine did not start within {START_LIMIT_S:.0f} seconds.")
@@ -186,8 +161,7 @@ class WorkerProcess:
         self.facts = reply.facts
         if os.name == "posix":
             # A folder in use may be removed here: the worker stays in a place where nobody can put a library.
-            with contextlib.suppress(OSError):
-                self._folder.rmdir()
+            _remove(self._folder)
 
     async def _read_replies(self) -> None:
         stdout = self._process.stdout
@@ -198,7 +172,7 @@ class WorkerProcess:
                 self.heard += 1
                 if not isinstance(reply, Beat):
                     await self._replies.put(reply)
-        except asyncio.IncompleteReadError:
+        except (asyncio.IncompleteReadError, ConnectionError):
             await self._learn_why()
         except (ProtocolError, asyncio.LimitOverrunError):
             self.kill(WorkerConfused("The local engine answered with something that is not its protocol."))
@@ -218,3 +192,8 @@ class WorkerProcess:
         while chunk := await stderr.read(4096):
             self._log += chunk
             del self._log[:-LOG_BYTES]
+
+
+def _remove(folder: Path) -> None:
+    with contextlib.suppress(OSError):
+        folder.rmdir()

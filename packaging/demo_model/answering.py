@@ -59,4 +59,5 @@ class DemoModel:
             if len(prompt) + len(found) + 1 >= self.llama.n_ctx():
                 break
             found.append(token)
-        return self.llama.detokenize(found).decode("utf-8", errors="replace")
+        text: bytes = self.llama.detokenize(found)
+        return text.decode("utf-8", errors="replace")

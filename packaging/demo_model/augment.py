@@ -9,7 +9,8 @@ import random
 import re
 
 from corpus import expansions, normal, tidy
-from vocabulary import CLOSERS, FILLERS, OPENERS, PROPER, REPLACEMENTS, SMALL_WORDS
+from vocabulary import PROPER, REPLACEMENTS, SMALL_WORDS
+from wrappings import CLOSERS, FILLERS, OPENERS
 
 TYPO_LETTERS = "abcdefghijklmnopqrstuvwxyz"
 

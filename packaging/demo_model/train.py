@@ -35,7 +35,7 @@ class Recipe:
 
     seed: int = 2026
     vocab: int = 3072
-    steps: int = 3200
+    steps: int = 1900
     warmup: int = 60
     cooldown: float = 0.55
     matrix_rate: float = 3e-3
@@ -46,10 +46,12 @@ class Recipe:
 
 def vocabulary_texts(texts: corpus.Corpus, rng: random.Random) -> list[str]:
     """What the vocabulary is learned from: each answer once, a few forms of each question."""
+    forbidden = texts.forbidden()
     found = [entry.answer for entry in texts.every_entry()] + list(TRAINED)
     for entry in texts.every_entry():
         for pattern in entry.patterns():
             forms = {expand(pattern, rng) for _ in range(6)}
+            forms = {form for form in forms if corpus.normal(form) not in forbidden}
             found += sorted(forms) + [proper_case(form) + "?" for form in sorted(forms)]
     return found
 

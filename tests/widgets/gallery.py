@@ -29,9 +29,9 @@ class Shown:
     def __init__(self) -> None:
         self.window = MainWindow()
         self.compare, self.history, self.settings = ComparePage(), HistoryPage(), SettingsPage()
-        self.window.add_page("compare", "Compare", "columns", self.compare)
-        self.window.add_page("history", "History", "clock-counter-clockwise", self.history)
-        self.window.add_page("settings", "Settings", "gear-six", self.settings, at_bottom=True)
+        self.window.add_page("compare", "Compare", "compare", self.compare)
+        self.window.add_page("history", "History", "history", self.history)
+        self.window.add_page("settings", "Settings", "settings", self.settings, at_bottom=True)
         self.window.show_devices((samples.GPU, samples.CPU))
         self.window.show_privacy(samples.QUIET)
         self.compare.set_targets(samples.CHOICES)
@@ -63,7 +63,8 @@ def streaming(shown: Shown) -> None:
     start = now - 1800 * samples.MS
     shown.compare.show_events(first, [*samples.opening(LOCAL, start), *samples.deltas(half, start, tok_s=90)])
     shown.compare.show_events(
-        second, [*samples.opening(CLOUD, start), *samples.deltas(half[:260], start, ttft_ms=612, tok_s=40, counted=False)]
+        second,
+        [*samples.opening(CLOUD, start), *samples.deltas(half[:260], start, ttft_ms=612, tok_s=40, counted=False)],
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
 from backends.errors import Problem
@@ -13,6 +13,7 @@ from widgets.values import (
     GROUP_CLOUD,
     GROUP_PRACTICE,
     DeviceLine,
+    EndStatus,
     HistoryLine,
     PrivacyState,
     StoredComparison,
@@ -21,7 +22,7 @@ from widgets.values import (
 )
 
 MS = 1_000_000
-NOW = datetime(2026, 11, 23, 9, 41, tzinfo=timezone.utc)
+NOW = datetime(2026, 11, 23, 9, 41, tzinfo=UTC)
 PROMPT = "What does tok/s mean, and why do two models with the same tok/s feel different?"
 CHOICES = (
     TargetChoice("local:demo", "Nearfar demo", "tiny demo model", is_demo=True),
@@ -164,14 +165,15 @@ def reading(target: str, at_ns: int) -> list[Event]:
 
 
 def history(n: int = 12) -> list[HistoryLine]:
-    prompts = [
-        (PROMPT, ("Llama 3.2 3B Instruct, Q4_K_M", "GPT-4o"), "2 finished", "finished"),
-        ("Write a polite refusal to a meeting on Friday afternoon.", ("Nearfar demo", "Practice"), "2 finished", "finished"),
-        ("Summarise this contract clause in two sentences:\n\nThe supplier shall, within thirty days of …",
-         ("Llama 3.2 3B Instruct, Q4_K_M",), "1 failed", "failed"),
-        ("List the prime numbers below 100.", ("Nearfar demo", "Practice", "GPT-4o"), "2 finished, 1 stopped", "cancelled"),
+    here, both = ("Llama 3.2 3B Instruct, Q4_K_M",), ("Nearfar demo", "Practice")
+    clause = "Summarise this contract clause in two sentences:\n\nThe supplier shall, within thirty days of …"
+    prompts: list[tuple[str, tuple[str, ...], str, EndStatus]] = [
+        (PROMPT, (*here, "GPT-4o"), "2 finished", "finished"),
+        ("Write a polite refusal to a meeting on Friday afternoon.", both, "2 finished", "finished"),
+        (clause, here, "1 failed", "failed"),
+        ("List the prime numbers below 100.", (*both, "GPT-4o"), "2 finished, 1 stopped", "cancelled"),
         ("Explain KV cache reuse.", ("Nearfar demo",), "interrupted: the app was closed", "interrupted"),
-    ]  # fmt: skip
+    ]
     made = []
     for at in range(n):
         prompt, targets, summary, status = prompts[at % len(prompts)]

@@ -16,12 +16,15 @@ from widgets.answer_values import Block, Kind
 
 Line = tuple[object, ...]
 
+_MARK = r"[ \t]*(?:[>*+-]|\d+[.)])[ \t]*"
 # Where markdown-it leaves CommonMark: a quote mark indented as code; a table's head that begins with a quote or item
-# mark; a lazy line indented as code under nested quotes.
+# mark; a lazy line indented as code under two marks; an indented line in a code span; an empty item, then empty lines.
 _DEPARTURES = [
     re.compile(r"(    |\t) *>"),
-    re.compile(r"^[ \t]*([>*+-]|\d+[.)]).*\|.*[\r\n]+[ \t]*[|:-][-|: \t]*$", re.MULTILINE),
-    re.compile(r"> *>(.|[\r\n])*^[ ]*(\t|    )", re.MULTILINE),
+    re.compile(rf"^{_MARK}.*\|.*\n+[ \t]*[|:-][-|: \t]*$", re.MULTILINE),
+    re.compile(rf"^(?:{_MARK}){{2}}(.|\n)*^ *(\t|    )", re.MULTILINE),
+    re.compile(r"`[^`]*\n[ \t>]*[ \t]"),
+    re.compile(rf"{_MARK}\n(?:[ \t>]*\n)+", re.MULTILINE),
 ]
 
 
@@ -45,19 +48,16 @@ def outline(blocks: list[Block]) -> list[Line]:
                 continue
             lines.append(("table", block.path, marker, [align.value for align in block.aligns], rows))
         elif block.kind is Kind.CODE:
-            lines.append(("code", block.path, marker, block.language, bool(block.fence), block.text.expandtabs(1).strip()))
+            lines.append(
+                ("code", block.path, marker, block.language, bool(block.fence), block.text.expandtabs(1).strip())
+            )
         else:
             lines.append((block.kind.value, block.path, marker, block.level, cell_text(block.runs)))
     return lines
 
 
 def cell_text(runs: tuple[object, ...]) -> str:
-    return squeezed("".join(run.text for run in runs).replace("\u2028", "\n"))  # type: ignore[attr-defined]  # Run
-
-
-def squeezed(text: str) -> str:
-    """One space for many: markdown-it keeps the indent of a line inside a code span, CommonMark drops it."""
-    return re.sub(" +", " ", text)
+    return "".join(run.text for run in runs).replace("\u2028", "\n")  # type: ignore[attr-defined]  # Run
 
 
 def reference_outline(text: str) -> list[Line]:
@@ -120,7 +120,7 @@ class _Flattener:
 
     def plain(self, inline: Token, *, first: bool = False) -> str:
         children = inline.children or []
-        text = squeezed("".join(self.word(child) for child in children))
+        text = "".join(self.word(child) for child in children)
         if first and self.items and not self.items[-1][2] and self.items[-1][1] == len(self.path):
             text = re.sub(r"^\[[ xX]\]\s+", "", text)
         return text

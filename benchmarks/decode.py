@@ -1,0 +1,261 @@
+"""Measures decoding: our loop and our whole engine beside llama-cpp-python's own two ways. Must not know the window.
+
+    loop      our decode loop, in this process
+    engine    LocalEngine: worker process, pipe, events; by the stamps of its tokens
+    generate  Llama.generate: tokens only, no text
+    chat      Llama.create_chat_completion(stream=True): what most programs use
+
+Models have random weights and are made on the spot. The ways take turns, so that a busy machine slows all of them
+alike, and each figure is (N - 1) / (last token - first token) of one answer. Compare ratios, not rates, between days.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import os
+import platform
+import statistics
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import llama_cpp
+import platformdirs
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from backends.events import Delta, Event
+from backends.local.decode import Session
+from backends.local.engine import LocalEngine
+from backends.local.facts import LoadOptions
+from backends.local.log_capture import LogCapture
+from backends.local.model import AbortFlag, LoadedModel, default_threads
+from backends.local.native import Native
+from backends.records import Message, Prompt, RunRequest, Sampling, Target
+from tests.gguf_factory import SHAPE_1B, SHAPE_56M, Shape, write_random
+
+SHAPES: dict[str, Shape] = {"56m": SHAPE_56M, "1b": SHAPE_1B}
+QUESTION = "What does it mean to run a local model, and how many tok/s are enough for you?"
+N_CTX = 4096
+SEED = 1
+THEIRS = {"top_k": 40, "top_p": 0.95, "min_p": 0.05, "repeat_penalty": 1.0}  # our own defaults
+AIMS = {("56m", "loop"): 1.3, ("1b", "loop"): 1.0}  # times `chat`
+Way = Callable[[int], float]
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One way on one model: tok/s of each round, and its median ratio to `chat` within the same round."""
+
+    model: str
+    way: str
+    tok_s: list[float]
+    times_chat: float
+
+    @property
+    def median_tok_s(self) -> float:
+        return statistics.median(self.tok_s)
+
+
+def model_file(folder: Path, name: str) -> Path:
+    """The random Q4_0 model of this shape, made once and kept in `folder`."""
+    path = folder / f"random-{name}-q4_0.gguf"
+    if not path.exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        print(f"making {path.name} ...", file=sys.stderr)
+        write_random(path.with_suffix(".part"), SHAPES[name], kind="Q4_0").rename(path)
+    return path
+
+
+def rate(stamps_ns: Sequence[int], wanted: int) -> float:
+    """Tokens per second between the first and the last stamp."""
+    if len(stamps_ns) < wanted:
+        raise SystemExit(f"only {len(stamps_ns)} of {wanted} tokens came: the context is too short for this test")
+    return (len(stamps_ns) - 1) * 1e9 / (stamps_ns[-1] - stamps_ns[0])
+
+
+def our_loop(path: Path, threads: int) -> Way:
+    native = Native()
+    options = LoadOptions(n_ctx=N_CTX, n_threads=threads)
+    model = LoadedModel(
+        native, LogCapture(native.api), AbortFlag(native.api), path, path.name, options, lambda _fraction: None
+    )
+    session = Session(model)
+    assert model.template is not None
+    prompt = session.tokenize(model.template.render([Message("user", QUESTION)]), add_special=False)
+
+    def run(n_tokens: int) -> float:
+        stamps: list[int] = []
+        session.run(
+            prompt,
+            Sampling(max_tokens=n_tokens, seed=SEED),
+            exact=True,
+            on_prefill=lambda _done, _total: None,
+            on_text=lambda _text, new: stamps.extend(new),
+        )
+        return rate(stamps, n_tokens)
+
+    return run
+
+
+def our_engine(path: Path, threads: int, loop: asyncio.Runner) -> Way:
+    async def make() -> LocalEngine:
+        return LocalEngine(path, options=LoadOptions(n_ctx=N_CTX, n_threads=threads))
+
+    engine = loop.run(make())
+    target = Target("local", path.name)
+
+    def run(n_tokens: int) -> float:
+        stamps: list[int] = []
+
+        def collect(event: Event) -> None:
+            if isinstance(event, Delta):
+                stamps.extend(event.stamps_ns)
+
+        sampling = Sampling(max_tokens=n_tokens, seed=SEED)
+        loop.run(engine.run(RunRequest("run-1", target, Prompt.ask(QUESTION), sampling), collect))
+        return rate(stamps, n_tokens)
+
+    return run
+
+
+def their_ways(path: Path, threads: int) -> tuple[Way, Way]:
+    # Any: its own types want one dictionary class per kind of message and chunk.
+    llama: Any = llama_cpp.Llama(
+        str(path), n_ctx=N_CTX, n_threads=threads, n_threads_batch=threads, flash_attn=True, verbose=False
+    )
+
+    def generate(n_tokens: int) -> float:
+        stamps: list[int] = []
+        for _token in llama.generate(llama.tokenize(QUESTION.encode()), temp=0.7, **THEIRS):
+            stamps.append(time.monotonic_ns())
+            if len(stamps) == n_tokens:
+                break
+        return rate(stamps, n_tokens)
+
+    def chat(n_tokens: int) -> float:
+        stamps: list[int] = []
+        messages = [{"role": "user", "content": QUESTION}]
+        stream = llama.create_chat_completion(
+            messages, stream=True, temperature=0.7, max_tokens=n_tokens, seed=SEED, **THEIRS
+        )
+        for chunk in stream:
+            if "content" in chunk["choices"][0]["delta"]:
+                stamps += (time.monotonic_ns(),)
+        # A chunk holds one token or more where a character spans tokens: the rate is over tokens, not chunks.
+        return (n_tokens - 1) * 1e9 / (stamps[-1] - stamps[0])
+
+    return generate, chat
+
+
+def measure(name: str, path: Path, rounds: int, n_tokens: int, threads: int) -> list[Row]:
+    """All ways in turn, `rounds` times; the first round of each is a warm-up of 16 tokens and does not count."""
+    with asyncio.Runner() as loop:
+        generate, chat = their_ways(path, threads)
+        ways = {
+            "loop": our_loop(path, threads),
+            "engine": our_engine(path, threads, loop),
+            "generate": generate,
+            "chat": chat,
+        }
+        results: dict[str, list[float]] = {way: [] for way in ways}
+        for run in ways.values():
+            run(16)
+        for number in range(rounds):
+            for way, run in ways.items():
+                results[way].append(run(n_tokens))
+                print(f"{name} round {number + 1} {way:8} {results[way][-1]:8.1f} tok/s", file=sys.stderr)
+    return [
+        Row(name, way, tok_s, statistics.median(a / b for a, b in zip(tok_s, results["chat"], strict=True)))
+        for way, tok_s in results.items()
+    ]
+
+
+def report(rows: Sequence[Row]) -> str:
+    lines = ["| model | way | median tok/s | low | high | times chat |", "|---|---|---|---|---|---|"]
+    lines += [
+        f"| {row.model} | {row.way} | {row.median_tok_s:.1f} | {min(row.tok_s):.1f} | {max(row.tok_s):.1f} "
+        f"| {row.times_chat:.2f} |"
+        for row in rows
+    ]
+    return "\n".join(lines)
+
+
+def missed_aims(rows: Sequence[Row]) -> list[str]:
+    return [
+        f"{row.model} {row.way}: {row.times_chat:.2f} times chat, the aim is {AIMS[row.model, row.way]}"
+        for row in rows
+        if row.times_chat < AIMS.get((row.model, row.way), 0.0)
+    ]
+
+
+def save(path: Path, rows: Sequence[Row], arguments: argparse.Namespace, threads: int) -> None:
+    facts = {
+        "measured_at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "machine": platform.machine(),
+        "cores": os.cpu_count(),
+        "python": platform.python_version(),
+        "llama_cpp_python": llama_cpp.__version__,
+        "threads": threads,
+        "tokens": arguments.tokens,
+        "rounds": arguments.rounds,
+        "rows": [
+            {
+                "model": row.model,
+                "way": row.way,
+                "median_tok_s": round(row.median_tok_s, 1),
+                "tok_s": [round(value, 1) for value in row.tok_s],
+                "times_chat": round(row.times_chat, 3),
+            }
+            for row in rows
+        ],
+    }
+    path.write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
+
+
+def compare(path: Path, rows: Sequence[Row]) -> str:
+    before = {(row["model"], row["way"]): row for row in json.loads(path.read_text(encoding="utf-8"))["rows"]}
+    lines = [f"against {path.name}:"]
+    lines += [
+        f"  {row.model} {row.way:8} {row.median_tok_s / old['median_tok_s']:.2f} of its tok/s, "
+        f"times chat {old['times_chat']:.2f} -> {row.times_chat:.2f}"
+        for row in rows
+        if (old := before.get((row.model, row.way))) is not None
+    ]
+    return "\n".join(lines)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--models", nargs="+", choices=SHAPES, default=list(SHAPES))
+    parser.add_argument("--tokens", type=int, default=1000, help="tokens per answer (1000)")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--threads", type=int, help="as the engine chooses, by default")
+    parser.add_argument("--folder", type=Path, default=Path(platformdirs.user_cache_dir("nearfar")) / "benchmarks")
+    parser.add_argument("--save", type=Path, help="write the figures to this file")
+    parser.add_argument("--compare", type=Path, help="print the change against figures saved before")
+    arguments = parser.parse_args()
+    threads = arguments.threads or default_threads(sys.maxsize)
+    rows: list[Row] = []
+    for name in arguments.models:
+        path = model_file(arguments.folder, name)
+        rows += measure(name, path, arguments.rounds, arguments.tokens, threads)
+    print(report(rows))
+    if arguments.compare is not None:
+        print(compare(arguments.compare, rows))
+    if arguments.save is not None:
+        save(arguments.save, rows, arguments, threads)
+    missed = missed_aims(rows)
+    for line in missed:
+        print(line)
+    return 1 if missed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

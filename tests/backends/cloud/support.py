@@ -1,0 +1,87 @@
+"""What the cloud tests share: a target on a scripted server, an engine for it, and one question."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+
+from backends.cloud.engine import CloudEngine
+from backends.cloud.patience import Patience
+from backends.cloud.providers import Endpoint, shipped_endpoints
+from backends.egress import Egress
+from backends.events import Cancelled, Event, Failed, Finished, Notice, is_terminal
+from backends.ids import new_id
+from backends.keys import Secret
+from backends.records import Prompt, RunRequest, Sampling, Target
+from tests.fakes.openai_server import OpenAIServer
+
+KEY = "sk-CANARY-0123456789abcdefghij"
+QUESTION = "What does tok/s mean?"
+IMPATIENT = Patience(connect_s=5, read_s=0.5, silence_s=1.0, tail_s=0.3)
+
+
+def endpoint_at(base_url: str, provider: str = "openai") -> Endpoint:
+    return replace(shipped_endpoints()[provider], base_url=base_url)
+
+
+def request(model: str = "gpt-4o", *, text: str = QUESTION, provider: str = "openai", **sampling: object) -> RunRequest:
+    return RunRequest(new_id("run"), Target(provider, model), Prompt.ask(text), replace(Sampling(), **sampling))
+
+
+@asynccontextmanager
+async def engine_at(
+    base_url: str,
+    *,
+    provider: str = "openai",
+    key: str | None = KEY,
+    patience: Patience | None = None,
+    egress: Egress | None = None,
+) -> AsyncIterator[CloudEngine]:
+    secret = None if key is None else Secret(key)
+    engine = CloudEngine(
+        endpoint_at(base_url, provider), egress=egress or Egress(), key=lambda: secret, patience=patience
+    )
+    try:
+        yield engine
+    finally:
+        await engine.close()
+
+
+async def ask(
+    server: OpenAIServer,
+    asked: RunRequest | None = None,
+    *,
+    provider: str = "openai",
+    key: str | None = KEY,
+    patience: Patience | None = None,
+) -> list[Event]:
+    """Every event of one question to the server."""
+    events: list[Event] = []
+    async with engine_at(server.base_url, provider=provider, key=key, patience=patience) as engine:
+        await engine.run(asked or request(), events.append)
+    return events
+
+
+def end_of(events: list[Event]) -> Finished | Failed | Cancelled:
+    """The one terminal event, which must be the last."""
+    assert [is_terminal(event) for event in events] == [False] * (len(events) - 1) + [True]
+    last = events[-1]
+    assert isinstance(last, Finished | Failed | Cancelled)
+    return last
+
+
+def failed(events: list[Event]) -> Failed:
+    end = end_of(events)
+    assert isinstance(end, Failed)
+    return end
+
+
+def finished(events: list[Event]) -> Finished:
+    end = end_of(events)
+    assert isinstance(end, Finished), end
+    return end
+
+
+def notices(events: list[Event]) -> list[tuple[str, str]]:
+    return [(event.code, event.text) for event in events if isinstance(event, Notice) and event.code != "preparing"]

@@ -1,0 +1,65 @@
+"""A selection of an answer as plain text, with list marks, and tabs between table cells; changes nothing."""
+
+from __future__ import annotations
+
+from PySide6.QtGui import QTextBlock, QTextBlockFormat, QTextCursor
+
+_INDENT = "  "
+
+
+def plain_text(cursor: QTextCursor) -> str:
+    """What the selection of `cursor` says, ready to be pasted anywhere."""
+    start, end = cursor.selectionStart(), cursor.selectionEnd()
+    document = cursor.document()
+    parts: list[str] = []
+    before: tuple[int, int] | None = None
+    block = document.findBlock(start)
+    while block.isValid() and block.position() < max(end, start + 1):
+        cell = _cell(block)
+        text = _selected(block, start, end)
+        if parts:
+            parts.append("\t" if cell is not None and before is not None and cell[0] == before[0] else "\n")
+        if start <= block.position():
+            text = _mark(block) + text
+        if not (cell is None and not text and _is_spare(block)):
+            parts.append(text)
+        elif parts:
+            parts.pop()
+        before = cell
+        block = block.next()
+    return "".join(parts).replace("\u2028", "\n")
+
+
+def _selected(block: QTextBlock, start: int, end: int) -> str:
+    # Positions count UTF-16 units, so cut by a cursor and not by Python's characters.
+    cursor = QTextCursor(block)
+    cursor.setPosition(max(start, block.position()))
+    cursor.setPosition(min(end, block.position() + block.length() - 1), QTextCursor.MoveMode.KeepAnchor)
+    return cursor.selectedText()
+
+
+def _cell(block: QTextBlock) -> tuple[int, int] | None:
+    table = QTextCursor(block).currentTable()
+    if table is None:
+        return None
+    cell = table.cellAt(block.position())
+    return (table.firstPosition() + cell.row(), cell.column())
+
+
+def _is_spare(block: QTextBlock) -> bool:
+    return block.blockFormat().lineHeightType() == QTextBlockFormat.LineHeightTypes.FixedHeight.value
+
+
+def _mark(block: QTextBlock) -> str:
+    form = block.blockFormat()
+    group = block.textList()
+    if group is None:
+        return _INDENT * form.indent()
+    kind = QTextBlockFormat.MarkerType
+    if form.marker() != kind.NoMarker:
+        mark = "- [x]" if form.marker() == kind.Checked else "- [ ]"
+    elif group.format().style().value < -3:
+        mark = group.itemText(block).strip()
+    else:
+        mark = "-"
+    return f"{_INDENT * (group.format().indent() - 1)}{mark} "

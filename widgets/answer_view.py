@@ -1,0 +1,329 @@
+"""The streaming Markdown answer: a read-only browser that paints what is queued in slices, and opens nothing.
+
+Knows no lane, engine or theme helper. Text goes in by `append` and is painted by `flush`, which a timer of the owner calls;
+what it costs does not grow with the answer.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+
+from PySide6.QtCore import QMimeData, QPoint, QRectF, Qt, QTimer, QUrl, Signal
+from PySide6.QtGui import (
+    QAction,
+    QContextMenuEvent,
+    QGuiApplication,
+    QImage,
+    QPainter,
+    QPaintEvent,
+    QPalette,
+    QResizeEvent,
+    QTextBlock,
+    QTextCursor,
+    QTextDocument,
+)
+from PySide6.QtWidgets import QFrame, QTextBrowser, QTextEdit, QWidget
+
+from widgets.answer_blocks import BlockMachine
+from widgets.answer_formats import CODE, Formats
+from widgets.answer_inline import safe_href
+from widgets.answer_paint import paint_ground
+from widgets.answer_plain import plain_text
+from widgets.answer_render import AnswerWriter
+from widgets.answer_style import LIGHT, AnswerStyle
+from widgets.code_colours import CodeColours
+from widgets.code_highlight import LexerShelf
+
+SLICE_CHARS = 500
+FLUSH_BUDGET_MS = 4.0
+"""A flush takes no further slice after this; layout and painting come on top."""
+DRAIN_MS = 16
+RESIZE_SETTLE_MS = 120
+LONG_CHARS = 40_000
+"""From here a width change is laid out once it has settled: it costs 1.4 ms per 1000 tokens."""
+
+_shelf = LexerShelf()
+
+
+class AnswerView(QTextBrowser):
+    """One answer. Links are reported and never followed; pictures and HTML in the text are words."""
+
+    link_clicked = Signal(str)
+    """An http, https or mailto address that was clicked; ask before opening it."""
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setOpenLinks(False)
+        self.setUndoRedoEnabled(False)
+        self.setAcceptDrops(False)
+        self.setFrameShape(QFrame.Shape.NoFrame)
+        self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self.setLineWrapMode(QTextEdit.LineWrapMode.FixedPixelWidth)
+        self.setTextInteractionFlags(
+            Qt.TextInteractionFlag.TextBrowserInteraction | Qt.TextInteractionFlag.TextSelectableByKeyboard
+        )
+        self.anchorClicked.connect(self._anchor_clicked)
+        self.verticalScrollBar().valueChanged.connect(self._scrolled)
+        self._drain = QTimer(self, interval=DRAIN_MS)
+        self._drain.timeout.connect(self._drain_slice)
+        self._settle = QTimer(self, interval=RESIZE_SETTLE_MS, singleShot=True)
+        self._settle.timeout.connect(self._fit_width)
+        self._source: list[str] = []
+        self._formats = Formats(LIGHT)
+        self._restart()
+        self._dress()
+
+    # What its owner calls
+
+    def append(self, text: str) -> None:
+        """Queue a piece of the answer; nothing is painted. Not after `finish`: clear the answer first."""
+        if self._ended:
+            raise RuntimeError("the answer has ended; call clear_answer() before a new one")
+        if text:
+            self._source.append(text)
+            self._enqueue(text)
+
+    def flush(self, max_chars: int = 3000) -> bool:
+        """Paint up to `max_chars` of the queue, less where they are slow to paint. True while more is queued."""
+        if not self._busy:
+            return False
+        selection = self._selection()
+        follow = self._follow
+        self._painting = True
+        began = time.perf_counter()
+        while self._queue and max_chars > 0 and (time.perf_counter() - began) * 1e3 < FLUSH_BUDGET_MS:
+            piece = self._take(min(SLICE_CHARS, max_chars))
+            max_chars -= len(piece)
+            update = self._machine.feed(piece)
+            self._writer.write(update.final, update.rest)
+        if self._ended and not self._queue and not self._complete:
+            self._complete = True
+            update = self._machine.finish()
+            self._writer.write(update.final, update.rest)
+            self._colours.close()
+        self._colours.work()
+        self._restore(selection)
+        if follow:
+            self.verticalScrollBar().setValue(self.verticalScrollBar().maximum())
+        self._painting = False
+        return self._busy
+
+    def finish(self) -> None:
+        """The answer has ended: what is queued is still painted by `flush`, then nothing of it can change any more."""
+        self._ended = True
+        self._drain.start()
+
+    def clear_answer(self) -> None:
+        """Show nothing, ready for a new answer."""
+        self._source.clear()
+        self._restart()
+
+    def set_answer(self, text: str) -> None:
+        """Show a whole answer, in slices."""
+        self.clear_answer()
+        self.append(text)
+        self.finish()
+
+    def source_text(self) -> str:
+        """The Markdown exactly as it came, painted or not."""
+        return "".join(self._source)
+
+    def apply_style(self, style: AnswerStyle) -> None:
+        """Take other colours or type; the answer is painted anew, in slices."""
+        if style == self._formats.style:
+            return
+        ended, follow = self._ended, self._follow
+        place = self.verticalScrollBar().value()
+        self._formats = Formats(style)
+        self._dress()
+        self._restart()
+        source = self.source_text()
+        self._source = [source] if source else []
+        self._enqueue(source)
+        self._ended = ended
+        self._follow = follow
+        self._return_to = None if follow else place
+        self._drain.start()
+
+    @property
+    def queued(self) -> int:
+        """How many characters wait to be painted."""
+        return self._queued_chars
+
+    # Security: nothing in an answer may open anything
+
+    def loadResource(self, kind: int, name: QUrl) -> object:
+        """An empty picture for whatever is asked: returning None would make Qt read the file itself."""
+        return _NOTHING
+
+    def setSource(
+        self, name: QUrl, kind: QTextDocument.ResourceType = QTextDocument.ResourceType.UnknownResource
+    ) -> None:
+        """A view never goes anywhere."""
+
+    def _anchor_clicked(self, url: QUrl) -> None:
+        address = safe_href(url.toString())
+        if address:
+            self.link_clicked.emit(address)
+
+    # Queue
+
+    @property
+    def _busy(self) -> bool:
+        return bool(self._queue) or (self._ended and not self._complete) or self._colours.busy
+
+    def _restart(self) -> None:
+        self.document().clear()
+        self.document().setIndentWidth(24)
+        self._machine = BlockMachine()
+        self._colours = CodeColours(self.document(), self._formats, _shelf)
+        self._writer = AnswerWriter(self.document(), self._formats, self._colours.add)
+        self._queue: deque[str] = deque()
+        self._queued_chars = 0
+        self._ended = False
+        self._complete = False
+        self._painting = False
+        self._follow = True
+        self._return_to: int | None = None
+        self._drain.stop()
+
+    def _take(self, count: int) -> str:
+        piece = self._queue.popleft()
+        if len(piece) > count:
+            self._queue.appendleft(piece[count:])
+            piece = piece[:count]
+        self._queued_chars -= len(piece)
+        return piece
+
+    def _enqueue(self, text: str) -> None:
+        self._queue.extend(text[at : at + SLICE_CHARS] for at in range(0, len(text), SLICE_CHARS))
+        self._queued_chars += len(text)
+
+    def _drain_slice(self) -> None:
+        if not self.flush():
+            self._drain.stop()
+
+    # Place and selection
+
+    def _selection(self) -> tuple[int, int] | None:
+        cursor = self.textCursor()
+        return (cursor.anchor(), cursor.position()) if cursor.hasSelection() else None
+
+    def _restore(self, selection: tuple[int, int] | None) -> None:
+        """Text written at the selection's end would join it, and text written anew would end it."""
+        if selection is not None and selection != self._selection():
+            end = self.document().characterCount() - 1
+            cursor = QTextCursor(self.document())
+            cursor.setPosition(min(selection[0], end))
+            cursor.setPosition(min(selection[1], end), QTextCursor.MoveMode.KeepAnchor)
+            self.setTextCursor(cursor)
+        if self._return_to is not None:
+            bar = self.verticalScrollBar()
+            bar.setValue(min(self._return_to, bar.maximum()))
+            if bar.value() == self._return_to or not self._queue:
+                self._return_to = None
+
+    def _scrolled(self, value: int) -> None:
+        if not self._painting:
+            self._follow = value >= self.verticalScrollBar().maximum() - 4
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        painting, self._painting = self._painting, True
+        super().resizeEvent(event)
+        self._painting = painting
+        if self.document().characterCount() > LONG_CHARS and self.lineWrapColumnOrWidth() > 0:
+            self._settle.start()
+        else:
+            self._fit_width()
+
+    def _fit_width(self) -> None:
+        width = self.viewport().width()
+        if width <= 0 or width == self.lineWrapColumnOrWidth():
+            return
+        painting, self._painting = self._painting, True
+        bar = self.verticalScrollBar()
+        top = self.cursorForPosition(QPoint(0, 0)).position()
+        self.setLineWrapColumnOrWidth(width)
+        if self._follow:
+            bar.setValue(bar.maximum())
+        else:
+            self._bring_to_top(top)
+        self._painting = painting
+
+    def _bring_to_top(self, position: int) -> None:
+        cursor = QTextCursor(self.document())
+        cursor.setPosition(min(position, self.document().characterCount() - 1))
+        self.verticalScrollBar().setValue(self.verticalScrollBar().value() + self.cursorRect(cursor).top())
+
+    # Looks
+
+    def _dress(self) -> None:
+        style = self._formats.style
+        palette = QPalette(self.palette())
+        role = QPalette.ColorRole
+        for which, colour in (
+            (role.Base, style.background),
+            (role.Text, style.text),
+            (role.Highlight, style.selection),
+            (role.HighlightedText, style.selection_text),
+            (role.Dark, style.rule),
+        ):
+            palette.setColor(which, colour)
+        self.setPalette(palette)
+        self.document().setDefaultFont(self._formats.body)
+        self.document().setDocumentMargin(style.margin_px)
+
+    def paintEvent(self, event: QPaintEvent) -> None:
+        painter = QPainter(self.viewport())
+        shift = self.verticalScrollBar().value()
+        painter.translate(0, -shift)
+        paint_ground(painter, self.document(), self._formats, QRectF(event.rect()).translated(0, shift))
+        painter.end()
+        super().paintEvent(event)
+
+    # Copying
+
+    def createMimeDataFromSelection(self) -> QMimeData:
+        """Plain text: what is pasted elsewhere brings no fonts, colours or addresses along."""
+        data = QMimeData()
+        data.setText(plain_text(self.textCursor()))
+        return data
+
+    def contextMenuEvent(self, event: QContextMenuEvent) -> None:
+        menu = self.createStandardContextMenu(event.pos())
+        code = self.code_at(event.pos())
+        if code:
+            first = menu.actions()[0] if menu.actions() else None
+            action = QAction(self.tr("Copy code"), menu)
+            action.triggered.connect(lambda: QGuiApplication.clipboard().setText(code))
+            menu.insertAction(first, action)
+        menu.exec(event.globalPos())
+        menu.deleteLater()
+
+    def code_at(self, point: QPoint) -> str:
+        """The whole code block under a point of the viewport, or an empty string."""
+        block = self.cursorForPosition(point).block()
+        if not _code_part(block):
+            return ""
+        while _code_part(block) == 2:
+            block = block.previous()
+        lines = [block.text()]
+        block = block.next()
+        while _code_part(block) == 2:
+            lines.append(block.text())
+            block = block.next()
+        return "\n".join(lines)
+
+
+def _code_part(block: QTextBlock) -> int:
+    return block.blockFormat().intProperty(CODE) if block.isValid() else 0
+
+
+def _empty_picture() -> QImage:
+    picture = QImage(1, 1, QImage.Format.Format_ARGB32)
+    picture.fill(Qt.GlobalColor.transparent)
+    return picture
+
+
+_NOTHING = _empty_picture()
