@@ -10,7 +10,7 @@ import asyncio
 import logging
 import threading
 from collections import deque
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterable
 from concurrent.futures import CancelledError, Future
 from typing import TypeVar
 
@@ -36,14 +36,20 @@ class EngineThread(QObject):
         self._thread = threading.Thread(target=self._serve, name="engine", daemon=True)
         self._answered.connect(self._deliver, Qt.ConnectionType.QueuedConnection)
         self._open = False
+        self._own: set[asyncio.Task[object]] = set()
 
     def start(self) -> None:
         self._open = True
         self._thread.start()
 
     def submit(self, work: Coroutine[object, object, T]) -> Future[T]:
-        """Start a coroutine on the engine loop."""
-        return asyncio.run_coroutine_threadsafe(work, self._loop)
+        """Start a coroutine on the engine loop; before `start` and after `stop` it is dropped and the future cancelled."""
+        if not self._open:
+            work.close()
+            dropped: Future[T] = Future()
+            dropped.cancel()
+            return dropped
+        return asyncio.run_coroutine_threadsafe(self._tracked(work), self._loop)
 
     def call(self, function: Callable[[], object]) -> None:
         """Run a short function on the engine loop soon."""
@@ -69,6 +75,8 @@ class EngineThread(QObject):
     def stop(self, last_words: Coroutine[object, object, object] | None = None) -> None:
         """Run `last_words` (closing workers, history), cancel what is left, end the thread. Waits at most 5 s."""
         if not self._open:
+            if last_words is not None:
+                last_words.close()
             return
         self._open = False
         asyncio.run_coroutine_threadsafe(self._wind_down(last_words), self._loop)
@@ -82,14 +90,22 @@ class EngineThread(QObject):
         asyncio.set_event_loop(self._loop)
         self._loop.run_forever()
 
-    async def _wind_down(self, last_words: Coroutine[object, object, object] | None) -> None:
+    async def _tracked(self, work: Coroutine[object, object, T]) -> T:
+        task = asyncio.current_task()
+        assert task is not None
+        self._own.add(task)
         try:
-            others = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
-            for task in others:
-                task.cancel()
-            await asyncio.gather(*others, return_exceptions=True)
+            return await work
+        finally:
+            self._own.discard(task)
+
+    async def _wind_down(self, last_words: Coroutine[object, object, object] | None) -> None:
+        """Our own tasks first: engines have tasks too, which they need until they are closed."""
+        try:
+            await _cancel(self._own)
             if last_words is not None:
                 await last_words
+            await _cancel(asyncio.all_tasks() - {asyncio.current_task()})
             await self._loop.shutdown_asyncgens()
             await self._loop.shutdown_default_executor()
         finally:
@@ -112,6 +128,13 @@ class EngineThread(QObject):
                 failed(error)
             return
         then(result)
+
+
+async def _cancel(tasks: Iterable[asyncio.Task[object] | None]) -> None:
+    known = [task for task in tasks if task is not None]
+    for task in known:
+        task.cancel()
+    await asyncio.gather(*known, return_exceptions=True)
 
 
 class Inbox(QObject):

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from backends.devices.records import Device
+from typing import TYPE_CHECKING
+
 from PySide6.QtCore import QObject, QTimer
 
 from app.engine_thread import EngineThread
 from backends.workbench import Workbench
 from widgets.main_window import MainWindow
 from widgets.values import DeviceLine, PrivacyState
+
+if TYPE_CHECKING:
+    from backends.devices.records import Device
 
 BUSY_MS = 1000
 IDLE_MS = 15_000
@@ -26,6 +30,11 @@ class StatusController(QObject):
         self._timer = QTimer(self)
         self._timer.setInterval(IDLE_MS)
         self._timer.timeout.connect(self._look)
+
+    @property
+    def begun(self) -> bool:
+        """True once the window was painted and the engine thread runs."""
+        return self._timer.isActive()
 
     def begin(self) -> None:
         self._timer.start()

@@ -19,6 +19,7 @@ from backends.egress import Egress, Entry, on_this_machine
 from backends.errors import NetworkNotAllowed
 
 KEEP_ALIVE_S = 30.0
+MAX_IDLE = 8
 
 # At debug level these write down whole response heads, where a server may have put anything, our key included.
 for _chatty in ("httpcore2", "httpx2"):
@@ -132,6 +133,8 @@ class RecordingTransport(httpx2.AsyncBaseTransport):
         self._purpose = purpose
         self._pool = httpcore2.AsyncConnectionPool(
             ssl_context=httpx2.create_ssl_context(trust_env=False),
+            max_connections=None,  # a suite decides how many it opens; waiting for one here would look like latency
+            max_keepalive_connections=MAX_IDLE,
             keepalive_expiry=KEEP_ALIVE_S,
             network_backend=backend or RecordingBackend(egress, purpose),
         )

@@ -81,9 +81,10 @@ class Settings:
     keep_history: Annotated[
         bool, Wording("Keep history", "Off: prompts and answers are shown, and never written to disk.")
     ] = True
+    # None until the person decides: nothing outside is contacted until they choose a lane that leaves this machine.
     local_only: Annotated[
-        bool, Wording("Local only", "On: Nearfar contacts nothing outside this machine, whatever a lane asks.")
-    ] = True
+        bool | None, Wording("Local only", "On: Nearfar contacts nothing outside this machine, whatever a lane asks.")
+    ] = None
     lane_order: Annotated[
         Literal["sequence", "race"],
         Wording("Order of lanes", "One after the other is fair; at the same time, lanes compete for this machine."),

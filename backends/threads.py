@@ -12,23 +12,27 @@ from typing import TypeVar
 T = TypeVar("T")
 
 
-async def call_aside(work: Callable[[], T], *, timeout_s: float) -> T:
-    """Run `work` in a daemon thread and wait at most `timeout_s`; raises TimeoutError, or what `work` raised.
+def start_aside(work: Callable[[], T]) -> Future[T]:
+    """Run `work` in a daemon thread of its own.
 
-    A call that hangs (a driver, a keyring waiting for a password) keeps its thread, but neither the loop nor the exit
-    of the program, which the threads of `asyncio.to_thread` would.
+    A call that hangs (a driver, a keyring that waits for a password) then keeps its thread, but neither the loop nor
+    the exit of the program, which a thread of `asyncio.to_thread` would.
     """
     outcome: Future[T] = Future()
 
     def run() -> None:
-        try:
-            value = work()
-        except Exception as error:  # noqa: BLE001 - handed to the waiting coroutine, whatever it is
-            with contextlib.suppress(InvalidStateError):  # nobody waits any more
+        with contextlib.suppress(InvalidStateError):  # nobody waits any more
+            try:
+                value = work()
+            except Exception as error:  # noqa: BLE001 - handed to whoever waits, whatever it is
                 outcome.set_exception(error)
-        else:
-            with contextlib.suppress(InvalidStateError):
+            else:
                 outcome.set_result(value)
 
     threading.Thread(target=run, name="aside", daemon=True).start()
-    return await asyncio.wait_for(asyncio.wrap_future(outcome), timeout_s)
+    return outcome
+
+
+async def call_aside(work: Callable[[], T], *, timeout_s: float) -> T:
+    """What `work` returns or raises, from a thread of its own; TimeoutError after `timeout_s`."""
+    return await asyncio.wait_for(asyncio.wrap_future(start_aside(work)), timeout_s)

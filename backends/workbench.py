@@ -10,6 +10,7 @@ import logging
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from backends.cloud.engine import CloudEngine
 from backends.cloud.practice import PracticeEngine, PracticeServer
@@ -30,6 +31,9 @@ from backends.targets import DEMO
 from resources import resource_path
 
 log = logging.getLogger(__name__)
+
+if TYPE_CHECKING:
+    from backends.devices.records import Device
 
 DEMO_FILE = ("demo", "nearfar-demo.gguf")
 
@@ -160,6 +164,14 @@ class Workbench:
         wanted = set(targets)
         others = [target for target in self._engines if target.is_local and target not in wanted]
         await self._close(others)
+
+    # -- devices -------------------------------------------------------------------------------------------------
+
+    async def devices(self) -> tuple[Device, ...]:
+        """GPUs first, then the CPU with the machine's memory. Reading them may take a second: it happens in a thread."""
+        from backends.devices.survey import devices
+
+        return await asyncio.to_thread(devices)
 
     # -- history -------------------------------------------------------------------------------------------------
 

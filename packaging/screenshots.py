@@ -42,8 +42,7 @@ def ask(session: Session, prompt: str) -> None:
     """Type a prompt and press Run, as a person does, and wait for both answers."""
     box = session.compare.prompt_box
     box.set_prompt(prompt)
-    box.focus()
-    QTest.keyClick(QApplication.focusWidget() or box, Qt.Key.Key_Return, Qt.KeyboardModifier.ControlModifier)
+    QTest.mouseClick(box.run_button(), Qt.MouseButton.LeftButton)
     wait(lambda: session.runs.busy)
     wait(lambda: not session.runs.busy)
     wait(lambda: not session.compare.tick())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from functools import cache
 
 from PySide6.QtCore import Qt
@@ -23,7 +24,7 @@ from PySide6.QtGui import (
 
 from widgets.answer_inline import Mark, Run
 from widgets.answer_style import GRID_PX, AnswerStyle
-from widgets.answer_values import Align, Block, Kind
+from widgets.answer_values import Align, Block, Kind, Width
 
 QUOTE_PX = 16
 LIST_PX = 24
@@ -31,6 +32,8 @@ CODE_PAD_PX = 12
 CODE_HEAD_PX = 28
 """Height of the strip above a fence that names its language."""
 CELL_PAD_PX = 8
+MAX_COLUMNS = 16
+"""Wider tables are shown as their source."""
 
 PATH = QTextFormat.Property.UserProperty.value + 1
 """The block's containers, as Block.path."""
@@ -39,6 +42,9 @@ CODE = PATH + 1
 LIST_ID = PATH + 2
 TABLE_ROW = PATH + 3
 """In the first cell of a row: 1 for a head, 2 for the first row below one, 3 for the others."""
+
+WIDTHS = PATH + 4
+"""What a table's columns need, to share its width out again when that changes."""
 
 _HEADING_SCALE = (1.5, 1.28, 1.12, 1.0, 1.0, 1.0)
 _HEADING_GAP = (28, 24, 20, 16, 16, 16)
@@ -88,7 +94,7 @@ class Formats:
     def plain(self, block: Block) -> QTextCharFormat:
         """The format of the block itself, which list markers take."""
         if block.item is not None:
-            return self._marker()
+            return self._marker(bullet=block.item.number is None)
         return self.char(block.kind, block.level, "q" in block.path, False, Mark.NONE, "")
 
     def block(self, before: Block | None, block: Block) -> QTextBlockFormat:
@@ -118,6 +124,7 @@ class Formats:
                 QTextFormat.Property.BlockTrailingHorizontalRulerWidth,
                 QTextLength(QTextLength.Type.PercentageLength, 100),
             )
+            result.setBackground(QBrush(QColor(self.style.rule)))
             _line_height(result, GRID_PX)
         else:
             _line_height(result, self.line_px)
@@ -163,13 +170,19 @@ class Formats:
         result.setTopMargin(top)
         result.setLeftMargin(indent_px(block.path))
         result.setWidth(QTextLength(QTextLength.Type.PercentageLength, 100))
-        result.setColumnWidthConstraints(self.columns(block))
         return result
 
-    def columns(self, block: Block) -> list[QTextLength]:
-        """The widths of a table's columns."""
-        whole = sum(block.weights)
-        return [QTextLength(QTextLength.Type.PercentageLength, 100 * weight / whole) for weight in block.weights]
+    def fit_columns(self, table: QTextTableFormat, widths: Sequence[Width], room_px: float) -> None:
+        """Share `room_px` among the columns: each its longest word first, then by what it would like."""
+        room_px -= table.leftMargin()
+        char_px = QFontMetricsF(self.body).averageCharWidth() * 1.12
+        least = [width.least * char_px + 2 * CELL_PAD_PX + 4 for width in widths]
+        wanted = [max(1.0, (width.wanted - width.least) * char_px) for width in widths]
+        spare = max(0.0, room_px - sum(least))
+        shares = [low + spare * want / sum(wanted) for low, want in zip(least, wanted, strict=True)]
+        percent = QTextLength.Type.PercentageLength
+        table.setColumnWidthConstraints([QTextLength(percent, 100 * share / sum(shares)) for share in shares])
+        table.setProperty(WIDTHS, " ".join(f"{width.least}:{width.wanted}" for width in widths))
 
     def cell(self, block: Block, align: Align, row: int) -> QTextBlockFormat:
         """The format of a cell's text; `row` as TABLE_ROW, 0 for all but the first column."""
@@ -213,9 +226,13 @@ class Formats:
         result.setForeground(QBrush(QColor(colour)))
         return result
 
-    def _marker(self) -> QTextCharFormat:
+    def _marker(self, *, bullet: bool) -> QTextCharFormat:
         result = QTextCharFormat()
-        result.setFont(self.body)
+        font = QFont(self.body)
+        if bullet:
+            # Qt leaves the width of a space between a bullet and its text.
+            font.setStretch(2 * QFont.Stretch.Unstretched)
+        result.setFont(font)
         result.setForeground(QBrush(QColor(self.style.muted)))
         return result
 

@@ -24,6 +24,14 @@ _BARE_URL = re.compile(r"\bhttps?://[^\s<>\"'`|\u2028]+")
 _MARKUP = re.compile(r"[`*_\[\]<~&\\!]|https?://")
 _OPENER = re.compile(r"[`\[]|<(?!\s)|\*(?!\s)|(?<!\w)_(?!\s)|~~|\\$")
 
+_OPEN_LINK = re.compile(r"!?\[([^\[\]]*)\]\([^()]*$")
+_OPEN_MARK = re.compile(r"(?<=\s)[*_~`\[!]+$|(?<=[^\s*])\*{1,3}$|~+$")
+_CODE_SPAN = re.compile(r"(`+)(?!`).*?(?<!`)\1(?!`)", re.DOTALL)
+_TICKS = re.compile(r"`+")
+_SINGLE = re.compile(r"(?<![\\*])\*(?=[^\s*])|(?<=[^\s*\\])\*(?!\*)")
+_DOUBLE = re.compile(r"(?<![\\*])\*\*(?=[^\s*])|(?<=[^\s*\\])\*\*(?!\*)")
+_STRIKE = re.compile(r"~~")
+
 
 class Mark(IntFlag):
     """How a run differs from plain text."""
@@ -64,6 +72,20 @@ def safe_href(url: str) -> str:
         return ""
     has_target = parts.netloc if parts.scheme in {"http", "https"} else parts.path
     return url if parts.scheme in LINK_SCHEMES and has_target else ""
+
+
+def mended(text: str) -> str:
+    """`text` as it will probably be read once its open marks are closed, so that they do not show until then."""
+    text = _OPEN_LINK.sub(r"\1", text)
+    text = _OPEN_MARK.sub("", text)
+    outside = _CODE_SPAN.sub("", text)
+    tick = _TICKS.search(outside)
+    if tick:
+        return text + tick.group()
+    for mark, pattern in (("*", _SINGLE), ("**", _DOUBLE), ("~~", _STRIKE)):
+        if len(pattern.findall(outside)) % 2:
+            text = text.rstrip() + mark
+    return text
 
 
 def inline_runs(text: str, references: Mapping[str, object] | None = None) -> tuple[Run, ...]:

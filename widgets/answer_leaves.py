@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from widgets.answer_inline import Run
-from widgets.answer_values import Align, Block, Kind, Row
+from widgets.answer_values import Align, Block, Kind, Row, Width
 
 SETTLE_CHARS = 600
 """An open paragraph longer than this settles its beginning, as inline parsing costs about 0.5 ms per 1000 chars."""
@@ -17,7 +17,8 @@ BLOCK_CHARS = 4000
 """Qt lays a block out again on each change, so a longer paragraph goes on in a new block."""
 SEGMENT_ROWS = 12
 """Qt lays a table out again on each change (0.2 ms per row), so a longer one goes on in a new table."""
-MIN_WEIGHT, MAX_WEIGHT = 6, 42
+MAX_WORD_CHARS, MAX_COLUMN_CHARS = 24, 40
+"""What a column may ask for."""
 
 _SPACE = re.compile(r"(?<=[^\s\\]) (?=\S)")
 
@@ -135,7 +136,7 @@ class Table:
     rows: tuple[Row, ...] = ()
     loose: bool = False
     done: bool | None = None
-    weights: tuple[int, ...] = ()
+    widths: tuple[Width, ...] = ()
     """Column widths of the segments before, so that columns line up."""
     continues: bool = False
 
@@ -155,7 +156,7 @@ class Table:
 
     def next_segment(self) -> Table:
         """The empty segment that follows."""
-        return replace(self, header=(), rows=(), continues=True, loose=False, done=None, weights=self._weights())
+        return replace(self, header=(), rows=(), continues=True, loose=False, done=None, widths=self._widths())
 
     def block(self) -> Block:
         """The segment as a block."""
@@ -166,15 +167,20 @@ class Table:
             header=self.header,
             rows=self.rows,
             aligns=self.aligns,
-            weights=self._weights(),
+            widths=self._widths(),
         )
 
-    def _weights(self) -> tuple[int, ...]:
-        if self.weights:
-            return self.weights
+    def _widths(self) -> tuple[Width, ...]:
+        if self.widths:
+            return self.widths
         rows = (self.header, *self.rows)
-        widest = (max(sum(len(run.text) for run in row[column]) for row in rows) for column in range(len(self.aligns)))
-        return tuple(max(MIN_WEIGHT, min(MAX_WEIGHT, width)) for width in widest)
+        texts = (["".join(run.text for run in row[column]) for row in rows] for column in range(len(self.aligns)))
+        return tuple(_width(column) for column in texts)
+
+
+def _width(texts: list[str]) -> Width:
+    least = max((len(word) for text in texts for word in text.split()), default=1)
+    return Width(min(MAX_WORD_CHARS, least), min(MAX_COLUMN_CHARS, max(1, *map(len, texts), least)))
 
 
 Leaf = Paragraph | Code | Table

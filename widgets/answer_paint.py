@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from PySide6.QtCore import QPointF, QRectF, Qt
-from PySide6.QtGui import QColor, QPainter, QTextBlock, QTextCursor, QTextDocument, QTextFormat
+from PySide6.QtGui import QColor, QPainter, QTextBlock, QTextDocument, QTextFormat
 
 from widgets.answer_formats import (
     CELL_PAD_PX,
@@ -17,6 +17,7 @@ from widgets.answer_formats import (
     CODE_HEAD_PX,
     CODE_PAD_PX,
     LIST_PX,
+    MAX_COLUMNS,
     PATH,
     QUOTE_PX,
     TABLE_ROW,
@@ -54,14 +55,12 @@ def paint_ground(painter: QPainter, document: QTextDocument, formats: Formats, s
         elif not line.code:
             _draw_box(painter, formats, box)
             box = None
-        if line.code and box is not None:
+        if box is not None:
             box.setBottom(line.bottom + CODE_PAD_PX)
-            if line.code == 1:
-                pass
         if "q" in line.path:
             _draw_bars(painter, formats, before, line)
         if line.row >= 2:
-            _draw_hairline(painter, formats, document, line)
+            _draw_hairline(painter, formats, line, right)
         before = line
     if lines and box is not None and _goes_on(lines[-1]):
         box.setBottom(seen.bottom() + 2 * RADIUS_PX)
@@ -73,9 +72,9 @@ def _lines(document: QTextDocument, seen: QRectF) -> Iterator[_Line]:
     layout = document.documentLayout()
     at = layout.hitTest(QPointF(seen.left() + 1, max(0.0, seen.top())), Qt.HitTestAccuracy.FuzzyHit)
     block = document.findBlock(max(0, at))
-    # The block above may end in a box that reaches into view; in a table the row's first cell may be left of the hit.
-    for _ in range(16):
-        if block.position() and block.previous().isValid():
+    # The block above may end in a box that reaches into view; in a table the row's first cell is left of the hit.
+    for _ in range(MAX_COLUMNS + 1):
+        if block.position() > 0:
             block = block.previous()
     while block.isValid():
         area = layout.blockBoundingRect(block)
@@ -98,11 +97,8 @@ def _lines(document: QTextDocument, seen: QRectF) -> Iterator[_Line]:
 
 def _box_top(formats: Formats, line: _Line, right: float) -> QRectF:
     left = formats.style.margin_px + indent_px(line.path)
-    head = 0.0
-    if line.code == 1:
-        head = code_head_px(line.block)
-    else:
-        head = 2 * RADIUS_PX + line.bottom - line.top
+    # A box that begins above what is seen gets its rounded corners out of sight.
+    head = code_head_px(line.block) if line.code == 1 else 2 * RADIUS_PX + line.bottom - line.top
     return QRectF(left, line.top - head, right - left, line.bottom - line.top + head)
 
 
@@ -148,12 +144,8 @@ def _draw_bars(painter: QPainter, formats: Formats, before: _Line | None, line: 
         left += QUOTE_PX if container == "q" else LIST_PX
 
 
-def _draw_hairline(painter: QPainter, formats: Formats, document: QTextDocument, line: _Line) -> None:
-    table = QTextCursor(line.block).currentTable()
-    if table is None:
-        return
-    area = document.documentLayout().frameBoundingRect(table)
-    style = formats.style
-    painter.setPen(QColor(style.table_header_rule if line.row == 2 else style.table_rule))
+def _draw_hairline(painter: QPainter, formats: Formats, line: _Line, right: float) -> None:
+    left = formats.style.margin_px + indent_px(line.path)
+    painter.setPen(QColor(formats.style.table_header_rule if line.row == 2 else formats.style.table_rule))
     y = round(line.top - CELL_PAD_PX) + 0.5
-    painter.drawLine(QPointF(area.left() + table.format().leftMargin(), y), QPointF(area.right(), y))
+    painter.drawLine(QPointF(left, y), QPointF(right, y))

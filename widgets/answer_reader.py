@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 from markdown_it.common.utils import normalizeReference
 
-from widgets.answer_inline import Run, inline_runs, is_closed
+from widgets.answer_inline import Run, inline_runs, is_closed, mended
 from widgets.answer_leaves import Code, Leaf, Paragraph, Table
 from widgets.answer_markers import (
     CODE_INDENT,
@@ -87,10 +87,12 @@ class LineReader:
         return isinstance(self._leaf, Table)
 
     def rest(self, *, settled: bool) -> list[Block]:
-        """What is open, as it looks now. Unless `settled`, a line that may become a table's head waits."""
+        """What is open, as it looks now. Unless `settled`, a line that may become a table's head
+        waits, and marks that are still open are taken as closed."""
         twin = self.fork()
         if not settled and isinstance(twin._leaf, Paragraph):
-            twin._leaf = twin._leaf.without_table_head()
+            leaf = twin._leaf.without_table_head()
+            twin._leaf = replace(leaf, text=mended(leaf.text))
         twin.close()
         return twin.out
 

@@ -7,15 +7,14 @@ from dataclasses import dataclass, replace
 
 from PySide6.QtGui import QTextCursor, QTextDocument, QTextFrameFormat, QTextListFormat, QTextTable
 
-from widgets.answer_formats import LIST_ID, Formats
+from widgets.answer_formats import LIST_ID, MAX_COLUMNS, WIDTHS, Formats
 from widgets.answer_inline import Run
-from widgets.answer_values import Block, Item, Kind, Row
+from widgets.answer_values import Block, Item, Kind, Row, Width
 
 LIST_ITEMS = 16
 """Qt lays a whole list out again for each new item, so a longer one goes on in a new list object."""
 MAX_TABLES = 150
 """Qt visits every table on each change (15 us each); segments beyond this are shown as their source."""
-MAX_COLUMNS = 16
 _BULLETS = (QTextListFormat.Style.ListDisc, QTextListFormat.Style.ListCircle, QTextListFormat.Style.ListSquare)
 
 CodeSink = Callable[[Block, int], None]
@@ -44,14 +43,15 @@ class AnswerWriter:
         self._on_code = on_code
         self._open: list[_Painted] = []
         self._last: Block | None = None
-        # An empty block at the end that the next block must use: the document's first, or the one behind a table.
+        # The document's first block is there before anything is written, and Qt puts one behind every table.
         self._spare = True
         self._tables = 0
 
     def write(self, final: tuple[Block, ...], rest: tuple[Block, ...]) -> None:
         """`final` replaces what was open and stays; `rest` stands behind it until the next call."""
-        blocks = [part for block in (*final, *rest) for part in self._bounded(block)]
-        kept = sum(len(self._bounded(block)) for block in final)
+        settled = self._bounded(final, self._tables)
+        kept, tables = len(settled), self._tables + _tables(settled)
+        blocks = settled + self._bounded(rest, tables)
         cursor = QTextCursor(self._document)
         cursor.beginEditBlock()
         same = 0
@@ -67,37 +67,45 @@ class AnswerWriter:
         for painted in self._open[:kept]:
             if painted.block.kind is Kind.CODE:
                 self._on_code(painted.block, painted.number)
-            self._tables += painted.block.kind is Kind.TABLE
         del self._open[:kept]
+        self._tables = tables
         cursor.endEditBlock()
 
-    def _bounded(self, block: Block) -> tuple[Block, ...]:
-        """The block, or its source where a table would be too much for Qt."""
-        if block.kind is not Kind.TABLE or (self._tables < MAX_TABLES and len(block.aligns) <= MAX_COLUMNS):
-            return (block,)
-        rows = (*((block.header,) if block.header else ()), *block.rows)
-        return tuple(
-            Block(
-                Kind.CODE,
-                block.path,
-                (Run(" | ".join("".join(run.text for run in cell) for cell in row)),),
-                loose=block.loose and not index,
-                continues=block.continues or bool(index),
-                fence="|",
-            )
-            for index, row in enumerate(rows)
-        )
+    def fit_tables(self) -> None:
+        """The width changed: share it out among the columns again."""
+        for frame in self._document.rootFrame().childFrames():
+            if isinstance(frame, QTextTable):
+                form = frame.format()
+                pairs = [pair.split(":") for pair in form.stringProperty(WIDTHS).split()]
+                widths = [Width(int(least), int(wanted)) for least, wanted in pairs]
+                self._formats.fit_columns(form, widths, self._room_px())
+                frame.setFormat(form)
+
+    def _room_px(self) -> float:
+        return max(1.0, self._document.textWidth() - 2 * self._formats.style.margin_px)
+
+    def _bounded(self, blocks: tuple[Block, ...], tables: int) -> list[Block]:
+        """The blocks, but the source of a table where Qt would have too much of it; `tables` are there already."""
+        result: list[Block] = []
+        for block in blocks:
+            if block.kind is not Kind.TABLE or (tables < MAX_TABLES and len(block.aligns) <= MAX_COLUMNS):
+                tables += block.kind is Kind.TABLE
+                result.append(block)
+            else:
+                result += _source_lines(block)
+        return result
 
     def _undo(self, cursor: QTextCursor, keep: int) -> None:
         if keep >= len(self._open):
             return
         first = self._open[keep]
         cursor.setPosition(first.cut)
+        form, plain = cursor.blockFormat(), cursor.blockCharFormat()
         cursor.movePosition(QTextCursor.MoveOperation.End, QTextCursor.MoveMode.KeepAnchor)
         cursor.removeSelectedText()
-        if first.spare:
-            cursor.setBlockFormat(self._formats.spare())
-            cursor.setBlockCharFormat(self._formats.char(Kind.PARAGRAPH, 0, False, False, Run("").mark, ""))
+        # Where the block before is empty, Qt gives it the format of what was removed.
+        cursor.setBlockFormat(self._formats.spare() if first.spare else form)
+        cursor.setBlockCharFormat(plain)
         self._spare, self._last = first.spare, first.before
         del self._open[keep:]
 
@@ -110,13 +118,13 @@ class AnswerWriter:
 
     def _append_text(self, cursor: QTextCursor, block: Block) -> int:
         form, plain = self._formats.block(self._last, block), self._formats.plain(block)
-        if self._spare:
+        if self._last is None:
             cursor.setBlockFormat(form)
             cursor.setBlockCharFormat(plain)
-        else:
-            cursor.insertBlock(form, plain)
-        if self._last is None:
             self._make_room_above(block)
+        else:
+            # Not in the block behind a table: Qt ignores the top margin there.
+            cursor.insertBlock(form, plain)
         self._spare = False
         if block.item is not None:
             self._join_list(cursor, block, block.item)
@@ -157,7 +165,9 @@ class AnswerWriter:
         rows = (*((block.header,) if block.header else ()), *block.rows)
         if self._spare:
             cursor.setBlockFormat(self._formats.spare())
-        table = cursor.insertTable(len(rows), len(block.aligns), self._formats.table(self._last, block))
+        form = self._formats.table(self._last, block)
+        self._formats.fit_columns(form, block.widths, self._room_px())
+        table = cursor.insertTable(len(rows), len(block.aligns), form)
         for index, row in enumerate(rows):
             self._fill_row(table, block, index, row)
         number = table.cellAt(0, 0).firstCursorPosition().blockNumber()
@@ -213,9 +223,9 @@ class AnswerWriter:
         if new.rows[:known] != old.block.rows or new.header != old.block.header:
             return False
         table = QTextCursor(self._document.findBlockByNumber(old.number)).currentTable()
-        if new.weights != old.block.weights:
+        if new.widths != old.block.widths:
             form = table.format()
-            form.setColumnWidthConstraints(self._formats.columns(new))
+            self._formats.fit_columns(form, new.widths, self._room_px())
             table.setFormat(form)
         head = 1 if new.header else 0
         table.appendRows(len(new.rows) - known)
@@ -231,8 +241,26 @@ def utf16_length(text: str) -> int:
     return len(text) + sum(char > "\uffff" for char in text)
 
 
+def _tables(blocks: list[Block]) -> int:
+    return sum(block.kind is Kind.TABLE for block in blocks)
+
+
+def _source_lines(table: Block) -> list[Block]:
+    rows = (*((table.header,) if table.header else ()), *table.rows)
+    texts = [" | ".join("".join(run.text for run in cell) for cell in row) for row in rows]
+    return [
+        Block(
+            Kind.CODE,
+            table.path,
+            (Run(text),) if text else (),
+            loose=table.loose and not index,
+            continues=bool(index),
+            fence="|",
+        )
+        for index, text in enumerate(texts)
+    ]
+
+
 def _same_frame(old: Block, new: Block) -> bool:
     """Whether the two differ in their text or rows only."""
-    return replace(old, runs=(), header=(), rows=(), weights=()) == replace(
-        new, runs=(), header=(), rows=(), weights=()
-    )
+    return replace(old, runs=(), header=(), rows=(), widths=()) == replace(new, runs=(), header=(), rows=(), widths=())

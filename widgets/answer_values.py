@@ -39,6 +39,14 @@ class Item:
     done: bool | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Width:
+    """What a table column needs, in characters: its longest word must fit, its longest text should."""
+
+    least: int
+    wanted: int
+
+
 Cell = tuple[Run, ...]
 Row = tuple[Cell, ...]
 
@@ -65,8 +73,8 @@ class Block:
     header: Row = ()
     rows: tuple[Row, ...] = ()
     aligns: tuple[Align, ...] = ()
-    weights: tuple[int, ...] = ()
-    """Relative widths of the columns."""
+    widths: tuple[Width, ...] = ()
+    """What the columns need."""
 
     @property
     def text(self) -> str:

@@ -1,7 +1,7 @@
 """The streaming Markdown answer: a read-only browser that paints what is queued in slices, and opens nothing.
 
-Knows no lane, engine or theme helper. Text goes in by `append` and is painted by `flush`, which a timer of the owner calls;
-what it costs does not grow with the answer.
+Knows no lane, engine or theme helper. Text goes in by `append` and is painted by `flush`, which a timer of the owner
+calls; what it costs does not grow with the answer.
 """
 
 from __future__ import annotations
@@ -21,11 +21,10 @@ from PySide6.QtGui import (
     QResizeEvent,
     QTextBlock,
     QTextCursor,
-    QTextDocument,
 )
 from PySide6.QtWidgets import QFrame, QTextBrowser, QTextEdit, QWidget
 
-from widgets.answer_blocks import BlockMachine
+from widgets.answer_blocks import BlockMachine, Update
 from widgets.answer_formats import CODE, Formats
 from widgets.answer_inline import safe_href
 from widgets.answer_paint import paint_ground
@@ -37,7 +36,7 @@ from widgets.code_highlight import LexerShelf
 
 SLICE_CHARS = 500
 FLUSH_BUDGET_MS = 4.0
-"""A flush takes no further slice after this; layout and painting come on top."""
+"""A flush takes no further slice after this; painting comes on top."""
 DRAIN_MS = 16
 RESIZE_SETTLE_MS = 120
 LONG_CHARS = 40_000
@@ -60,9 +59,7 @@ class AnswerView(QTextBrowser):
         self.setFrameShape(QFrame.Shape.NoFrame)
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.setLineWrapMode(QTextEdit.LineWrapMode.FixedPixelWidth)
-        self.setTextInteractionFlags(
-            Qt.TextInteractionFlag.TextBrowserInteraction | Qt.TextInteractionFlag.TextSelectableByKeyboard
-        )
+        self.setTextInteractionFlags(Qt.TextInteractionFlag.TextBrowserInteraction)
         self.anchorClicked.connect(self._anchor_clicked)
         self.verticalScrollBar().valueChanged.connect(self._scrolled)
         self._drain = QTimer(self, interval=DRAIN_MS)
@@ -70,6 +67,11 @@ class AnswerView(QTextBrowser):
         self._settle = QTimer(self, interval=RESIZE_SETTLE_MS, singleShot=True)
         self._settle.timeout.connect(self._fit_width)
         self._source: list[str] = []
+        self._return_to: int | None = None
+        self._follow = True
+        self._painting = False
+        self._ended = False
+        self._complete = False
         self._formats = Formats(LIGHT)
         self._restart()
         self._dress()
@@ -92,17 +94,17 @@ class AnswerView(QTextBrowser):
         follow = self._follow
         self._painting = True
         began = time.perf_counter()
-        while self._queue and max_chars > 0 and (time.perf_counter() - began) * 1e3 < FLUSH_BUDGET_MS:
-            piece = self._take(min(SLICE_CHARS, max_chars))
+        while (time.perf_counter() - began) * 1e3 < FLUSH_BUDGET_MS:
+            piece = self._take(min(SLICE_CHARS, max_chars)) if max_chars > 0 and not self._colours.behind else ""
             max_chars -= len(piece)
-            update = self._machine.feed(piece)
-            self._writer.write(update.final, update.rest)
-        if self._ended and not self._queue and not self._complete:
-            self._complete = True
-            update = self._machine.finish()
-            self._writer.write(update.final, update.rest)
-            self._colours.close()
-        self._colours.work()
+            if piece:
+                self._write(self._machine.feed(piece))
+            elif self._ended and not self._queue and not self._complete:
+                self._complete = True
+                self._write(self._machine.finish())
+                self._colours.close()
+            if not self._colours.work() and not piece:
+                break
         self._restore(selection)
         if follow:
             self.verticalScrollBar().setValue(self.verticalScrollBar().maximum())
@@ -153,13 +155,11 @@ class AnswerView(QTextBrowser):
 
     # Security: nothing in an answer may open anything
 
-    def loadResource(self, kind: int, name: QUrl) -> object:
+    def loadResource(self, kind: int, name: QUrl | str) -> object:
         """An empty picture for whatever is asked: returning None would make Qt read the file itself."""
         return _NOTHING
 
-    def setSource(
-        self, name: QUrl, kind: QTextDocument.ResourceType = QTextDocument.ResourceType.UnknownResource
-    ) -> None:
+    def doSetSource(self, name: QUrl | str, /, *args: object, **kwargs: object) -> None:
         """A view never goes anywhere."""
 
     def _anchor_clicked(self, url: QUrl) -> None:
@@ -185,10 +185,15 @@ class AnswerView(QTextBrowser):
         self._complete = False
         self._painting = False
         self._follow = True
-        self._return_to: int | None = None
+        self._return_to = None
         self._drain.stop()
 
+    def _write(self, update: Update) -> None:
+        self._writer.write(update.final, update.rest)
+
     def _take(self, count: int) -> str:
+        if not self._queue:
+            return ""
         piece = self._queue.popleft()
         if len(piece) > count:
             self._queue.appendleft(piece[count:])
@@ -245,6 +250,7 @@ class AnswerView(QTextBrowser):
         bar = self.verticalScrollBar()
         top = self.cursorForPosition(QPoint(0, 0)).position()
         self.setLineWrapColumnOrWidth(width)
+        self._writer.fit_tables()
         if self._follow:
             bar.setValue(bar.maximum())
         else:
@@ -294,10 +300,9 @@ class AnswerView(QTextBrowser):
         menu = self.createStandardContextMenu(event.pos())
         code = self.code_at(event.pos())
         if code:
-            first = menu.actions()[0] if menu.actions() else None
             action = QAction(self.tr("Copy code"), menu)
             action.triggered.connect(lambda: QGuiApplication.clipboard().setText(code))
-            menu.insertAction(first, action)
+            menu.insertAction(menu.actions()[0], action)
         menu.exec(event.globalPos())
         menu.deleteLater()
 

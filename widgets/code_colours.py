@@ -5,7 +5,6 @@ Colours lie over the text as QSyntaxHighlighter's do: the text itself, its copie
 
 from __future__ import annotations
 
-import time
 from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -17,8 +16,8 @@ from widgets.answer_render import utf16_length
 from widgets.answer_values import Block
 from widgets.code_highlight import LexerShelf, LineLexer, Span
 
-BUDGET_MS = 2.0
 LINES_AT_ONCE = 24
+LINES_BEHIND = 96
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +48,7 @@ class CodeColours:
 
     def add(self, block: Block, number: int) -> None:
         """A final line of code, in text block `number`."""
-        if block.language and self._shelf.known(block.language):
+        if self._shelf.known(block.language):
             self._shelf.get(block.language)
             self._waiting.append(_Line(number, block.language, block.text, not block.continues))
 
@@ -57,27 +56,29 @@ class CodeColours:
         """No more lines come; `work` on until it is no longer busy."""
         self._waiting.append(_Line(-1, "", "", True))
 
-    def work(self) -> None:
-        """Colour what waits, for up to BUDGET_MS; less while a lexer is still being loaded."""
-        began = time.perf_counter()
-        while self._waiting and (time.perf_counter() - began) * 1e3 < BUDGET_MS:
-            if self._waiting[0].first and not self._begin(self._waiting[0]):
-                return
-            if self._lexer is None:
-                self._waiting.popleft()
-                continue
-            lines = [self._waiting.popleft()]
-            while self._waiting and not self._waiting[0].first and len(lines) < LINES_AT_ONCE:
-                lines.append(self._waiting.popleft())
+    @property
+    def behind(self) -> bool:
+        """Whether more text should wait: a late colour makes Qt move everything below it."""
+        return len(self._waiting) > LINES_BEHIND
+
+    def work(self) -> bool:
+        """Colour a few lines of what waits. False when there is nothing to do, or the lexer is still being loaded."""
+        if not self._waiting or (self._waiting[0].first and not self._begin(self._waiting[0])):
+            return False
+        lines = [self._waiting.popleft()]
+        while self._waiting and not self._waiting[0].first and len(lines) < LINES_AT_ONCE:
+            lines.append(self._waiting.popleft())
+        if self._lexer is not None:
             self._numbers += [line.number for line in lines]
             self._colour(self._lexer.feed([line.text for line in lines]))
+        return True
 
     def _begin(self, line: _Line) -> bool:
         """End the code before and get ready for this one. False while its lexer is not there."""
         if self._lexer is not None:
             self._colour(self._lexer.finish())
             self._lexer = None
-        if line.language:
+        if self._shelf.known(line.language):
             lexer = self._shelf.get(line.language)
             if lexer is None:
                 return False

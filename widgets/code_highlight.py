@@ -5,6 +5,7 @@ A lexer is imported and compiled on a thread of its own (30 ms for Python), so t
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -12,6 +13,8 @@ from dataclasses import dataclass, field
 from pygments.lexer import ExtendedRegexLexer, Lexer, LexerContext, RegexLexer
 from pygments.lexers import get_all_lexers, get_lexer_by_name
 from pygments.token import Token, _TokenType
+
+log = logging.getLogger(__name__)
 
 MAX_LINE_CHARS = 1000
 """Longer lines stay plain: Pygments' expressions may backtrack."""
@@ -61,12 +64,14 @@ class LexerShelf:
 
     def __init__(self) -> None:
         self._aliases = {alias: aliases[0] for _, aliases, _, _ in get_all_lexers(plugins=False) for alias in aliases}
-        self._ready: dict[str, Lexer | None] = {}
+        self._ready: dict[str, Lexer] = {}
+        self._broken: set[str] = set()
         self._threads: dict[str, threading.Thread] = {}
 
     def known(self, language: str) -> bool:
-        """Whether there is a lexer for it."""
-        return language in self._aliases
+        """Whether there is a lexer for it, or may be one when it is loaded."""
+        name = self._aliases.get(language)
+        return name is not None and name not in self._broken
 
     def get(self, language: str) -> Lexer | None:
         """The lexer, or None while it is being loaded; loading begins with the first call."""
@@ -83,9 +88,15 @@ class LexerShelf:
             thread.join()
 
     def _load(self, name: str) -> None:
-        lexer = get_lexer_by_name(name, stripnl=False, ensurenl=False)
-        for _ in lexer.get_tokens("x\n"):
-            pass
+        try:
+            lexer = get_lexer_by_name(name, stripnl=False, ensurenl=False)
+            for _ in lexer.get_tokens("x\n"):
+                pass
+        except Exception:
+            # One of 500 lexers that does not load here costs its colours, not the answer.
+            self._broken.add(name)
+            log.exception("no colours for %s code", name)
+            return
         self._ready[name] = lexer
 
 

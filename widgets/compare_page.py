@@ -23,7 +23,6 @@ from widgets.prompt_box import PromptBox
 from widgets.values import MAX_LANES, Ask, LaneAsk, StoredComparison, TargetChoice
 
 ADD_WIDTH = 36
-LANES_MIN_HEIGHT = 300
 
 
 class _LaneRow(QHBoxLayout):
@@ -75,7 +74,6 @@ class ComparePage(QWidget):
         inner = QWidget()
         inner.setProperty("ground", "clear")
         inner.setLayout(self._lane_row)
-        inner.setMinimumHeight(LANES_MIN_HEIGHT)
         scroll = QScrollArea()
         scroll.setWidgetResizable(True)
         scroll.setWidget(inner)
@@ -207,6 +205,13 @@ class ComparePage(QWidget):
         """The sentence under the lanes that compares them; see `verdict.sentence` and `outcomes`."""
         self._verdict.setText(text)
         self._verdict_card.setVisible(bool(text))
+
+    def verdict_text(self) -> str:
+        return self._verdict.text()
+
+    def problem_text(self) -> str:
+        """What the banner above the lanes says, or empty."""
+        return self._banner.text()
 
     def outcomes(self) -> tuple[verdict.Outcome, ...]:
         """How the lanes stand, for `verdict.sentence`."""

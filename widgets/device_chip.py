@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from PySide6.QtWidgets import QPushButton
-
 from widgets import format as fmt
 from widgets import icons, parts, theme
 from widgets.popover import Popover
@@ -34,12 +32,11 @@ def _free(device: DeviceLine) -> str:
     return f"{free if free_unit == total_unit else f'{free} {free_unit}'} of {total} {total_unit} free"
 
 
-class DeviceChip(QPushButton):
+class DeviceChip(parts.Chip):
     """Click for every device with its memory."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.setProperty("kind", "chip")
         self._devices: tuple[DeviceLine, ...] = ()
         self._popover: Popover | None = None
         self.clicked.connect(self._open)
@@ -50,7 +47,7 @@ class DeviceChip(QPushButton):
         text = chip_text(self._devices)
         self.setText(text)
         self.setAccessibleName(f"Devices: {text}")
-        self.setToolTip("What this machine can run models on")
+        self.setToolTip(f"{text}\nWhat this machine can run models on")
         icons.dress(self, "cpu", "muted")
 
     def _open(self) -> None:

@@ -62,7 +62,7 @@ def count(value: int | None) -> str:
 
 
 def usd(amount: Decimal | None) -> str:
-    """Three significant figures, never less than cents: `$12.34`, `$0.042`, `$0.000 123`; unknown is `unknown`."""
+    """Up to three significant figures, cents at least: `$12.34`, `$0.50`, `$0.0421`, `$0.000 123`; else `unknown`."""
     if amount is None:
         return UNKNOWN
     if amount == 0:
@@ -136,7 +136,8 @@ def _three_figures(value: float) -> str:
 
 def _grouped(amount: Decimal) -> str:
     whole, _, decimals = f"{amount:f}".partition(".")
-    if len(decimals) <= 3:
+    decimals = decimals[:2] + decimals[2:].rstrip("0")
+    if len(decimals) <= 4:
         return f"{whole}.{decimals}"
     groups = [decimals[at : at + 3] for at in range(0, len(decimals), 3)]
     return f"{whole}.{NARROW_SPACE.join(groups)}"

@@ -122,6 +122,11 @@ class HistoryPage(QWidget):
         for line in lines:
             self._model.appendRow(self._item(line, now))
 
+    def shown_ids(self) -> tuple[str, ...]:
+        """The comparisons in the list, from top to bottom."""
+        rows = (self._model.index(row, 0).data(LINE) for row in range(self._model.rowCount()))
+        return tuple(line.comparison_id for line, _when in rows)
+
     def set_keep_history(self, keep: bool) -> None:
         """Show whether new runs are kept, without a signal."""
         self._keep.setChecked(keep)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from time import monotonic_ns
 
-from PySide6.QtCore import QEvent, Qt, Signal
+from PySide6.QtCore import QEvent, QSize, Qt, Signal
 from PySide6.QtGui import QAccessible, QAccessibleAnnouncementEvent, QGuiApplication
 from PySide6.QtWidgets import QFrame, QStackedWidget, QVBoxLayout, QWidget
 
@@ -22,7 +22,7 @@ from widgets.verdict import Outcome
 
 MAX_CHARS_PER_FLUSH = 3000  # longest slice that keeps a repaint within 8 ms at any answer length
 STRIP_EVERY_NS = 100_000_000
-MIN_WIDTH = 340
+MIN_WIDTH = 340  # with larger type its figures ask for more
 
 
 class Lane(QFrame):
@@ -42,7 +42,6 @@ class Lane(QFrame):
         self._queued = False
         self._strip_ns = 0
         self.setProperty("card", "surface")
-        self.setMinimumWidth(MIN_WIDTH)
         self.head = LaneHead()
         self.banner = Banner()
         self.view = AnswerView()
@@ -65,6 +64,15 @@ class Lane(QFrame):
         layout.addWidget(self._body, 1)
         layout.addWidget(self.strip)
         layout.addWidget(self.foot)
+
+    def minimumSizeHint(self) -> QSize:
+        """At its real width: wrapped text would otherwise ask for the height it has at its narrowest."""
+        layout = self.layout()
+        assert layout is not None, "laid out in __init__"
+        least = layout.totalMinimumSize().expandedTo(QSize(MIN_WIDTH, 0))
+        if layout.hasHeightForWidth():
+            least.setHeight(layout.totalMinimumHeightForWidth(max(self.width(), least.width())))
+        return least
 
     def _connect(self) -> None:
         self.head.stop_pressed.connect(lambda: self.stop_requested.emit(self.lane_id))

@@ -19,7 +19,7 @@ from widgets.target_picker import TargetPicker
 from widgets.values import TargetChoice
 
 PRACTICE_TEXT = "practice: the demo model served on this machine"
-DEMO_TEXT = "tiny demo model: shows how the app works, knows little"
+DEMO_TEXT = "tiny demo model: shows the app, knows little"
 _PHASE_ICON: dict[Phase, tuple[str, str]] = {
     "idle": ("circle", "muted"),
     "queued": ("hourglass", "muted"),

@@ -14,6 +14,9 @@ from PySide6.QtWidgets import (
     QLabel,
     QPushButton,
     QSizePolicy,
+    QStyle,
+    QStyleOptionButton,
+    QStylePainter,
     QToolButton,
     QVBoxLayout,
     QWidget,
@@ -153,6 +156,25 @@ class Badge(QFrame):
 
     def text(self) -> str:
         return self._text.text()
+
+
+class Chip(QPushButton):
+    """A rounded button whose text ends in an ellipsis when there is no room; give the whole text as tooltip too."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.setProperty("kind", "chip")
+
+    def minimumSizeHint(self) -> QSize:
+        return QSize(96, super().minimumSizeHint().height())
+
+    def paintEvent(self, event: QPaintEvent) -> None:
+        painter = QStylePainter(self)
+        option = QStyleOptionButton()
+        self.initStyleOption(option)
+        room = self.width() - self.iconSize().width() - 2 * theme.ROOM
+        option.text = self.fontMetrics().elidedText(self.text(), Qt.TextElideMode.ElideRight, room)
+        painter.drawControl(QStyle.ControlElement.CE_PushButton, option)
 
 
 class Switch(QAbstractButton):

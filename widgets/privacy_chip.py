@@ -6,7 +6,6 @@ Must not know how connections are made or counted.
 from __future__ import annotations
 
 from PySide6.QtCore import Signal
-from PySide6.QtWidgets import QPushButton
 
 from widgets import format as fmt
 from widgets import icons, parts, theme
@@ -18,24 +17,23 @@ UPDATES_TEXT = "Nothing else is contacted: no telemetry, and no update check."
 
 
 def chip_text(state: PrivacyState) -> str:
-    """`Local only, 0 connections since 09:12` or `May contact: api.openai.com`."""
+    """`Local only, 0 connections since 09:12`, `May contact: api.openai.com` or that every lane is local."""
     counted = f"{fmt.plural(state.connections, 'connection')} since {fmt.clock(state.since)}"
     if state.local_only:
         return f"Local only, {counted}"
     if state.hosts:
         more = f" +{len(state.hosts) - 1}" if len(state.hosts) > 1 else ""
         return f"May contact: {state.hosts[0]}{more}"
-    return f"Nothing leaves this machine, {counted}"
+    return f"All lanes local, {counted}"
 
 
-class PrivacyChip(QPushButton):
+class PrivacyChip(parts.Chip):
     """`local_only_toggled` carries what the person wants; the chip changes when `show_state` says so."""
 
     local_only_toggled = Signal(bool)
 
     def __init__(self) -> None:
         super().__init__()
-        self.setProperty("kind", "chip")
         self._state: PrivacyState | None = None
         self._popover: Popover | None = None
         self._switch: parts.Switch | None = None
@@ -49,7 +47,7 @@ class PrivacyChip(QPushButton):
         text = chip_text(state)
         self.setText(text)
         self.setAccessibleName(f"Privacy: {text}")
-        self.setToolTip("What may leave this machine, and the local-only switch")
+        self.setToolTip(f"{text}\nWhat may leave this machine, and the local-only switch")
         away = bool(state.hosts) and not state.local_only
         icons.dress(self, "cloud-arrow-up" if away else "shield-check", "away" if away else "here")
         if self._switch is not None and self._popover is not None and self._popover.isVisible():

@@ -128,6 +128,10 @@ class PromptBox(QFrame):
             (self._stop if running else self._run).setFocus(Qt.FocusReason.OtherFocusReason)
         self._text_changed()
 
+    def meaning(self) -> str:
+        """The sentence beside the lane order."""
+        return self._meaning.text()
+
     def focus(self) -> None:
         self.editor.setFocus(Qt.FocusReason.ShortcutFocusReason)
 

@@ -80,8 +80,8 @@ class TargetPicker(QPushButton):
         shown = self._choice.label if self._choice is not None else "Choose a target"
         self.setText(shown)
         self.setAccessibleName(f"Target: {shown}")
-        name = self._choice.name if self._choice is not None else ""
-        self.setToolTip(f"{name}\nChoose what answers in this lane.".strip())
+        name = f"{shown} ({self._choice.name})\n" if self._choice is not None else ""
+        self.setToolTip(f"{name}Choose what answers in this lane.")
 
     def minimumSizeHint(self) -> QSize:
         return QSize(96, super().minimumSizeHint().height())

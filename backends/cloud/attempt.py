@@ -6,6 +6,7 @@ Imports the SDK, so import it late.
 from __future__ import annotations
 
 import asyncio
+import logging
 import math
 from collections.abc import MutableMapping
 from dataclasses import dataclass
@@ -23,6 +24,8 @@ from backends.errors import NotAnApi, Stalled, UnreadableReply
 from backends.keys import Secret
 from backends.records import RunRequest, frozen_map
 from backends.tally import Tally
+
+log = logging.getLogger(__name__)
 
 MAX_DROPPED = 5
 MAX_RETRY_WAIT_S = 60.0
@@ -70,7 +73,7 @@ class Attempt:
 
     def _say_what_differs(self) -> None:
         endpoint = self._setting.endpoint
-        self._tally.settings.update(self._chat.settings())
+        self._tally.settings["not_sent"] = self._chat.not_sent()
         if endpoint.leaves_machine and not endpoint.encrypted:
             self._tally.notice(
                 "unencrypted", f"The connection to {endpoint.host} is not encrypted: others on the way can read it."
@@ -102,7 +105,7 @@ class Attempt:
             return False
         self._chat = self._chat.without(name)
         self._setting.refused[self._model] = self._chat.refused
-        self._tally.settings.update(self._chat.settings())
+        self._tally.settings["not_sent"] = self._chat.not_sent()
         other = self._chat.replacement_for(name)
         how = f"with {other} instead" if other is not None else "without it"
         self._tally.notice("parameter_refused", f"{self._model} does not take {name}: asked again {how}.")
@@ -139,15 +142,15 @@ class Attempt:
         reader = Reader(self._tally, wire)
         try:
             await self._take_all(stream, reader)
-        except TimeoutError:
-            if reader.finish_reason is None:
+        except Exception as error:
+            if reader.finish_reason is None and isinstance(error, TimeoutError):
                 raise Stalled(self._silence()) from None
-        except Exception:
-            # Once a finish_reason came the answer is whole; what breaks after it only costs us the usage.
             if reader.finish_reason is None:
-                reader.close()
                 raise
-        reader.close()
+            # Once a finish_reason came the answer is whole; what breaks after it only costs us the usage.
+            log.info("after the end of the answer: %s", type(error).__name__)
+        finally:
+            reader.close()
         if reader.error is not None:
             raise failures.server_error(self._call, reader.error)
         if reader.chunks == 0:

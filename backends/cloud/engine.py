@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
+from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from backends.cloud import pricing
@@ -53,7 +54,8 @@ class CloudEngine:
     def tally(self, request: RunRequest, emit: Emit) -> Tally:
         """Books for one run, with this server's prices."""
         model = model_of(request.target)
-        tally = Tally(request, emit, cost_of=lambda usage: self._cost_of(model, usage))
+        settings = asdict(request.sampling)
+        tally = Tally(request, emit, cost_of=lambda usage: self._cost_of(model, usage), settings=settings)
         tally.model = model
         return tally
 

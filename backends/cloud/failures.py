@@ -11,7 +11,8 @@ import socket
 import ssl
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from datetime import date
+from datetime import UTC, date, datetime
+from email.utils import parsedate_to_datetime
 from urllib.parse import urlsplit
 
 import httpx2
@@ -208,16 +209,25 @@ def is_quota(error: openai.APIStatusError) -> bool:
 
 
 def retry_after_s(error: openai.APIStatusError) -> float | None:
-    """Seconds that the server asks to wait, from `Retry-After-Ms` or `Retry-After` (a number of seconds)."""
+    """Seconds that the server asks to wait: `Retry-After-Ms`, or `Retry-After` in seconds or as a date (RFC 9110)."""
     headers = error.response.headers
-    for name, unit_s in (("retry-after-ms", 0.001), ("retry-after", 1.0)):
-        try:
-            seconds = float(headers[name]) * unit_s
-        except (KeyError, ValueError):
-            continue
-        if 0 <= seconds < 1e9:
-            return seconds
-    return None
+    for text, unit_s in ((headers.get("retry-after-ms"), 0.001), (headers.get("retry-after"), 1.0)):
+        seconds = _number(text)
+        if seconds is not None:
+            return seconds * unit_s
+    try:
+        until = parsedate_to_datetime(headers.get("retry-after", ""))
+    except ValueError:
+        return None
+    return max(0.0, (until - datetime.now(UTC)).total_seconds()) if until.tzinfo is not None else None
+
+
+def _number(text: str | None) -> float | None:
+    try:
+        number = float(text or "")
+    except ValueError:
+        return None
+    return number if 0 <= number < 1e9 else None
 
 
 def _of_timeout(error: httpx2.TimeoutException, call: Call) -> NearfarError:

@@ -17,13 +17,13 @@ from backends.cloud.patience import Patience
 from backends.cloud.providers import Endpoint, practice_endpoint, shipped_endpoints
 from backends.egress import Egress
 from backends.errors import NearfarError, PracticeFailed
-from backends.events import Emit
+from backends.events import Emit, Event, Failed
 from backends.keys import Secret
 from backends.records import Cost, RunRequest, Usage
 from backends.tally import Tally
 
-# How to start the child; the packaged program answers to an option of its own instead.
-COMMAND: tuple[str, ...] = (sys.executable, "-m", "backends.cloud.practice_server")
+# How to start the child (-P: no module is taken from the current folder). The packaged program answers to an option.
+COMMAND: tuple[str, ...] = (sys.executable, "-P", "-m", "backends.cloud.practice_server")
 # What the child may see of this process's environment: enough to run Python, nothing that could hold a key.
 ENVIRONMENT = ("PATH", "LANG", "LC_ALL", "SYSTEMROOT", "TEMP", "TMP", "TMPDIR", "LD_LIBRARY_PATH", "PYTHONPATH")
 START_S = 60.0
@@ -31,13 +31,15 @@ STOP_S = 2.0
 MAX_LINE_BYTES = 64_000
 LOG_LINES = 40
 ALIAS = "demo"
+# After these the server is ended, so that the next question finds a fresh one.
+BROKEN = frozenset({"stalled", "unreachable", "connection_lost"})
 
 
 class PracticeServer:
     """Owns the child. It starts at the first `endpoint()` and again whenever it was found dead."""
 
     def __init__(self, model_path: Path, *, command: tuple[str, ...] | None = None, start_s: float = START_S) -> None:
-        self._model_path = model_path
+        self._model_path = model_path.absolute()
         self._command = command or COMMAND
         self._start_s = start_s
         self._starting = asyncio.Lock()
@@ -53,7 +55,11 @@ class PracticeServer:
 
     @property
     def is_running(self) -> bool:
-        return self._process is not None and self._process.returncode is None and self._endpoint is not None
+        process = self._process
+        if process is None or process.stdout is None or self._endpoint is None:
+            return False
+        # Its report pipe ends with it, which is seen sooner than its exit status.
+        return process.returncode is None and not process.stdout.at_eof()
 
     def key(self) -> Secret | None:
         """The key of the server that runs now; a new one each time it starts."""
@@ -62,6 +68,7 @@ class PracticeServer:
     async def endpoint(self) -> Endpoint:
         """Where it listens, once it does; raises PracticeFailed."""
         async with self._starting:
+            await asyncio.sleep(0)  # let the loop see a pipe that has just ended
             if not self.is_running:
                 await self._stop()
                 await self._start()
@@ -81,13 +88,13 @@ class PracticeServer:
             async with asyncio.timeout(self._start_s):
                 report = await self._spawn(key)
         except TimeoutError:
-            await self._stop()
+            await self._stop(0)
             raise PracticeFailed(f"The practice server did not start within {self._start_s:.0f} seconds.") from None
         except (OSError, ValueError) as error:
-            await self._stop()
+            await self._stop(0)
             raise PracticeFailed(f"The practice server did not start ({type(error).__name__}).") from None
         except asyncio.CancelledError:
-            await self._stop()
+            await self._stop(0)
             raise
         port = report.get("port")
         if not isinstance(port, int):
@@ -103,6 +110,7 @@ class PracticeServer:
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
+            cwd=self._model_path.parent,  # native code may look for libraries where it stands: a folder of the app
             env={name: os.environ[name] for name in ENVIRONMENT if name in os.environ},
             limit=MAX_LINE_BYTES,
         )
@@ -127,22 +135,22 @@ class PracticeServer:
     def _last_words(self) -> str:
         return self._log[-1][:200] if self._log else "it said nothing"
 
-    async def _stop(self) -> None:
+    async def _stop(self, grace_s: float = STOP_S) -> None:
         process, self._process = self._process, None
         self._endpoint = self._key = None
         if process is not None:
-            await _end(process)
+            await _end(process, grace_s)
         reading, self._reading = self._reading, None
         if reading is not None:
             await reading
 
 
-async def _end(process: asyncio.subprocess.Process) -> None:
-    """Close its stdin, which it takes as the order to end; kill it if it does not."""
+async def _end(process: asyncio.subprocess.Process, grace_s: float) -> None:
+    """Close its stdin, which it takes as the order to end; kill it if it does not within the grace."""
     if process.stdin is not None:
         process.stdin.close()
     try:
-        async with asyncio.timeout(STOP_S):
+        async with asyncio.timeout(grace_s):
             await process.wait()
     except TimeoutError:
         with contextlib.suppress(ProcessLookupError):
@@ -161,7 +169,14 @@ class PracticeEngine:
 
     async def run(self, request: RunRequest, emit: Emit) -> None:
         """See `Engine.run`."""
-        tally = Tally(request, emit, cost_of=_practice_cost)
+        broken: list[Failed] = []
+
+        def listen(event: Event) -> None:
+            if isinstance(event, Failed) and event.problem.code in BROKEN:
+                broken.append(event)
+            emit(event)
+
+        tally = Tally(request, listen, cost_of=_practice_cost)
         tally.started()
         try:
             engine = await self._ready(tally)
@@ -172,6 +187,8 @@ class PracticeEngine:
             tally.failed(error)
             return
         await engine.run_into(tally, request)
+        if broken:
+            await self._server.close()
 
     async def warm_up(self) -> None:
         """Start the server and load the client before the first question; raises NearfarError."""

@@ -21,6 +21,7 @@ def main() -> int:
     """Serve until stdin ends. Returns the exit code."""
     report = _take_over_stdout()
     _die_with_parent()
+    _no_core_file()
     settings = json.loads(sys.stdin.readline())
     try:
         server, port = _serve(settings)
@@ -64,6 +65,14 @@ def _take_over_stdout() -> TextIO:
     report = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
     return report
+
+
+def _no_core_file() -> None:
+    """A core file would hold the prompt and the key."""
+    if sys.platform != "win32":
+        import resource
+
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
 def _die_with_parent() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import asdict
 
 from backends.cloud.providers import Endpoint
 from backends.records import RunRequest
@@ -63,14 +64,12 @@ class ChatRequest:
             choices["seed"] = sampling.seed
         return choices
 
-    def settings(self) -> dict[str, object]:
-        """What the result keeps of the request: everything but the prompt, and what was left out."""
-        sent = {name: value for name, value in self.body().items() if name not in ("messages", "stream")}
-        return {"sent": sent, "not_sent": sorted(self._unsent())}
-
-    def _unsent(self) -> set[str]:
-        chosen = {"temperature", "top_p"} if not self._endpoint.takes_sampling(self._model) else set()
-        return chosen | (set(self.refused) & {"temperature", "top_p", "seed", "stop"})
+    def not_sent(self) -> list[str]:
+        """The choices of `Sampling` that this server is not told, by our names: the answer was made without them."""
+        theirs = dict(self._endpoint.sampling) | {"max_tokens": self._limit}
+        body = self.body()
+        chosen = {name: value for name, value in asdict(self._request.sampling).items() if value not in (None, ())}
+        return sorted(name for name in chosen if theirs.get(name, name) not in body)
 
     def refused_name(self, param: str | None, code: str | None, message: str) -> str | None:
         """Which parameter of ours a refusal is about, if the answer may do without it.

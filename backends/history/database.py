@@ -144,7 +144,8 @@ class Database:
     def _examined_version(self, connection: sqlite3.Connection) -> int:
         """The schema version of a healthy file; raises _Damaged. Large files are checked for as long as CHECK_S."""
         version = schema.version_of(connection)
-        if not schema.is_ours(connection) or version > HIGHEST_VERSION:
+        n_pages = connection.execute("PRAGMA page_count").fetchone()[0]
+        if not schema.is_ours(connection) or version > HIGHEST_VERSION or (n_pages == 0 and self._has_content()):
             raise _Damaged
         self._newer = version > len(schema.MIGRATIONS)
         if self._newer:
@@ -215,4 +216,4 @@ def _is_damage(error: Exception) -> bool:
 
 
 def _search_is_ready(connection: sqlite3.Connection) -> bool:
-    return schema.has_fts5(connection) and connection.execute("SELECT max(stale) FROM search_state").fetchone()[0] == 0
+    return schema.has_fts5(connection) and schema.index_is_current(connection)

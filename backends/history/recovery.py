@@ -14,14 +14,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from backends.history.schema import migrate, transaction
+from backends.history.schema import APPLICATION_ID, MIGRATIONS, PAGE_BYTES, migrate, transaction
 from backends.paths import PRIVATE_FILE
 
 LOST_PROMPT = "(This prompt could not be read.)"
 MAX_PROBES = 100_000
-
-# The first 24 bytes of every file we write: magic, page size 4096, rollback journal twice, and three fixed fractions.
-HEADER = b"SQLite format 3\0" + bytes([0x10, 0x00, 1, 1, 0, 64, 32, 32])
 
 COLUMNS = {
     "comparisons": ("id", "started_at", "mode", "sampling", "prompt", "system", "messages"),
@@ -83,7 +80,7 @@ def recover(path: Path) -> Recovered:
     try:
         shutil.copyfile(copy, work)
         with work.open("r+b") as file:
-            file.write(HEADER)
+            file.write(_header(work.stat().st_size))
         os.close(os.open(fresh, os.O_CREAT | os.O_WRONLY, PRIVATE_FILE))
         counts = _refill(work, fresh)
         _journal(path).unlink(missing_ok=True)  # else SQLite would play the old journal into the new file
@@ -95,6 +92,21 @@ def recover(path: Path) -> Recovered:
         for leftover in (work, fresh):
             _remove(leftover)
     return Recovered(copy, *counts)
+
+
+def _header(size_bytes: int) -> bytes:
+    """The 100 bytes that begin every file we write (sqlite.org/fileformat2.html, section 1.3), free pages forgotten."""
+    journal_and_fractions = bytes([1, 1, 0, 64, 32, 32])
+    numbers = (1, size_bytes // PAGE_BYTES, 0, 0, 1, 4, 0, 0, 1, len(MIGRATIONS), 0, APPLICATION_ID)
+    tail = (1, sqlite3.sqlite_version_info[0] * 1_000_000)
+    return (
+        b"SQLite format 3\0"
+        + PAGE_BYTES.to_bytes(2, "big")
+        + journal_and_fractions
+        + b"".join(number.to_bytes(4, "big") for number in numbers)
+        + bytes(20)
+        + b"".join(number.to_bytes(4, "big") for number in tail)
+    )
 
 
 def _keep(path: Path) -> Path:

@@ -9,6 +9,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 APPLICATION_ID = 0x4E454152  # "NEAR", so that another program's SQLite file is recognised
+PAGE_BYTES = 4096
 
 Migration = tuple[str, ...]
 
@@ -89,6 +90,7 @@ def migrate(connection: sqlite3.Connection, path: Path, migrations: Sequence[Mig
     Raises sqlite3.Error or OSError; the file is then at the last version that was reached whole.
     """
     start = version_of(connection)
+    connection.execute(f"PRAGMA page_size = {PAGE_BYTES}")  # of a new file; recovery counts on it
     if 0 < start < len(migrations):
         _back_up(connection, path.with_name(f"{path.stem}.before-v{len(migrations)}{path.suffix}"))
     for version in range(start, len(migrations)):
@@ -123,7 +125,7 @@ def prepare_search(connection: sqlite3.Connection, *, fts5: bool) -> None:
         if not fts5:
             connection.execute("UPDATE search_state SET stale = 1")
             return
-        stale = connection.execute("SELECT max(stale) FROM search_state").fetchone()[0]
+        stale = not index_is_current(connection)
         for table, columns in SEARCH_TABLES.items():
             connection.execute(
                 f"CREATE VIRTUAL TABLE IF NOT EXISTS {table}_fts USING fts5 ({columns}, content='{table}',"
@@ -135,6 +137,13 @@ def prepare_search(connection: sqlite3.Connection, *, fts5: bool) -> None:
                 connection.execute(f"INSERT INTO {table}_fts ({table}_fts) VALUES ('rebuild')")  # noqa: S608 - our names
         if stale:
             connection.execute("UPDATE search_state SET stale = 0")
+
+
+def index_is_current(connection: sqlite3.Connection) -> bool:
+    """True where the index is there and has seen every row."""
+    tables = {row[0] for row in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+    stale = connection.execute("SELECT max(stale) FROM search_state").fetchone()[0]
+    return stale == 0 and {f"{table}_fts" for table in SEARCH_TABLES} <= tables
 
 
 def _triggers(table: str, columns: str) -> tuple[str, ...]:

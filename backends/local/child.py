@@ -147,7 +147,15 @@ class WorkerProcess:
             timer.cancel()
             for task in self._tasks:
                 task.cancel()
+            self._wake_receiver()
             _remove(self._folder)
+
+    def _wake_receiver(self) -> None:
+        """Whoever waits in `receive` must learn that nothing comes any more, even if nobody reads the output now."""
+        self._problem = self._problem or WorkerDied("The local model was stopped.")
+        while self._replies.full():
+            self._replies.get_nowait()
+        self._replies.put_nowait(None)
 
     async def _await_hello(self) -> None:
         late = WorkerSilent(f"The local engine did not start within {START_LIMIT_S:.0f} seconds.")

@@ -11,6 +11,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import TypeVar
 
 from backends.errors import (
     ModelError,
@@ -58,6 +59,7 @@ ERRORS: dict[str, type[NearfarError]] = {
     for kind in (ModelError, ModelMissing, NotAModel, ModelUnusable, PromptTooLong, TemplateFailed, WorkerError)
 }
 Ending = LoadDone | RunDone | RunCancelled | RequestFailed
+Good = TypeVar("Good", LoadDone, RunDone)
 
 
 def worker_command() -> list[str]:
@@ -142,9 +144,7 @@ class LocalEngine:
             self._template_note = ""
             tally.loading(0.0)
             load = Load(next(self._ids), str(self._path), self._name, self._options)
-            ending = await self._exchange(worker, load, lambda reply: self._on_load_reply(reply, tally))
-            if not isinstance(ending, LoadDone):
-                raise WorkerConfused("The local engine did not say whether the model is loaded.")
+            ending = await self._exchange(worker, load, lambda reply: self._on_load_reply(reply, tally), LoadDone)
             self._report = ending.report
             tally.loaded(ending.report)
         if self._template_note:
@@ -161,22 +161,29 @@ class LocalEngine:
         exact = request.sampling.seed is not None or sampling.temperature <= 0
         run = Run(next(self._ids), request.prompt.messages, sampling, exact)
         tally.sent()
-        ending = await self._exchange(worker, run, lambda reply: _on_run_reply(reply, tally))
-        if not isinstance(ending, RunDone):
-            raise WorkerConfused("The local engine did not say how the answer ended.")
+        ending = await self._exchange(worker, run, lambda reply: _on_run_reply(reply, tally), RunDone)
         tally.finished(ending.finish_reason)
 
-    async def _exchange(self, worker: WorkerProcess, request: Load | Run, handle: Callable[[Reply], None]) -> Ending:
+    async def _exchange(
+        self, worker: WorkerProcess, request: Load | Run, handle: Callable[[Reply], None], expected: type[Good]
+    ) -> Good:
         """Send a request and handle its replies until its ending; raises what failed. Cancelling stops the work."""
         worker.send(request)
         try:
             ending = await _until_ending(worker, request.id, handle)
+            if isinstance(ending, expected):
+                return ending
+            if isinstance(ending, RequestFailed):
+                raise ERRORS.get(ending.code, WorkerError)(ending.what, fix=ending.fix or None)
+            raise WorkerConfused("The local engine answered a question that was not asked.")
         except asyncio.CancelledError:
             await self._stop_work(worker, request.id, handle)
             raise
-        if isinstance(ending, RequestFailed):
-            raise ERRORS.get(ending.code, WorkerError)(ending.what, fix=ending.fix or None)
-        return ending
+        except ModelError:  # the worker said no and goes on
+            raise
+        except Exception:
+            worker.kill(WorkerDied("The local model was stopped."))
+            raise
 
     async def _stop_work(self, worker: WorkerProcess, request_id: int, handle: Callable[[Reply], None]) -> None:
         """Ask the worker to stop and take what it still says; kill it after a second, or when cancelled again."""
@@ -223,9 +230,7 @@ async def _until_ending(worker: WorkerProcess, request_id: int, handle: Callable
     while True:
         reply = await worker.receive()
         if getattr(reply, "id", None) != request_id:
-            problem = WorkerConfused("The local engine answered a question that was not asked.")
-            worker.kill(problem)
-            raise problem
+            raise WorkerConfused("The local engine answered a question that was not asked.")
         handle(reply)
         if isinstance(reply, LoadDone | RunDone | RunCancelled | RequestFailed):
             return reply

@@ -17,6 +17,7 @@ import corpus
 from answering import Chat, DemoModel, same_text
 from augment import expand
 from system_prompts import UNSEEN
+from vocabulary import SMALL_WORDS
 
 ROOT = Path(__file__).resolve().parents[2]
 DEMO = ROOT / "resources" / "demo"
@@ -42,6 +43,7 @@ class Tally:
     right: int = 0
     asked: int = 0
     refused: int = 0
+    odd: int = 0
     misses: list[str] = field(default_factory=list)
 
     def share(self) -> float:
@@ -53,7 +55,7 @@ class Tally:
     def line(self) -> str:
         promise = "" if self.promised is None else f"  (promised {self.promised:.0%})"
         wrong = self.asked - self.right - self.refused
-        detail = f"  refused {self.refused}, other answer {wrong}"
+        detail = f"  refused {self.refused}, other answer {wrong}, non-ASCII {self.odd}"
         return f"{self.name:38} {self.share():6.1%}  {self.right}/{self.asked}{promise}{detail}"
 
 
@@ -62,6 +64,7 @@ def ask_all(model: DemoModel, tally: Tally, questions: Iterable[Question], refus
     for question in questions:
         reply = model.answer(question.chat)
         tally.asked += 1
+        tally.odd += not reply.isascii()
         if same_text(reply, question.answer):
             tally.right += 1
             continue
@@ -76,11 +79,13 @@ def single(text: str, answer: str) -> Question:
 
 def trained(texts: corpus.Corpus, rng: random.Random) -> list[Question]:
     """Each canonical question and one text of each trained pattern, as it stands."""
-    return [
-        single(expand(pattern, rng), entry.answer)
-        for entry in texts.every_entry()
-        for pattern in entry.patterns()[entry is texts.out_of_scope :]
-    ]
+    forbidden, found = texts.forbidden(), []
+    for entry in texts.every_entry():
+        for pattern in entry.patterns()[entry is texts.out_of_scope :]:
+            text = expand(pattern, rng)
+            if corpus.normal(text) not in forbidden:
+                found.append(single(text, entry.answer))
+    return found
 
 
 def canonical(texts: corpus.Corpus) -> list[Question]:
@@ -89,6 +94,19 @@ def canonical(texts: corpus.Corpus) -> list[Question]:
 
 def held_out(texts: corpus.Corpus) -> list[Question]:
     return [single(text, entry.answer) for entry in texts.entries for text in entry.held_out]
+
+
+def fresh(texts: corpus.Corpus) -> list[Question]:
+    """Held-out paraphrases that share their content words with no trained text of the entry."""
+    found = []
+    for entry in texts.entries:
+        known = {gist(q) for pattern in entry.patterns() for q in corpus.expansions(pattern)}
+        found += [single(q, entry.answer) for q in entry.held_out if gist(q) not in known]
+    return found
+
+
+def gist(text: str) -> frozenset[str]:
+    return frozenset(corpus.normal(text).split()) - SMALL_WORDS
 
 
 def outside(texts: corpus.Corpus) -> list[Question]:
@@ -131,6 +149,7 @@ def evaluate(model: DemoModel, texts: corpus.Corpus, quick: bool) -> list[Tally]
         ("1 questions it was trained on", 0.95, first),
         ("2 held-out paraphrases", 0.70, held_out(texts)),
         ("3 held-out out-of-scope questions", 0.80, outside(texts)),
+        ("held-out with new content words", None, fresh(texts)),
         ("sample prompts of the window", 1.0, samples(texts)),
         ("canonical, no system prompt", None, canonical(texts)),
         ("canonical, unseen system prompts", None, with_system(canonical(texts), rng)),

@@ -13,6 +13,11 @@ from app.engine_thread import EngineThread, Inbox
 from backends.events import Event, Sent
 
 
+def put_many(inbox: Inbox) -> None:
+    for number in range(1000):
+        inbox.put(Sent("r", number))
+
+
 @pytest.fixture
 def engine(qtbot: QtBot) -> Iterator[EngineThread]:
     thread = EngineThread()
@@ -66,6 +71,17 @@ def test_stopping_cancels_what_runs_and_then_says_goodbye(qtbot: QtBot) -> None:
     assert order == ["cancelled", "goodbye"]
 
 
+def test_after_the_end_work_is_dropped(qtbot: QtBot) -> None:
+    async def work() -> None:
+        raise AssertionError("must not run")
+
+    engine = EngineThread()
+    assert engine.submit(work()).cancelled()
+    engine.start()
+    engine.stop()
+    assert engine.ask(work(), lambda _none: None).cancelled()
+
+
 def test_the_timer_runs_only_while_there_is_work(qtbot: QtBot) -> None:
     shown: list[Event] = []
 
@@ -76,7 +92,7 @@ def test_the_timer_runs_only_while_there_is_work(qtbot: QtBot) -> None:
     inbox = Inbox(show)
     assert inbox.resting
     inbox.work_began()
-    threading.Thread(target=lambda: [inbox.put(Sent("r", n)) for n in range(1000)]).start()
+    threading.Thread(target=put_many, args=(inbox,)).start()
     qtbot.waitUntil(lambda: len(shown) == 1000)
     assert not inbox.resting
     inbox.put(Sent("r", 1001))

@@ -185,6 +185,7 @@ class OpenAIServer:
         self.gone = threading.Event()
         self.gone_at = 0.0
         self.failures: list[BaseException] = []
+        self._writers: set[asyncio.StreamWriter] = set()
         self._certificate = certificate
         self._host = host
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -246,12 +247,15 @@ class OpenAIServer:
         self._ready.set()
         await self._stopping.wait()
         server.close()
+        for writer in self._writers:
+            writer.transport.abort()
         for task in tuple(tasks):
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _connection(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1
+        self._writers.add(writer)
         try:
             while (request := await _read_request(reader)) is not None:
                 self.received.append(request)
@@ -267,6 +271,9 @@ class OpenAIServer:
             self.failures.append(failure)
         finally:
             writer.close()
+            self._writers.discard(writer)
+            with contextlib.suppress(ConnectionError, ssl.SSLError):
+                await writer.wait_closed()
 
 
 async def _read_request(reader: asyncio.StreamReader) -> Received | None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from itertools import groupby
 
 import pytest
 from hypothesis import assume, example, given, settings
@@ -12,6 +11,7 @@ from markdown_it.token import Token
 
 from tests.widgets.answer_texts import documents, pieces
 from widgets.answer_blocks import BlockMachine
+from widgets.answer_inline import Mark
 from widgets.answer_values import Block, Kind
 
 Line = tuple[object, ...]
@@ -157,3 +157,93 @@ def test_one_pass_equals_markdown_it(text: str) -> None:
 @settings(max_examples=300, deadline=None)
 def test_cuts_change_nothing(deltas: list[str]) -> None:
     assert read(deltas) == read(["".join(deltas)])
+
+
+def rest(text: str) -> str:
+    """What shows of an unfinished text, marks written as HTML would."""
+    machine = BlockMachine()
+    update = machine.feed(text)
+    shown = []
+    for block in update.final + update.rest:
+        for run in block.runs:
+            tags = [mark.name.lower()[0] for mark in Mark if mark and mark in run.mark and mark.name]
+            shown.append("".join(f"<{tag}>" for tag in tags) + run.text)
+    return "|".join(shown)
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("some **bo", "some |<b>bo"),
+        ("some **bold*", "some |<b>bold"),
+        ("some **bold** and", "some |<b>bold| and"),
+        ("some *it", "some |<i>it"),
+        ("some **bold *both", "some |<b>bold |<b><i>both"),
+        ("a `co", "a |<c>co"),
+        ("a `x*` *", "a |<c>x*"),
+        ("see [the gui", "see [the gui"),
+        ("see [the guide](http://exa", "see the guide"),
+        ("5 * 3", "5 * 3"),
+        ("snake_case", "snake_case"),
+        ("2 ** 3 and `a", "2 ** 3 and |<c>a"),
+    ],
+)
+def test_open_marks_do_not_show(text: str, shown: str) -> None:
+    assert rest(text) == shown
+
+
+@pytest.mark.parametrize(
+    "text", ["-", "Words\n-", "Words\n=", "1.", "1. ", "- ", "#", "```", "> ", "> -", "**", "| a | b |", "- [ ]"]
+)
+def test_an_undecided_line_waits(text: str) -> None:
+    assert rest(text) in ("", "Words")
+
+
+@pytest.mark.parametrize("text", ["42", "-5 degrees", "*it", "1.5 GB", "#hashtag", "Words\n- item"])
+def test_a_decided_line_shows(text: str) -> None:
+    assert rest(text)
+
+
+def test_link_definitions_serve_what_follows() -> None:
+    blocks = read(["[guide]: https://example.org/g 'A title'\n\nread the [guide] now\n"])
+    assert [run.href for run in blocks[0].runs] == ["", "https://example.org/g", ""]
+    assert len(blocks) == 1
+
+
+def test_a_long_paragraph_is_settled_as_it_grows() -> None:
+    text = "Some **bold** words and `code` that run on and on. " * 400
+    machine = BlockMachine()
+    longest = 0
+    blocks: list[Block] = []
+    for at in range(0, len(text), 50):
+        blocks += machine.feed(text[at : at + 50]).final
+        leaf = machine._reader._leaf
+        longest = max(longest, len(getattr(leaf, "text", "")) + len(machine._line))
+    blocks += machine.finish().final
+    assert longest < 2000
+    assert all(block.continues for block in blocks[1:])
+    assert " ".join(block.text.strip() for block in blocks) == re.sub("[*`]", "", text).strip()
+
+
+@pytest.mark.parametrize("mark", ["*", "`", "[", "<b "])
+def test_an_open_mark_does_not_keep_a_paragraph_open(mark: str) -> None:
+    text = f"a {mark}never closed " + "words " * 3000
+    assert sum(len(block.text) for block in read([text])) >= len(text) - 40
+
+
+def test_a_long_table_goes_on_in_segments() -> None:
+    rows = "".join(f"| {n} | {'x' * (n % 30)} |\n" for n in range(40))
+    blocks = read(["| a | b |\n|---|--:|\n" + rows])
+    assert [len(block.rows) for block in blocks] == [12, 12, 12, 4]
+    assert [bool(block.header) for block in blocks] == [True, False, False, False]
+    assert len({block.widths for block in blocks}) == 1
+    assert len(set(read(["| a |\n|---|\n"]))) == 1
+
+
+def test_a_line_without_end_costs_no_text() -> None:
+    for start in ("", "- ", "> ", "```\n", "| a |\n|---|\n| ", "# "):
+        text = start + "abcdefgh " * 1000
+        shown = "".join(
+            b.text + "".join(run.text for row in b.rows for cell in row for run in cell) for b in read([text])
+        )
+        assert shown.replace(" ", "").count("abcdefgh") == 1000

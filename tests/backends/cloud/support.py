@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import asyncio
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from typing import Any
 
 from backends.cloud.engine import CloudEngine
 from backends.cloud.patience import Patience
 from backends.cloud.providers import Endpoint, shipped_endpoints
 from backends.egress import Egress
-from backends.events import Cancelled, Event, Failed, Finished, Notice, is_terminal
+from backends.events import Cancelled, Delta, Event, Failed, Finished, Notice, is_terminal
 from backends.ids import new_id
 from backends.keys import Secret
 from backends.records import Prompt, RunRequest, Sampling, Target
@@ -25,8 +27,15 @@ def endpoint_at(base_url: str, provider: str = "openai") -> Endpoint:
     return replace(shipped_endpoints()[provider], base_url=base_url)
 
 
-def request(model: str = "gpt-4o", *, text: str = QUESTION, provider: str = "openai", **sampling: object) -> RunRequest:
+def request(model: str = "gpt-4o", *, text: str = QUESTION, provider: str = "openai", **sampling: Any) -> RunRequest:
     return RunRequest(new_id("run"), Target(provider, model), Prompt.ask(text), replace(Sampling(), **sampling))
+
+
+async def until(condition: Callable[[], object], limit_s: float = 20.0) -> None:
+    """Until something is so in another thread, process or task."""
+    async with asyncio.timeout(limit_s):
+        while not condition():  # noqa: ASYNC110  no event tells of it
+            await asyncio.sleep(0.002)
 
 
 @asynccontextmanager
@@ -81,6 +90,10 @@ def finished(events: list[Event]) -> Finished:
     end = end_of(events)
     assert isinstance(end, Finished), end
     return end
+
+
+def has_text(events: list[Event]) -> bool:
+    return any(isinstance(event, Delta) for event in events)
 
 
 def notices(events: list[Event]) -> list[tuple[str, str]]:

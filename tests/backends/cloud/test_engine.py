@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
 from decimal import Decimal
+from pathlib import Path
 
 import pytest
 
@@ -18,7 +19,19 @@ from backends.egress import Egress, Policy
 from backends.events import Delta, Event, Notice, Sent
 from backends.keys import Secret
 from backends.records import Prompt, RunRequest, Target, Usage
-from tests.backends.cloud.support import KEY, QUESTION, ask, end_of, endpoint_at, engine_at, failed, finished, request
+from tests.backends.cloud.support import (
+    KEY,
+    QUESTION,
+    ask,
+    end_of,
+    endpoint_at,
+    engine_at,
+    failed,
+    finished,
+    has_text,
+    request,
+    until,
+)
 from tests.backends.conformance import EngineConformance
 from tests.fakes.openai_server import Exchange, OpenAIServer, answer, chunk, usage
 
@@ -90,11 +103,10 @@ async def test_no_proxy_of_the_environment_is_used(monkeypatch: pytest.MonkeyPat
             trap.accept()
 
 
-async def test_no_password_file_is_read(monkeypatch: pytest.MonkeyPatch, tmp_path: os.PathLike[str]) -> None:
-    netrc = os.path.join(tmp_path, "netrc")
-    with open(netrc, "w") as file:
-        file.write("machine 127.0.0.1 login someone password secret\n")
-    monkeypatch.setenv("NETRC", netrc)
+async def test_no_password_file_is_read(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    netrc = tmp_path / "netrc"
+    netrc.write_text("machine 127.0.0.1 login someone password secret\n")
+    monkeypatch.setenv("NETRC", str(netrc))
     with OpenAIServer() as server:
         finished(await ask(server))
         assert server.received[0].headers["authorization"] == f"Bearer {KEY}"
@@ -142,7 +154,9 @@ async def test_server_timings_are_kept_flat() -> None:
         await exchange.head(headers={"openai-processing-ms": "41"})
         await exchange.say("Hi")
         groq = {**usage(3, 1), "queue_time": 0.25, "total_time": 0.5, "mode": "fast"}
-        await exchange.finish(usage=None, timings={"prompt_ms": 1.5, "predicted_n": 1, "odd": "x"}, x_groq={"usage": groq})
+        await exchange.finish(
+            usage=None, timings={"prompt_ms": 1.5, "predicted_n": 1, "odd": "x"}, x_groq={"usage": groq}
+        )
 
     with OpenAIServer(script) as server:
         result = finished(await ask(server)).result
@@ -249,7 +263,7 @@ async def test_a_connection_is_kept_for_the_next_question() -> None:
 
 
 async def test_deltas_are_stamped_when_their_bytes_came() -> None:
-    """The loop is kept busy for long after the bytes of the first text arrived and were read."""
+    """Fifty texts of one packet are handled one by one, slowly: they still arrived together."""
 
     async def script(exchange: Exchange) -> None:
         await exchange.head()
@@ -258,8 +272,16 @@ async def test_deltas_are_stamped_when_their_bytes_came() -> None:
         await exchange.say("last")
         await exchange.finish(usage=usage(1, 51))
 
+    events: list[Event] = []
+
+    def listen(event: Event) -> None:
+        events.append(event)
+        if isinstance(event, Delta):
+            time.sleep(0.001)
+
     with OpenAIServer(script) as server:
-        events = await ask(server)
+        async with engine_at(server.base_url) as engine:
+            await engine.run(request(), listen)
     stamps = [event.at_ns for event in events if isinstance(event, Delta)]
     assert len(stamps) == 51
     assert len(set(stamps[:50])) == 1
@@ -276,8 +298,7 @@ async def test_cancelling_closes_the_socket_at_once() -> None:
         async with engine_at(server.base_url) as engine:
             events: list[Event] = []
             task = asyncio.create_task(engine.run(request(), events.append))
-            while not any(isinstance(event, Delta) for event in events):
-                await asyncio.sleep(0.01)
+            await until(lambda: has_text(events))
             task.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await task
@@ -296,8 +317,7 @@ async def test_cancelling_before_the_first_byte_closes_the_socket_too() -> None:
         async with engine_at(server.base_url) as engine:
             events: list[Event] = []
             task = asyncio.create_task(engine.run(request(), events.append))
-            while not server.received:
-                await asyncio.sleep(0.01)
+            await until(lambda: server.received)
             task.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await task
@@ -348,7 +368,13 @@ async def test_a_model_that_chooses_its_own_temperature_is_not_told_one() -> Non
     assert "temperature" not in body
     assert "top_p" not in body
     assert "own_sampling" in [event.code for event in events if isinstance(event, Notice)]
-    assert finished(events).result.settings["not_sent"] == ["temperature", "top_p"]
+    assert finished(events).result.settings["not_sent"] == [
+        "min_p",
+        "repeat_penalty",
+        "temperature",
+        "top_k",
+        "top_p",
+    ]
 
 
 async def test_a_whole_conversation_is_sent() -> None:
@@ -361,7 +387,7 @@ async def test_a_whole_conversation_is_sent() -> None:
         ]
 
 
-async def test_the_loop_stays_free_while_the_client_is_loaded() -> None:
+def test_the_loop_stays_free_while_the_client_is_loaded() -> None:
     """In a fresh process, where the SDK is not imported yet."""
     code = """
 import asyncio, sys, time

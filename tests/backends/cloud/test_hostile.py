@@ -14,6 +14,9 @@ import threading
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+from typing import Any
 
 import psutil
 import pytest
@@ -21,20 +24,18 @@ import pytest
 from backends.cloud import attempt, guard, stream
 from backends.cloud.patience import Patience
 from backends.events import Delta, Event, Failed, Finished, Sent
-from backends.keys import Secret
-from backends.records import Sampling
 from tests.backends.cloud.support import (
     IMPATIENT,
     KEY,
     QUESTION,
     ask,
     end_of,
-    endpoint_at,
     engine_at,
     failed,
     finished,
     notices,
     request,
+    until,
 )
 from tests.fakes.openai_server import CERTIFICATES, Exchange, OpenAIServer, Script, answer, chunk, error, usage
 
@@ -249,7 +250,11 @@ async def test_a_server_that_never_closes_after_the_end_is_not_waited_for() -> N
         (error(403, code="unsupported_country_region_territory"), "request_refused", "country"),
         (error(403, message="project may not"), "key_refused", "does not let this key use gpt-4o"),
         (error(403, message="input exceeds the context"), "request_refused", "exceeds the context"),
-        (error(404, code="model_not_found", message="The model does not exist"), "cloud_model_unknown", "no model gpt-4o"),
+        (
+            error(404, code="model_not_found", message="The model does not exist"),
+            "cloud_model_unknown",
+            "no model gpt-4o",
+        ),
         (error(404, message="Not Found"), "not_an_api", "no chat API at this address"),
         (error(405, message="no"), "not_an_api", "no chat API"),
         (error(407, message="no"), "request_refused", "proxy"),
@@ -364,8 +369,7 @@ async def test_the_wait_can_be_cancelled() -> None:
         async with engine_at(server.base_url) as engine:
             events: list[Event] = []
             task = asyncio.create_task(engine.run(request(), events.append))
-            while not notices(events):
-                await asyncio.sleep(0.01)
+            await until(lambda: notices(events))
             began = time.monotonic()
             task.cancel()
             with pytest.raises(asyncio.CancelledError):
@@ -377,7 +381,11 @@ async def test_the_wait_can_be_cancelled() -> None:
 @pytest.mark.parametrize(
     ("refusal", "name", "instead"),
     [
-        ({"message": "Unsupported value: 'temperature'", "param": "temperature", "code": "unsupported_value"}, "temperature", None),
+        (
+            {"message": "Unsupported value: 'temperature'", "param": "temperature", "code": "unsupported_value"},
+            "temperature",
+            None,
+        ),
         ({"message": "Unrecognized request argument supplied: stream_options"}, "stream_options", None),
         ({"message": "stream_options.include_usage: Extra inputs are not permitted"}, "stream_options", None),
         ({"message": "unknown field `include_usage`"}, "stream_options", None),
@@ -396,7 +404,9 @@ async def test_the_wait_can_be_cancelled() -> None:
         ),
     ],
 )
-async def test_a_refused_parameter_is_left_out_and_said(refusal: dict[str, object], name: str, instead: str | None) -> None:
+async def test_a_refused_parameter_is_left_out_and_said(
+    refusal: dict[str, Any], name: str, instead: str | None
+) -> None:
     with OpenAIServer(error(400, **refusal), answer("ok")) as server:
         async with engine_at(server.base_url) as engine:
             events: list[Event] = []
@@ -679,11 +689,20 @@ async def test_every_sentence_has_three_parts_and_no_traceback() -> None:
         assert not re.search(r"Traceback|openai\.|httpx|0x[0-9a-f]{6}", problem.sentence)
 
 
-def test_the_settings_that_are_kept_are_json() -> None:
-    from backends.cloud.request import ChatRequest
-
-    kept = ChatRequest(request(stop=("a",)), endpoint_at("http://127.0.0.1:1/v1"), "gpt-4o", frozenset()).settings()
-    assert json.loads(json.dumps(kept)) == kept
+async def test_the_settings_that_are_kept_say_what_was_not_sent() -> None:
+    refusal = error(400, message="unsupported", param="seed", code="unsupported_parameter")
+    with OpenAIServer(refusal, answer("ok")) as server:
+        kept = dict(finished(await ask(server, request(seed=1, stop=("END",)))).result.settings)
+    assert kept["not_sent"] == ["min_p", "repeat_penalty", "seed", "top_k"]
+    assert (kept["temperature"], kept["max_tokens"], kept["stop"]) == (0.7, 1024, ("END",))
     assert QUESTION not in json.dumps(kept)
-    assert Secret(KEY) == Secret(KEY)
-    assert Sampling().max_tokens == kept["sent"]["max_completion_tokens"]  # type: ignore[index]
+
+
+async def test_a_wait_may_be_given_as_a_date() -> None:
+    soon = format_datetime(datetime.now(UTC) + timedelta(seconds=2), usegmt=True)
+    late = format_datetime(datetime.now(UTC) + timedelta(hours=2), usegmt=True)
+    with OpenAIServer(error(429, {"Retry-After": soon}), answer("ok")) as server:
+        finished(await ask(server))
+    with OpenAIServer(error(429, {"Retry-After": late})) as server:
+        assert re.search(r"in (119|120) minutes", failed(await ask(server)).problem.fix)
+        assert len(server.received) == 1

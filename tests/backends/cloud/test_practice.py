@@ -16,15 +16,15 @@ import httpx2
 import psutil
 import pytest
 
+from backends.cloud.patience import Patience
 from backends.cloud.practice import PracticeEngine, PracticeServer
 from backends.cloud.practice_server import NO_ORIGIN
 from backends.egress import Egress
 from backends.errors import PracticeFailed
 from backends.events import Cancelled, Delta, Event, Finished, Notice
-from backends.records import Prompt, RunRequest, Sampling, Target
+from backends.records import Prompt, RunRequest, Sampling
 from backends.targets import PRACTICE
-from tests.backends.cloud.support import end_of, failed, finished
-from tests.backends.conformance import EngineConformance
+from tests.backends.cloud.support import end_of, failed, finished, has_text, until
 from tests.gguf_factory import write_script
 
 PIECES = [f" piece{number}".encode() for number in range(30)]
@@ -59,12 +59,6 @@ async def ask(engine: PracticeEngine, asked: RunRequest | None = None) -> list[E
     events: list[Event] = []
     await engine.run(asked or question(), events.append)
     return events
-
-
-class TestConformance(EngineConformance):
-    @pytest.fixture
-    def target(self) -> Target:
-        return PRACTICE
 
 
 async def test_the_answer_its_usage_and_its_price(engine: PracticeEngine) -> None:
@@ -106,6 +100,8 @@ async def test_it_listens_on_loopback_alone_and_keeps_its_key_to_itself(
     assert key.reveal() not in str(child.environ())
     assert "OPENAI_API_KEY" not in child.environ()
     assert len(key.reveal()) >= 40
+    if sys.platform == "linux":
+        assert child.rlimit(psutil.RLIMIT_CORE) == (0, 0)
 
 
 async def test_the_key_is_required(server: PracticeServer) -> None:
@@ -139,8 +135,7 @@ async def test_a_dead_server_is_started_again(server: PracticeServer, engine: Pr
     pid, key = server.pid, server.key()
     assert pid is not None
     os.kill(pid, signal.SIGKILL)
-    while server.is_running:
-        await asyncio.sleep(0.01)
+    await until(lambda: not server.is_running)
     second = finished(await ask(engine)).result
     assert second.text == first.text
     assert server.pid not in (None, pid)
@@ -150,15 +145,27 @@ async def test_a_dead_server_is_started_again(server: PracticeServer, engine: Pr
 async def test_a_server_killed_in_mid_answer_keeps_the_text(server: PracticeServer, engine: PracticeEngine) -> None:
     events: list[Event] = []
     task = asyncio.create_task(engine.run(question(max_tokens=1900), events.append))
-    while not any(isinstance(event, Delta) for event in events):
-        await asyncio.sleep(0.001)
+    await until(lambda: has_text(events))
     assert server.pid is not None
     os.kill(server.pid, signal.SIGKILL)
     await task
     end = failed(events)
     assert end.problem.code == "connection_lost"
-    assert end.result.text.startswith(" piece0 piece1")
+    assert end.result.text.startswith(" piece0")
+    assert end.result.text == "".join(event.text for event in events if isinstance(event, Delta))
     finished(await ask(engine))
+
+
+async def test_a_hanging_server_is_replaced(server: PracticeServer) -> None:
+    engine = PracticeEngine(server, egress=Egress(), patience=Patience(read_s=0.5))
+    await engine.warm_up()
+    pid = server.pid
+    assert pid is not None
+    os.kill(pid, signal.SIGSTOP)
+    assert failed(await ask(engine)).problem.code == "stalled"
+    assert not psutil.pid_exists(pid)
+    finished(await ask(engine))
+    await engine.close()
 
 
 async def test_a_prompt_longer_than_the_context_is_a_sentence(engine: PracticeEngine) -> None:
@@ -172,8 +179,7 @@ async def test_cancelling_frees_the_server(engine: PracticeEngine) -> None:
     await engine.warm_up()
     events: list[Event] = []
     task = asyncio.create_task(engine.run(question(max_tokens=1900), events.append))
-    while not any(isinstance(event, Delta) for event in events):
-        await asyncio.sleep(0.001)
+    await until(lambda: has_text(events))
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
@@ -238,8 +244,7 @@ async def test_cancelling_the_start_leaves_no_child(endless_model: Path) -> None
     command = (sys.executable, "-c", "import time; time.sleep(60)")
     server = PracticeServer(endless_model, command=command)
     starting = asyncio.create_task(server.endpoint())
-    while not psutil.Process().children():
-        await asyncio.sleep(0.01)
+    await until(lambda: psutil.Process().children())
     starting.cancel()
     with pytest.raises(asyncio.CancelledError):
         await starting
@@ -253,6 +258,7 @@ def test_a_killed_parent_leaves_no_child(endless_model: Path, with_pdeathsig: bo
     code = f"""
 import asyncio, sys
 from pathlib import Path
+from backends.cloud.patience import Patience
 from backends.cloud.practice import PracticeServer
 
 async def main():

@@ -8,7 +8,6 @@ from contextlib import asynccontextmanager, closing
 from pathlib import Path
 from typing import Any
 
-from backends.events import Delta
 from backends.history.recorder import HistoryRecorder
 from backends.history.store import History
 from backends.records import Prompt, RunRequest, Sampling, Target, Usage
@@ -53,8 +52,12 @@ async def opened(path: Path, **options: Any) -> AsyncIterator[History]:
         await history.close()
 
 
-def delta(run_id: str, text: str) -> Delta:
-    return Delta(run_id, 0, text)
+def raw(path: Path) -> bytes:
+    return path.read_bytes()
+
+
+def put(path: Path, content: bytes) -> None:
+    path.write_bytes(content)
 
 
 def look(path: Path, statement: str, values: Sequence[object] = ()) -> list[tuple[Any, ...]]:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
-import os
 import random
 import signal
 import sqlite3
@@ -14,28 +14,40 @@ from pathlib import Path
 
 import pytest
 
-from backends.errors import HistoryUnavailable
+from backends.errors import HistoryUnavailable, Problem
 from backends.history import recovery
 from backends.history.recovery import LOST_PROMPT, recover
 from backends.history.schema import APPLICATION_ID, MIGRATIONS
-from tests.backends.history.helpers import change, is_sound, keep, look, opened
+from tests.backends.history.helpers import change, is_sound, keep, look, opened, put, raw
 
 PAGE = 4096
 N_COMPARISONS = 12
 LONG = " ".join(f"word{n}" for n in range(1500))  # longer than a page, so that rows have overflow pages
 
 
+@pytest.fixture(scope="module")
+def healthy(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    path = tmp_path_factory.mktemp("healthy") / "history.sqlite3"
+
+    async def fill() -> None:
+        async with opened(path) as history:
+            for n in range(N_COMPARISONS):
+                await keep(history, f"cmp-{n}", f"Question {n}?", f"Answer {n}. {LONG}")
+
+    asyncio.run(fill())
+    return raw(path)
+
+
 @pytest.fixture
-async def path(tmp_path: Path) -> Path:
+def path(tmp_path: Path, healthy: bytes) -> Path:
     path = tmp_path / "data" / "history.sqlite3"
-    async with opened(path) as history:
-        for n in range(N_COMPARISONS):
-            await keep(history, f"cmp-{n}", f"Question {n}?", f"Answer {n}. {LONG}")
+    path.parent.mkdir()
+    path.write_bytes(healthy)
     return path
 
 
 def sha256(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+    return hashlib.sha256(raw(path)).hexdigest()
 
 
 def copies(path: Path) -> list[Path]:
@@ -58,8 +70,8 @@ async def reopened(path: Path) -> set[str]:
     return {each.id for each in found}
 
 
-async def damaged_and_reopened(path: Path, raw: bytes) -> set[str]:
-    path.write_bytes(raw)
+async def damaged_and_reopened(path: Path, content: bytes) -> set[str]:
+    put(path, content)
     broken = sha256(path)
     found = await reopened(path)
     if copies(path):
@@ -69,8 +81,8 @@ async def damaged_and_reopened(path: Path, raw: bytes) -> set[str]:
 
 
 async def test_it_says_what_it_did(path: Path) -> None:
-    raw = path.read_bytes()
-    path.write_bytes(raw[: len(raw) // 2])
+    whole = raw(path)
+    put(path, whole[: len(whole) // 2])
     async with opened(path) as history:
         (notice,) = await history.open()
         assert await history.open() == (notice,)
@@ -80,7 +92,7 @@ async def test_it_says_what_it_did(path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "raw",
+    "content",
     [
         b"x",
         b"SQLite format 3\0",
@@ -91,16 +103,16 @@ async def test_it_says_what_it_did(path: Path) -> None:
     ],
     ids=["one byte", "magic alone", "a web page", "zeros", "random", "random behind the magic"],
 )
-async def test_what_never_was_a_history_is_set_aside(tmp_path: Path, raw: bytes) -> None:
+async def test_what_never_was_a_history_is_set_aside(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "history.sqlite3"
-    assert await damaged_and_reopened(path, raw) == set()
+    assert await damaged_and_reopened(path, content) == set()
     assert len(copies(path)) == 1
 
 
 @pytest.mark.parametrize("pages_left", [1, 2, 5, 10, 20, 40])
 async def test_a_truncated_file(path: Path, pages_left: int) -> None:
-    raw = path.read_bytes()
-    found = await damaged_and_reopened(path, raw[: pages_left * PAGE + 100])
+    whole = raw(path)
+    found = await damaged_and_reopened(path, whole[: pages_left * PAGE + 100])
     assert len(copies(path)) == 1
     if pages_left == 40:
         assert len(found) == N_COMPARISONS
@@ -109,19 +121,19 @@ async def test_a_truncated_file(path: Path, pages_left: int) -> None:
 @pytest.mark.parametrize("page", range(20))
 async def test_one_damaged_page_costs_little(path: Path, page: int) -> None:
     """The first 64 bytes of the page turn to noise: its kind, its cells and, for page one, the file's own header."""
-    raw = bytearray(path.read_bytes())
+    damaged = bytearray(raw(path))
     noise = random.Random(page).randbytes(64)
-    raw[page * PAGE : page * PAGE + 64] = noise
-    found = await damaged_and_reopened(path, bytes(raw))
+    damaged[page * PAGE : page * PAGE + 64] = noise
+    found = await damaged_and_reopened(path, bytes(damaged))
     assert len(found) >= N_COMPARISONS - 6, f"only {sorted(found)} were saved"
 
 
 async def test_flipped_bytes_never_stop_the_app(path: Path) -> None:
-    raw = path.read_bytes()
+    whole = raw(path)
     chance = random.Random(3)
     for _ in range(40):
-        damaged = bytearray(raw)
-        damaged[chance.randrange(min(len(raw), 20 * PAGE))] ^= 1 << chance.randrange(8)
+        damaged = bytearray(whole)
+        damaged[chance.randrange(min(len(whole), 20 * PAGE))] ^= 1 << chance.randrange(8)
         for old in copies(path):
             old.unlink()
         found = await damaged_and_reopened(path, bytes(damaged))
@@ -131,11 +143,7 @@ async def test_flipped_bytes_never_stop_the_app(path: Path) -> None:
 async def test_damage_found_while_running(path: Path) -> None:
     async with opened(path) as history:
         await history.open()
-        with path.open("r+b") as file:
-            file.seek(PAGE)
-            file.write(random.Random(5).randbytes(30 * PAGE))
-        os.utime(path)
-        change_counter(path)
+        overwrite_under_it(path)
         found = await history.list()
         await keep(history, "cmp-after")
         assert (await history.list())[0].id == "cmp-after"
@@ -145,9 +153,11 @@ async def test_damage_found_while_running(path: Path) -> None:
     assert len(found) <= N_COMPARISONS
 
 
-def change_counter(path: Path) -> None:
-    """What another program's write would do: an open connection then drops the pages it has in memory."""
+def overwrite_under_it(path: Path) -> None:
+    """Noise in thirty pages, and a new change counter, on which an open connection drops the pages it holds."""
     with path.open("r+b") as file:
+        file.seek(PAGE)
+        file.write(random.Random(5).randbytes(30 * PAGE))
         file.seek(24)
         count = int.from_bytes(file.read(4), "big")
         file.seek(24)
@@ -176,9 +186,11 @@ async def test_an_answer_without_its_prompt_is_still_shown(path: Path) -> None:
 async def test_damaged_cells_hide_nothing(path: Path) -> None:
     change(
         path,
-        "UPDATE comparisons SET started_at = 'yesterday', mode = 'maze', sampling = '{', messages = 'x' WHERE id = 'cmp-1'",
+        "UPDATE comparisons SET started_at = 'yesterday', mode = 'maze', sampling = '{', messages = 'x'"
+        " WHERE id = 'cmp-1'",
         "UPDATE runs SET result = '{\"ttft_ms\": {}}', status = 'odd', started_at = x'ff' WHERE id = 'cmp-1-a'",
-        "UPDATE runs SET result = '[]', problem = '{', position = 'x', text = CAST(x'41ff42' AS TEXT) WHERE id = 'cmp-1-b'",
+        "UPDATE runs SET result = '[]', problem = '{', position = 'x', text = CAST(x'41ff42' AS TEXT)"
+        " WHERE id = 'cmp-1-b'",
     )
     async with opened(path) as history:
         record = await history.show("cmp-1")
@@ -193,7 +205,7 @@ async def test_damaged_cells_hide_nothing(path: Path) -> None:
 async def test_a_newer_file_is_read_and_not_touched(path: Path) -> None:
     change(path, f"PRAGMA user_version = {len(MIGRATIONS) + 1}", "ALTER TABLE runs ADD COLUMN hologram TEXT")
     before = sha256(path)
-    problems = []
+    problems: list[Problem | None] = []
     async with opened(path, on_problem=problems.append) as history:
         with pytest.raises(HistoryUnavailable, match="newer version"):
             await history.open()
@@ -220,9 +232,9 @@ async def test_a_newer_file_that_cannot_be_understood_is_a_sentence(path: Path) 
 async def test_a_new_file_without_the_old_ones_journal(path: Path) -> None:
     """A journal left by the damaged file would be played into the new one."""
     journal = path.with_name(path.name + "-journal")
-    raw = path.read_bytes()
-    path.write_bytes(raw[: 3 * PAGE])
-    journal.write_bytes(random.Random(4).randbytes(5000))
+    whole = raw(path)
+    put(path, whole[: 3 * PAGE])
+    put(journal, random.Random(4).randbytes(5000))
     await reopened(path)
     (copy,) = copies(path)
     assert look(path, "PRAGMA application_id") == [(APPLICATION_ID,)]
@@ -238,17 +250,21 @@ recover(Path(sys.argv[1]))
 """
 
 
+def recover_and_kill(path: Path, after_s: float) -> None:
+    with subprocess.Popen([sys.executable, "-c", KILLED, str(path)], stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        time.sleep(after_s)
+        process.send_signal(signal.SIGKILL)
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="SIGKILL")
 async def test_killed_while_recovering(path: Path) -> None:
-    raw = path.read_bytes()
-    damaged = raw[: 40 * PAGE + 100]
+    whole = raw(path)
+    damaged = whole[: 40 * PAGE + 100]
     for n in range(6):
-        path.write_bytes(damaged)
-        with subprocess.Popen([sys.executable, "-c", KILLED, str(path)], stdout=subprocess.PIPE) as process:
-            assert process.stdout is not None
-            process.stdout.readline()
-            time.sleep(0.006 * n)
-            process.send_signal(signal.SIGKILL)
+        put(path, damaged)
+        recover_and_kill(path, after_s=0.006 * n)
         assert len(await reopened(path)) == N_COMPARISONS
 
 
@@ -256,7 +272,7 @@ def test_a_recovery_that_fails_leaves_all_as_it_was(path: Path, monkeypatch: pyt
     def full(*_args: object) -> None:
         raise sqlite3.OperationalError("database or disk is full")
 
-    path.write_bytes(path.read_bytes()[:PAGE])
+    put(path, raw(path)[:PAGE])
     before = sha256(path)
     monkeypatch.setattr(recovery, "migrate", full)
     with pytest.raises(sqlite3.OperationalError):

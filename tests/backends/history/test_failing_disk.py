@@ -7,6 +7,7 @@ import shutil
 import sqlite3
 import subprocess
 import sys
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
@@ -16,10 +17,9 @@ from backends.errors import HistoryUnavailable, Problem
 from tests.backends.history.helpers import is_sound, keep, look, opened, play, request
 
 
-async def until(condition: object, timeout_s: float = 30.0) -> None:
-    assert callable(condition)
+async def until(condition: Callable[[], bool], timeout_s: float = 30.0) -> None:
     async with asyncio.timeout(timeout_s):
-        while not condition():
+        while not condition():  # noqa: ASYNC110 - the writer is a thread and knows no asyncio.Event
             await asyncio.sleep(0.02)
 
 

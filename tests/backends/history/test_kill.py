@@ -1,4 +1,4 @@
-"""A writing program killed with SIGKILL at many moments: the file stays sound and loses at most a quarter of a second."""
+"""A writing program killed with SIGKILL at many moments: the file stays sound and loses 250 ms at most."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ import statistics
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -39,16 +41,25 @@ PROMISED_S = 0.25
 SLACK_S = 2.0
 
 
-def killed_writer(path: Path, name: str, after_s: float) -> list[int]:
-    """Run a writer, kill it; returns when each word was handed over, as seconds before the kill in ns."""
+@contextmanager
+def writer(path: Path, name: str) -> Iterator[list[bytes]]:
+    """A writer that has handed over its first word, killed on leaving; then the list holds what it said."""
+    lines: list[bytes] = []
     with subprocess.Popen([sys.executable, "-c", WRITER, str(path), name], stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
-        first = process.stdout.readline()
+        lines.append(process.stdout.readline())
+        try:
+            yield lines
+        finally:
+            process.send_signal(signal.SIGKILL)
+            lines += process.stdout.read().splitlines()
+
+
+def killed_writer(path: Path, name: str, after_s: float) -> list[int]:
+    """Run a writer, kill it; returns when each word was handed over, in ns."""
+    with writer(path, name) as lines:
         time.sleep(after_s)
-        process.send_signal(signal.SIGKILL)
-        lines = [first, *process.stdout.read().splitlines()]
-    stamps = [int(line.split()[1]) for line in lines if line.count(b" ") == 1 and line.split()[1:]]
-    return stamps
+    return [int(line.split()[1]) for line in lines]
 
 
 async def test_killed_at_any_moment(tmp_path: Path) -> None:
@@ -87,19 +98,12 @@ async def test_a_killed_run_is_found_by_its_words_and_new_ones_follow(tmp_path: 
 
 async def test_the_living_are_left_alone(tmp_path: Path) -> None:
     path = tmp_path / "history.sqlite3"
-    command = [sys.executable, "-c", WRITER, str(path), "cmp-1"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
-        assert process.stdout is not None
-        process.stdout.readline()
-        try:
-            async with opened(path) as history:
-                await history.open()
-                record = await history.show("cmp-1")
-                assert record is not None
-                assert record.runs[0].status == "streaming"
-        finally:
-            process.send_signal(signal.SIGKILL)
-            process.stdout.read()
+    with writer(path, "cmp-1"):
+        async with opened(path) as history:
+            await history.open()
+            record = await history.show("cmp-1")
+            assert record is not None
+            assert record.runs[0].status == "streaming"
     async with opened(path) as history:
         await history.open()
         record = await history.show("cmp-1")

@@ -18,7 +18,7 @@ from backends.history.records import RunStatus
 from backends.history.store import History
 from backends.records import Cost
 from backends.tally import Tally
-from tests.backends.history.helpers import ANSWER, delta, is_sound, keep, look, opened, play, request
+from tests.backends.history.helpers import ANSWER, is_sound, keep, look, opened, play, raw, request
 
 
 @pytest.fixture
@@ -36,12 +36,17 @@ async def history(path: Path) -> AsyncIterator[History]:
 async def test_a_comparison_comes_back_whole(history: History, path: Path) -> None:
     asked = [request("run-1", target="local:demo"), request("run-2")]
     events: list[Event] = []
+
+    def listen(event: Event) -> None:
+        events.append(event)
+        history.recorder.record(event)
+
     kept = history.recorder.begin("cmp-1", asked, "race")
     assert await asyncio.wrap_future(kept) is True
     for each in asked:
         tally = Tally(
             each,
-            lambda event: (events.append(event), history.recorder.record(event))[1],
+            listen,
             cost_of=lambda _usage: Cost(Decimal("0.00125"), "api_price", "2026-11-01", "in + out"),
             settings={"stop": ("END",), "seed": 7},
         )
@@ -219,7 +224,7 @@ async def test_what_is_deleted_leaves_the_file(history: History, path: Path) -> 
     secret = "canarycanary"
     await keep(history, "cmp-1", f"My {secret} prompt", f"An answer about {secret}.")
     await keep(history, "cmp-2")
-    assert secret.encode() in path.read_bytes()
+    assert secret.encode() in raw(path)
     assert await history.delete("cmp-1") is True
     assert await history.delete("cmp-1") is False
     assert await history.show("cmp-1") is None
@@ -227,7 +232,7 @@ async def test_what_is_deleted_leaves_the_file(history: History, path: Path) -> 
     assert [each.id for each in await history.list()] == ["cmp-2"]
     await history.close()
     for file in path.parent.iterdir():
-        assert secret.encode() not in file.read_bytes(), file.name
+        assert secret.encode() not in raw(file), file.name
     assert is_sound(path)
 
 
@@ -285,7 +290,7 @@ async def test_keep_nothing_still_reads_what_was_kept_and_changes_no_byte(path: 
         await keep(history, "cmp-1")
         history.recorder.begin("cmp-2", [request("run-9")], "sequence")
         await history.list()
-    before = path.read_bytes()
+    before = raw(path)
     async with opened(path, keep=False) as history:
         await history.open()
         await keep(history, "cmp-3")
@@ -294,7 +299,7 @@ async def test_keep_nothing_still_reads_what_was_kept_and_changes_no_byte(path: 
         record = await history.show("cmp-2")
         assert record is not None
         assert record.runs[0].status == "interrupted"
-        assert path.read_bytes() == before
+        assert raw(path) == before
         assert await history.delete("cmp-1") is True, "deleting is allowed"
 
 
@@ -312,10 +317,13 @@ async def test_the_switch_holds_from_the_next_comparison_on(history: History) ->
     assert record.runs[0].status == "finished"
 
 
+def mode(path: Path) -> int:
+    return stat.S_IMODE(path.stat().st_mode)
+
+
 async def test_files_are_private(history: History, path: Path) -> None:
     await keep(history, "cmp-1")
-    assert stat.S_IMODE(path.stat().st_mode) == 0o600
-    assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
+    assert (mode(path), mode(path.parent)) == (0o600, 0o700)
 
 
 async def test_export(history: History) -> None:

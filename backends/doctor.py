@@ -1,0 +1,202 @@
+"""What this machine has, what the app may do on it, and what is wrong with its one fix. Must not change anything.
+
+It names neither prompts nor keys, so a report can be passed on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import platform
+import shutil
+import sys
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from backends.devices.nvml import read_nvidia
+from backends.devices.records import CpuInfo, Device, MemoryInfo
+from backends.devices.survey import cpu_device
+from backends.devices.system import read_cpu, read_memory
+from backends.egress import Snapshot
+from backends.errors import NearfarError, Problem
+from backends.keyring_state import KeyringState, read_keyring_state
+from backends.local.facts import WorkerFacts
+from backends.paths import Paths
+from backends.version import APP_VERSION
+
+GIB = 2**30
+PROBE_S = 30.0
+LOW_DISK_BYTES = 2 * GIB
+LOW_FREE_MEMORY_BYTES = 1 * GIB
+LOW_MEMORY_BYTES = 4 * GIB
+
+Probe = Callable[[], Awaitable[WorkerFacts]]
+
+
+@dataclass(frozen=True, slots=True)
+class DoctorReport:
+    """`llama_cpp` is None where the worker did not start; a problem then says why."""
+
+    app: str
+    python: str
+    llama_cpp: WorkerFacts | None
+    devices: tuple[Device, ...]
+    cpu: CpuInfo
+    memory: MemoryInfo
+    keyring: KeyringState
+    network: Snapshot
+    paths: Paths
+    problems: tuple[Problem, ...]
+
+
+async def examine(*, paths: Paths, network: Snapshot, probe: Probe) -> DoctorReport:
+    """Look at everything, at most 30 s; never raises for what it finds. `probe` asks llama.cpp, in its own process."""
+    (facts, worker_problems), nvidia, keyring, memory = await asyncio.gather(
+        _ask_worker(probe),
+        asyncio.to_thread(read_nvidia),
+        read_keyring_state(),
+        asyncio.to_thread(read_memory),
+    )
+    gpus = (*nvidia.devices, *_other_gpus(facts, nvidia.devices))
+    problems = (
+        *worker_problems,
+        *nvidia.problems,
+        *_build_problems(facts, gpus),
+        *_folder_problems(paths),
+        *_disk_problems(paths),
+        *_memory_problems(memory),
+        *_keyring_problems(keyring),
+        *pyside_problems(_pyside_version(), sys.version_info[:2]),
+    )
+    return DoctorReport(
+        app=APP_VERSION,
+        python=platform.python_version(),
+        llama_cpp=facts,
+        devices=(*gpus, cpu_device()),
+        cpu=read_cpu(),
+        memory=memory,
+        keyring=keyring,
+        network=network,
+        paths=paths,
+        problems=problems,
+    )
+
+
+async def _ask_worker(probe: Probe) -> tuple[WorkerFacts | None, tuple[Problem, ...]]:
+    try:
+        return await asyncio.wait_for(probe(), PROBE_S), ()
+    except NearfarError as error:
+        return None, (error.problem,)
+    except TimeoutError:
+        problem = Problem(
+            code="worker_silent",
+            what=f"llama.cpp did not start in {PROBE_S:g} seconds.",
+            safe="",
+            fix="Close other programs and try again; if it stays so, run `make setup` to build it again.",
+        )
+        return None, (problem,)
+
+
+def _other_gpus(facts: WorkerFacts | None, known: tuple[Device, ...]) -> tuple[Device, ...]:
+    """GPUs that only llama.cpp sees: AMD, Intel and Apple ones."""
+    names = {each.name for each in known}
+    return tuple(
+        Device(
+            name=each.description or each.name,
+            kind="gpu",
+            total_bytes=each.total_bytes or None,
+            used_bytes=each.total_bytes - each.free_bytes if each.total_bytes else None,
+            free_bytes=each.free_bytes if each.total_bytes else None,
+        )
+        for each in (facts.devices if facts is not None else ())
+        if each.kind in ("gpu", "igpu") and (each.description or each.name) not in names
+    )
+
+
+def _build_problems(facts: WorkerFacts | None, gpus: tuple[Device, ...]) -> tuple[Problem, ...]:
+    if facts is None or facts.gpu_offload or not gpus:
+        return ()
+    return (
+        Problem(
+            code="cpu_build",
+            what=f"llama.cpp is built for the CPU here, so models do not use {gpus[0].name}.",
+            safe="",
+            fix="Run `make run GPU=cuda` once; it builds llama.cpp for the GPU and needs NVIDIA's CUDA toolkit.",
+        ),
+    )
+
+
+def _existing(folder: Path) -> Path:
+    while not folder.exists() and folder != folder.parent:
+        folder = folder.parent
+    return folder
+
+
+def _folder_problems(paths: Paths) -> tuple[Problem, ...]:
+    found = []
+    for folder in (paths.config, paths.data, paths.cache, paths.logs, paths.models):
+        place = _existing(folder)
+        if not place.is_dir():
+            what = f"{folder} cannot be used: {place} is a file, not a folder."
+        elif not os.access(place, os.W_OK | os.X_OK):
+            what = f"{folder} cannot be used: this user may not write in {place}."
+        else:
+            continue
+        fix = f"Make {place} a folder that you can write in, or set NEARFAR_HOME to one that is."
+        found.append(Problem(code="folder", what=what, safe="", fix=fix))
+    return tuple(found)
+
+
+def _disk_problems(paths: Paths) -> tuple[Problem, ...]:
+    """One sentence per disk that is nearly full."""
+    found: dict[int, Problem] = {}
+    for folder in (paths.data, paths.models):
+        try:
+            place = _existing(folder)
+            free_bytes, disk = shutil.disk_usage(place).free, place.stat().st_dev
+        except OSError:
+            continue  # the folder's own problem says it
+        if free_bytes < LOW_DISK_BYTES:
+            what = f"Only {gib(free_bytes)} are free on the disk that holds {folder}."
+            found.setdefault(disk, Problem("disk", what, "", "Free some space there: models take gigabytes."))
+    return tuple(found.values())
+
+
+def _memory_problems(memory: MemoryInfo) -> tuple[Problem, ...]:
+    if memory.total_bytes < LOW_MEMORY_BYTES:
+        what = f"This machine has {gib(memory.total_bytes)} of memory, enough for the smallest models only."
+        return (Problem("memory", what, "", "Use the demo model or a model of about 1 GB."),)
+    if memory.free_bytes < LOW_FREE_MEMORY_BYTES:
+        what = f"Only {gib(memory.free_bytes)} of {gib(memory.total_bytes)} of memory are free."
+        return (Problem("memory", what, "", "Close other programs before you load a model."),)
+    return ()
+
+
+def _keyring_problems(keyring: KeyringState) -> tuple[Problem, ...]:
+    if keyring.usable:
+        return ()
+    what = f"{keyring.reason} API keys are kept for the session only, and never on disk."
+    return (Problem("keyring", what, "", "Install and unlock one, such as GNOME Keyring or KWallet, to keep keys."),)
+
+
+def pyside_problems(installed: str | None, python: tuple[int, ...]) -> tuple[Problem, ...]:
+    """PySide6 6.12 drops references to True and None, which aborts Python before 3.12 after a few hundred signals."""
+    if installed is None or python >= (3, 12) or not installed.startswith("6.12."):
+        return ()
+    what = f"PySide6 {installed} crashes on Python {python[0]}.{python[1]}: the window will close without a word."
+    fix = 'Install another with `uv pip install "PySide6-Essentials>=6.11.3,<6.12"`, or use Python 3.12.'
+    return (Problem("pyside", what, "", fix),)
+
+
+def _pyside_version() -> str | None:
+    try:
+        return version("PySide6-Essentials")
+    except PackageNotFoundError:
+        return None
+
+
+def gib(size_bytes: int) -> str:
+    """For people: 12.0 GiB."""
+    return f"{size_bytes / GIB:.1f} GiB"

@@ -1,0 +1,110 @@
+"""A doctor's report as JSON for scripts and as text for people. Pure: must not look at the machine again."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+
+from backends.devices.records import Device
+from backends.doctor import DoctorReport, gib
+
+
+def as_json(report: DoctorReport) -> dict[str, Any]:
+    """The fields that scripts are promised; sizes in bytes, unknown is null."""
+    facts, paths = report.llama_cpp, report.paths
+    return {
+        "app": report.app,
+        "python": report.python,
+        "llama_cpp": {
+            "version": facts.version if facts is not None else None,
+            "backends": list(facts.backends) if facts is not None else [],
+            "gpu_offload": facts.gpu_offload if facts is not None else None,
+        },
+        "devices": [asdict(each) | {"in_use_by": [asdict(user) for user in each.in_use_by]} for each in report.devices],
+        "cpu": asdict(report.cpu),
+        "memory": asdict(report.memory),
+        "keyring": {"backend": report.keyring.backend, "usable": report.keyring.usable},
+        "network": {
+            "policy": "local_only" if report.network.local_only else "allowed_hosts",
+            "allowed_hosts": list(report.network.allowed_hosts),
+            "connections_since_start": report.network.connections,
+        },
+        "paths": {
+            "config": str(paths.config),
+            "data": str(paths.data),
+            "cache": str(paths.cache),
+            "logs": str(paths.logs),
+            "models": str(paths.models),
+            "settings_file": str(paths.settings_file),
+            "history_file": str(paths.history_file),
+        },
+        "problems": [{"what": each.what, "fix": each.fix} for each in report.problems],
+    }
+
+
+def as_text(report: DoctorReport) -> str:
+    """Plain text for a terminal, without colours; names from drivers are stripped of control characters."""
+    rows = [
+        ("Nearfar", f"{report.app} on Python {report.python}"),
+        ("llama.cpp", _llama_cpp(report)),
+        *_numbered("Device", [_device(each) for each in report.devices]),
+        ("Processor", _cpu(report)),
+        ("Memory", f"{gib(report.memory.free_bytes)} of {gib(report.memory.total_bytes)} free"),
+        ("Keyring", f"{report.keyring.backend}, {'usable' if report.keyring.usable else 'not usable'}"),
+        ("Network", _network(report)),
+        *(("Files", str(each)) for each in (report.paths.config, report.paths.data, report.paths.models)),
+    ]
+    width = max(len(head) for head, _ in rows) + 2
+    lines = [f"{head:<{width}}{text}" for head, text in rows]
+    if not report.problems:
+        return _printable([*lines, "", "No problems found."])
+    count = len(report.problems)
+    lines += ["", "1 problem:" if count == 1 else f"{count} problems:"]
+    for each in report.problems:
+        lines += [f"- {each.what}", f"  {each.fix}"]
+    return _printable(lines)
+
+
+def _printable(lines: Sequence[str]) -> str:
+    return "\n".join("".join(letter if letter.isprintable() else "?" for letter in line) for line in lines) + "\n"
+
+
+def _numbered(head: str, texts: Sequence[str]) -> list[tuple[str, str]]:
+    return [(f"{head} {number}", text) for number, text in enumerate(texts, 1)]
+
+
+def _llama_cpp(report: DoctorReport) -> str:
+    facts = report.llama_cpp
+    if facts is None:
+        return "did not start"
+    offload = "models can use the GPU" if facts.gpu_offload else "models run on the CPU"
+    return f"llama-cpp-python {facts.version}, built for {', '.join(facts.backends) or 'nothing it names'}; {offload}"
+
+
+def _device(device: Device) -> str:
+    parts = [device.name if device.kind == "gpu" else f"{device.name} (CPU)"]
+    if device.total_bytes is None:
+        parts.append("memory unknown")
+    else:
+        free = "?" if device.free_bytes is None else gib(device.free_bytes)
+        parts.append(f"{free} of {gib(device.total_bytes)} free")
+    if device.bandwidth_gb_s is not None:
+        parts.append(f"{device.bandwidth_gb_s:.0f} GB/s")
+    if device.driver is not None:
+        parts.append(f"driver {device.driver}")
+    users = [user.name or f"process {user.pid}" for user in device.in_use_by]
+    return ", ".join(parts) + (f"; in use by {', '.join(users)}" if users else "")
+
+
+def _cpu(report: DoctorReport) -> str:
+    physical, logical = report.cpu.physical_cores, report.cpu.logical_cores
+    cores = [f"{physical} cores"] * (physical is not None) + [f"{logical} threads"] * (logical is not None)
+    return ", ".join([report.cpu.name, *cores])
+
+
+def _network(report: DoctorReport) -> str:
+    seen = report.network
+    allowed = "nothing outside this machine" if seen.local_only else ", ".join(seen.allowed_hosts) or "no host yet"
+    times = "1 connection" if seen.connections == 1 else f"{seen.connections} connections"
+    return f"may contact {allowed}; {times} since the start"

@@ -1,0 +1,173 @@
+"""The door to the network: what it refuses, what it writes down, and that nobody pays for it before it is used."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import subprocess
+import sys
+from datetime import UTC, datetime, timedelta
+
+import httpx2
+import pytest
+
+from backends.egress import Egress, Policy, on_this_machine
+from backends.errors import NetworkNotAllowed
+from tests.fakes.openai_server import Exchange, OpenAIServer
+
+OPEN = Policy(local_only=False, allowed_hosts=frozenset({"api.openai.com"}))
+
+
+@pytest.mark.parametrize(
+    ("host", "here"),
+    [
+        ("127.0.0.1", True),
+        ("127.8.9.1", True),
+        ("::1", True),
+        ("[::1]", True),
+        ("localhost", True),
+        ("LOCALHOST.", True),
+        ("box.localhost", True),
+        ("::ffff:127.0.0.1", True),
+        ("192.168.1.2", False),
+        ("0.0.0.0", False),
+        ("api.openai.com", False),
+        ("localhost.example.com", False),
+        ("127.0.0.1.example.com", False),
+        ("notlocalhost", False),
+        ("", False),
+    ],
+)
+def test_what_counts_as_this_machine(host: str, here: bool) -> None:
+    assert on_this_machine(host) is here
+
+
+def test_a_policy_allows_this_machine_and_the_hosts_it_names() -> None:
+    assert OPEN.allows("api.openai.com")
+    assert OPEN.allows("API.OpenAI.com")
+    assert OPEN.allows("127.0.0.1")
+    assert not OPEN.allows("api.openai.com.evil.example")
+    assert not OPEN.allows("evil-api.openai.com")
+    closed = Policy(local_only=True, allowed_hosts=OPEN.allowed_hosts)
+    assert not closed.allows("api.openai.com")
+    assert closed.allows("localhost")
+    assert Policy().local_only
+
+
+@pytest.mark.parametrize("policy", [Policy(), Policy(local_only=False), OPEN])
+def test_a_refused_host_gets_no_client_and_is_written_down(policy: Policy) -> None:
+    egress = Egress(policy)
+    with pytest.raises(NetworkNotAllowed, match=r"huggingface\.co"):
+        egress.http_client("download a model", "https://huggingface.co/x")
+    (contact,) = egress.log()
+    assert (contact.purpose, contact.host, contact.port) == ("download a model", "huggingface.co", 443)
+    assert contact.outcome == "refused"
+    assert egress.snapshot().connections == 0
+    assert egress.snapshot().contacted_hosts == ()
+
+
+async def test_no_name_is_looked_up_for_a_refused_host(monkeypatch: pytest.MonkeyPatch) -> None:
+    looked_up: list[object] = []
+
+    async def look_up(*args: object, **_more: object) -> None:
+        looked_up.append(args)
+
+    monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", look_up)
+    egress = Egress(OPEN)
+    async with egress.http_client("test", "https://api.openai.com/v1") as client:
+        with pytest.raises(NetworkNotAllowed):
+            await client.get("https://evil.example/")
+    assert looked_up == []
+
+
+async def test_a_changed_policy_holds_on_open_connections() -> None:
+    egress = Egress(OPEN)
+    async with egress.http_client("test", "https://api.openai.com/v1") as client:
+        egress.set_policy(Policy(local_only=True))
+        with pytest.raises(NetworkNotAllowed, match="Local only"):
+            await client.get("/models")
+    egress.set_policy(Policy(local_only=False))
+    egress.allow("Example.COM")
+    assert egress.policy.allows("example.com")
+
+
+async def test_every_connection_is_counted_to_the_byte() -> None:
+    async def script(exchange: Exchange) -> None:
+        await exchange.answer_text(200, "x" * 1000, "text/plain")
+
+    egress = Egress()
+    before = datetime.now(UTC)
+    with OpenAIServer(script) as server:
+        async with egress.http_client("ask a model", server.base_url) as client:
+            await client.post("/a", content=b"y" * 500)
+            await client.get("/b")
+            assert egress.log()[0].outcome == "open"
+        assert server.connections == 1
+    (contact,) = egress.log()
+    assert (contact.purpose, contact.host, contact.port) == ("ask a model", "127.0.0.1", server.port)
+    assert contact.on_this_machine
+    assert contact.requests == 2
+    assert contact.outcome == "closed"
+    assert before - timedelta(seconds=1) <= contact.at <= datetime.now(UTC)
+    head = b"HTTP/1.1 200 Scripted\r\nContent-Type: text/plain\r\nContent-Length: 1000\r\n\r\n"
+    assert contact.bytes_received == 2 * (len(head) + 1000)
+    assert 500 < contact.bytes_sent < 1500
+    assert egress.snapshot().connections == 0
+
+
+async def test_a_connection_away_from_this_machine_is_counted_even_if_it_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def fail(*_args: object, **_more: object) -> None:
+        raise socket.gaierror(socket.EAI_NONAME, "no network in tests")
+
+    monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", fail)
+    egress = Egress(OPEN)
+    async with egress.http_client("ask a model", "https://api.openai.com/v1") as client:
+        with pytest.raises(httpx2.ConnectError):
+            await client.get("/models")
+    snapshot = egress.snapshot()
+    assert (snapshot.connections, snapshot.contacted_hosts) == (1, ("api.openai.com",))
+    assert snapshot.allowed_hosts == ("api.openai.com",)
+    assert not snapshot.local_only
+    assert egress.log()[0].outcome == "failed"
+
+
+async def test_a_local_name_that_leads_elsewhere_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A hosts file can point localhost anywhere; here the check of the peer's address is made to see another one."""
+    egress = Egress()
+    with OpenAIServer() as server:
+        monkeypatch.setattr("backends.egress_http.on_this_machine", lambda host: host == "localhost")
+        async with egress.http_client("test", f"http://localhost:{server.port}/v1") as client:
+            with pytest.raises(NetworkNotAllowed, match="does not lead to this machine"):
+                await client.get("/")
+        assert server.received == []
+
+
+async def test_redirects_and_proxies_are_not_followed(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def script(exchange: Exchange) -> None:
+        await exchange.answer_text(302, "", "text/plain", {"Location": "http://localhost:1/"})
+
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:1")
+    monkeypatch.setenv("ALL_PROXY", "http://127.0.0.1:1")
+    with OpenAIServer(script) as server:
+        async with Egress().http_client("test", server.base_url) as client:
+            assert (await client.get("/")).status_code == 302
+        headers = server.received[0].headers
+    assert headers["user-agent"].startswith("Nearfar/")
+    assert headers["accept-encoding"] == "identity"
+
+
+def test_timeouts_are_the_agreed_ones() -> None:
+    client = Egress().http_client("test", "http://127.0.0.1:1")
+    assert client.timeout == httpx2.Timeout(connect=5, read=60, write=30, pool=5)
+
+
+def test_importing_the_door_opens_nothing() -> None:
+    """The window imports these before first paint."""
+    code = (
+        "import sys, backends.egress, backends.keys, backends.cloud.engine, backends.cloud.practice;"
+        "backends.egress.Egress().snapshot();"
+        "slow = {'openai', 'httpx2', 'httpcore2', 'genai_prices', 'xllamacpp', 'pydantic', 'anyio'};"
+        "print(sorted(slow & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

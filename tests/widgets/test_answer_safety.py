@@ -1,0 +1,185 @@
+"""Nothing in an answer opens a file, a connection or a page, however it is written."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from PySide6.QtCore import QPoint, Qt, QUrl
+from PySide6.QtGui import QColor, QImage, QTextCursor, QTextDocument
+from PySide6.QtWidgets import QTextBrowser
+from pytestqt.qtbot import QtBot
+
+from widgets.answer_inline import safe_href
+from widgets.answer_view import AnswerView
+
+CANARY = QColor(255, 0, 255)
+
+
+@pytest.fixture
+def canary(tmp_path: Path) -> Path:
+    picture = QImage(40, 40, QImage.Format.Format_RGB32)
+    picture.fill(CANARY)
+    path = tmp_path / "canary.png"
+    assert picture.save(str(path))
+    return path
+
+
+def hostile(path: Path) -> str:
+    url = path.as_uri()
+    return f"""
+![a]({url}) ![b]({path}) ![c](<{path}>) [d]({url}) <img src="{url}"> <{url}> {url}
+![e](//host/share/x.png) ![f](file://host/share/x.png) ![g](\\\\\\\\host\\\\share\\\\x.png) ![h](http://127.0.0.1:9/x.png)
+![i](data:image/png;base64,iVBORw0KGgo=) ![j](qrc:/x.png) ![k][ref]
+
+[ref]: {url}
+
+| t |
+|---|
+| ![l]({url}) <img src="{path}"> |
+
+- ![m]({url})
+
+> <object data="{url}"></object>
+
+```html
+<img src="{url}">
+```
+
+<style>body {{ background: url({url}) }}</style>
+"""
+
+
+def shows_canary(widget: QTextBrowser) -> bool:
+    picture = widget.grab().toImage()
+    return any(picture.pixelColor(x, y) == CANARY for x in range(picture.width()) for y in range(picture.height()))
+
+
+def fill(view: AnswerView, text: str) -> None:
+    view.resize(500, 700)
+    view.show()
+    view.set_answer(text)
+    while view.flush():
+        pass
+
+
+def test_pictures_are_never_shown(qtbot: QtBot, canary: Path) -> None:
+    view = AnswerView()
+    qtbot.addWidget(view)
+    fill(view, hostile(canary))
+    assert not shows_canary(view)
+    assert "[image: a]" in view.toPlainText()
+
+
+def test_the_canary_would_be_seen(qtbot: QtBot, canary: Path) -> None:
+    """The control: Qt's own browser does read the file, so the test above can fail."""
+    browser = QTextBrowser()
+    qtbot.addWidget(browser)
+    browser.resize(500, 700)
+    browser.show()
+    browser.setMarkdown(hostile(canary))
+    assert shows_canary(browser)
+
+
+def test_even_an_image_in_the_document_reads_nothing(qtbot: QtBot, canary: Path) -> None:
+    view = AnswerView()
+    qtbot.addWidget(view)
+    fill(view, "words")
+    QTextCursor(view.document()).insertHtml(f'<img src="{canary.as_uri()}"><img src="{canary}">')
+    assert not shows_canary(view)
+    kinds = QTextDocument.ResourceType
+    for address in (canary.as_uri(), str(canary), "http://127.0.0.1:9/x", "//host/share/x", "data:,x"):
+        for kind in (kinds.ImageResource, kinds.HtmlResource, kinds.StyleSheetResource, kinds.MarkdownResource):
+            found = view.loadResource(kind.value, QUrl(address))
+            assert isinstance(found, QImage)
+            assert found.width() == 1
+
+
+def test_a_view_goes_nowhere(qtbot: QtBot, canary: Path) -> None:
+    view = AnswerView()
+    qtbot.addWidget(view)
+    fill(view, "words")
+    page = canary.with_suffix(".html")
+    page.write_text("<p>another page</p>", encoding="utf-8")
+    view.setSource(QUrl.fromLocalFile(str(page)))
+    assert view.toPlainText() == "words"
+
+
+@pytest.mark.parametrize(
+    ("link", "expected"),
+    [
+        ("http://example.org/a?b=c", True),
+        ("HTTPS://example.org", True),
+        ("mailto:a@example.org", True),
+        ("file:///etc/passwd", False),
+        ("//host/share", False),
+        ("\\\\host\\share", False),
+        ("javascript:alert(1)", False),
+        ("data:text/html,x", False),
+        ("smb://host/share", False),
+        ("ms-settings:x", False),
+        ("relative/page", False),
+        ("http:", False),
+        ("https:///x", False),
+        ("http://[bad", False),
+        ("http://example.org/" + "x" * 3000, False),
+    ],
+)
+def test_which_addresses_are_links(link: str, expected: bool) -> None:
+    assert bool(safe_href(link)) is expected
+
+
+@pytest.mark.qt_log_ignore("Mouse event .* not accepted")
+def test_a_click_reports_a_web_link_and_nothing_else(qtbot: QtBot) -> None:
+    view = AnswerView()
+    qtbot.addWidget(view)
+    fill(view, "[web](https://example.org/x)\n\n[file](file:///etc/passwd)\n\n[js](javascript:x) <b>html</b>")
+    clicked: list[str] = []
+    view.link_clicked.connect(clicked.append)
+    for number in range(3):
+        place = view.cursorRect(QTextCursor(view.document().findBlockByNumber(number)))
+        qtbot.mouseClick(view.viewport(), Qt.MouseButton.LeftButton, pos=place.center() + QPoint(6, 0))
+    view.anchorClicked.emit(QUrl("file:///etc/passwd"))
+    assert clicked == ["https://example.org/x"]
+    assert view.toPlainText() == "web\nfile\njs <b>html</b>"
+
+
+_CHILD = """
+import sys
+from pathlib import Path
+from PySide6.QtWidgets import QApplication
+app = QApplication([])
+from tests.widgets.test_answer_safety import AnswerView, fill, hostile
+view = AnswerView()
+open(sys.argv[2] + ".begin", "w").close()
+fill(view, hostile(Path(sys.argv[1])))
+for _ in range(5):
+    view.grab()
+    app.processEvents()
+open(sys.argv[2] + ".end", "w").close()
+"""
+
+
+@pytest.mark.skipif(not shutil.which("strace"), reason="needs strace, to see what Qt's own code opens")
+def test_the_kernel_sees_no_file_opened_and_no_connection(canary: Path, tmp_path: Path) -> None:
+    trace, mark = tmp_path / "trace", tmp_path / "mark"
+    command = ["strace", "-f", "-qq", "-e", "trace=openat,open,stat,newfstatat,statx,access,connect", "-o", str(trace)]
+    done = subprocess.run(
+        [*command, sys.executable, "-c", _CHILD, str(canary), str(mark)],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+        cwd=Path(__file__).parents[2],
+    )
+    if "ptrace" in done.stderr:
+        pytest.skip("this machine does not let strace look")
+    assert done.returncode == 0, done.stderr
+    calls = trace.read_text(encoding="utf-8", errors="replace")
+    shown = calls[calls.index("mark.begin") : calls.index("mark.end")]
+    assert "canary" not in shown
+    assert "host/" not in shown
+    assert not [line for line in shown.splitlines() if "connect(" in line and "AF_INET" in line]

@@ -1,0 +1,117 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+from PySide6.QtCore import Qt
+from PySide6.QtWidgets import QApplication, QLabel, QPushButton, QToolButton
+from pytestqt.qtbot import QtBot
+
+from tests.widgets import samples
+from tests.widgets.conftest import Show
+from tests.widgets.gallery import Shown
+from widgets import device_chip, privacy_chip
+from widgets.main_window import MainWindow
+from widgets.parts import Switch
+from widgets.popover import Popover
+
+
+def rail(window: MainWindow) -> list[QToolButton]:
+    return [b for b in window.findChildren(QToolButton) if b.property("kind") == "rail"]
+
+
+def chip(window: MainWindow, starts: str) -> QPushButton:
+    return next(b for b in window.findChildren(QPushButton) if b.accessibleName().startswith(starts))
+
+
+def test_only_pages_that_exist_are_on_the_rail(show: Show) -> None:
+    window = show("local:demo").window
+    assert [b.text() for b in rail(window)] == ["Compare", "History", "Settings"]
+
+
+def test_pages_open_by_mouse_and_by_keyboard(show: Show, qtbot: QtBot) -> None:
+    shown = show("local:demo")
+    opened: list[str] = []
+    shown.window.page_chosen.connect(opened.append)
+    qtbot.mouseClick(rail(shown.window)[1], Qt.MouseButton.LeftButton)
+    assert shown.window.current_page() == "history"
+    qtbot.keyClick(shown.window, Qt.Key.Key_3, Qt.KeyboardModifier.ControlModifier)
+    assert shown.window.current_page() == "settings"
+    qtbot.keyClick(shown.window, Qt.Key.Key_1, Qt.KeyboardModifier.ControlModifier)
+    assert opened == ["history", "settings", "compare"]
+    assert shown.compare.prompt_box.editor.hasFocus()
+    assert shown.window.windowTitle() == "Nearfar: Compare"
+
+
+def test_the_prompt_has_the_focus_when_the_window_opens(show: Show, qtbot: QtBot) -> None:
+    shown = show("local:demo")
+    qtbot.waitUntil(shown.compare.prompt_box.editor.hasFocus)
+
+
+def test_closing_is_told_once(show: Show) -> None:
+    shown = show("local:demo")
+    told: list[bool] = []
+    shown.window.closing.connect(lambda: told.append(True))
+    shown.window.close()
+    assert told == [True]
+
+
+def test_nothing_else_opens_a_window(dressed: None, qapp: QApplication, qtbot: QtBot) -> None:
+    """A widget that is shown before it has a parent flashes up as a window of its own."""
+    shown = Shown()
+    qtbot.addWidget(shown.window)
+    shown.lanes("local:demo", "practice")
+    shown.compare.show_comparison(samples.stored())
+    assert [widget for widget in qapp.topLevelWidgets() if widget.isVisible()] == []
+
+
+def test_device_chip() -> None:
+    assert device_chip.chip_text([]) == "Looking at this machine…"
+    assert device_chip.chip_text([samples.GPU, samples.CPU]) == "NVIDIA RTX 4090, 21.0 of 24.0 GiB free"
+    assert device_chip.chip_text([samples.CPU]) == "CPU, 23.0 GiB free"
+    assert device_chip.chip_text([samples.GPU, samples.GPU]) == "NVIDIA RTX 4090 +1, 21.0 of 24.0 GiB free"
+    unknown = replace(samples.GPU, free_bytes=None, total_bytes=None)
+    assert device_chip.chip_text([unknown]) == "NVIDIA RTX 4090, memory unknown"
+    small = replace(samples.GPU, free_bytes=600 * 2**20)
+    assert device_chip.chip_text([small]) == "NVIDIA RTX 4090, 600 MiB of 24.0 GiB free"
+
+
+def test_privacy_chip() -> None:
+    assert privacy_chip.chip_text(samples.LOCAL_ONLY) == "Local only, 0 connections since 09:12"
+    assert privacy_chip.chip_text(samples.AWAY) == "May contact: api.openai.com"
+    two = replace(samples.AWAY, hosts=("api.openai.com", "api.together.xyz"))
+    assert privacy_chip.chip_text(two) == "May contact: api.openai.com +1"
+    assert privacy_chip.chip_text(samples.QUIET) == "All lanes local, 0 connections since 09:12"
+
+
+def test_the_device_card_lists_every_device(show: Show, qtbot: QtBot) -> None:
+    window = show("local:demo").window
+    qtbot.mouseClick(chip(window, "Devices"), Qt.MouseButton.LeftButton)
+    card = window.findChild(Popover)
+    assert card is not None
+    said = [label.text() for label in card.findChildren(QLabel)]
+    assert said == [
+        "This machine", "NVIDIA RTX 4090", "GPU memory: 21.0 GiB free of 24.0 GiB", "driver 565.77, 1,008 GB/s",
+        "AMD Ryzen 9 7950X", "Memory: 23.0 GiB free of 64.0 GiB", "16 cores, 32 threads",
+    ]  # fmt: skip
+    qtbot.keyClick(card, Qt.Key.Key_Escape)
+    assert not card.isVisible()
+
+
+def test_local_only_is_asked_for_and_shown_only_when_it_is_so(show: Show, qtbot: QtBot) -> None:
+    window = show("local:demo").window
+    wanted: list[bool] = []
+    window.local_only_toggled.connect(wanted.append)
+    qtbot.mouseClick(chip(window, "Privacy"), Qt.MouseButton.LeftButton)
+    card = window.findChild(Popover)
+    assert card is not None
+    switch = card.findChild(Switch)
+    assert switch is not None
+    assert switch.hasFocus()
+    qtbot.keyClick(switch, Qt.Key.Key_Space)
+    assert wanted == [True]
+    window.show_privacy(samples.QUIET)
+    assert not switch.isChecked(), "the app refused, so the switch says so"
+    window.show_privacy(samples.LOCAL_ONLY)
+    assert switch.isChecked()
+    assert chip(window, "Privacy").text() == "Local only, 0 connections since 09:12"
+    card.hide()

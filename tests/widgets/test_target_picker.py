@@ -1,0 +1,125 @@
+from __future__ import annotations
+
+import pytest
+from PySide6.QtCore import Qt
+from PySide6.QtWidgets import QFileDialog, QLineEdit, QListView
+from pytestqt.qtbot import QtBot
+
+from tests.widgets import samples
+from tests.widgets.conftest import Show
+from tests.widgets.gallery import CLOUD, LOCAL
+from widgets.lane import Lane
+from widgets.target_list import TargetList, detail_of
+from widgets.values import TargetChoice
+
+
+def opened(lane: Lane, qtbot: QtBot) -> tuple[TargetList, QLineEdit]:
+    qtbot.mouseClick(lane.head.picker, Qt.MouseButton.LeftButton)
+    found = lane.head.picker.target_list()
+    assert found is not None
+    assert found.isVisible()
+    search = found.findChild(QLineEdit)
+    assert search is not None
+    return found, search
+
+
+def first_lane(show: Show, target: str = "local:demo") -> Lane:
+    shown = show(target)
+    return shown.compare.lane(shown.compare.lane_ids[0])
+
+
+def test_rows_are_grouped_and_offer_an_own_file(show: Show, qtbot: QtBot) -> None:
+    rows, _ = opened(first_lane(show), qtbot)
+    assert rows.rows() == [
+        "On this machine", "Nearfar demo", "Llama 3.2 3B Instruct, Q4_K_M", "Your own .gguf file…",
+        "Practice", "Practice", "Cloud", "GPT-4o", "GPT-4.1 mini", "Llama 3.3 70B Instruct Turbo",
+    ]  # fmt: skip
+
+
+def test_a_target_is_chosen_by_keyboard(show: Show, qtbot: QtBot) -> None:
+    shown = show("local:demo")
+    lane = shown.compare.lane(shown.compare.lane_ids[0])
+    chosen: list[tuple[str, str]] = []
+    shown.compare.target_chosen.connect(lambda lane_id, name: chosen.append((lane_id, name)))
+    rows, search = opened(lane, qtbot)
+    qtbot.keyClicks(search, "llama 3.2")
+    assert rows.rows() == ["On this machine", "Llama 3.2 3B Instruct, Q4_K_M"]
+    qtbot.keyClick(search, Qt.Key.Key_Return)
+    assert chosen == [(lane.lane_id, LOCAL)]
+    assert not rows.isVisible()
+    assert lane.head.picker.text() == "Llama 3.2 3B Instruct, Q4_K_M"
+
+
+def test_arrows_skip_headers_and_disabled_rows(show: Show, qtbot: QtBot) -> None:
+    rows, search = opened(first_lane(show), qtbot)
+    view = rows.findChild(QListView)
+    assert view is not None
+    seen = [view.currentIndex().data()]
+    for _ in range(8):
+        qtbot.keyClick(search, Qt.Key.Key_Down)
+        seen.append(view.currentIndex().data())
+    assert list(dict.fromkeys(seen)) == [
+        "Nearfar demo", "Llama 3.2 3B Instruct, Q4_K_M", "Your own .gguf file…", "Practice", "GPT-4o", "GPT-4.1 mini",
+    ]  # fmt: skip
+
+
+def test_a_disabled_row_says_why_and_cannot_be_chosen(show: Show, qtbot: QtBot) -> None:
+    lane = first_lane(show)
+    rows, search = opened(lane, qtbot)
+    qtbot.keyClicks(search, "turbo")
+    qtbot.keyClick(search, Qt.Key.Key_Return)
+    assert rows.isVisible()
+    assert lane.target == "local:demo"
+    assert detail_of(samples.CHOICES[-1]) == "Local only is on"
+    rows.hide()
+
+
+def test_a_typed_target_is_offered_and_marked_as_leaving(show: Show, qtbot: QtBot) -> None:
+    lane = first_lane(show)
+    rows, search = opened(lane, qtbot)
+    qtbot.keyClicks(search, "openai:o9-mini")
+    assert rows.rows() == ["As typed", "openai:o9-mini"]
+    qtbot.keyClick(search, Qt.Key.Key_Return)
+    assert lane.target == "openai:o9-mini"
+    assert lane.head.where_text() == "leaves this machine: openai"
+
+
+def test_what_is_no_target_offers_nothing(show: Show, qtbot: QtBot) -> None:
+    rows, search = opened(first_lane(show), qtbot)
+    qtbot.keyClicks(search, "nonsense:thing")
+    assert rows.rows() == []
+    qtbot.keyClick(search, Qt.Key.Key_Return)
+    assert rows.isVisible()
+    rows.hide()
+
+
+def test_an_own_file(show: Show, qtbot: QtBot, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(QFileDialog, "getOpenFileName", lambda *_: ("/models/my model.Q8_0.gguf", ""))
+    lane = first_lane(show)
+    _, search = opened(lane, qtbot)
+    qtbot.keyClicks(search, "gguf")
+    qtbot.keyClick(search, Qt.Key.Key_Return)
+    assert lane.target == "local:/models/my model.Q8_0.gguf"
+    assert lane.head.picker.text() == "my model.Q8_0.gguf"
+    assert lane.head.where_text() == "on this machine"
+
+
+def test_marks_of_each_kind_of_target(show: Show) -> None:
+    shown = show("local:demo", "practice", CLOUD)
+    heads = [shown.compare.lane(lane_id).head for lane_id in shown.compare.lane_ids]
+    assert [head.where_text() for head in heads] == [
+        "on this machine", "on this machine", "leaves this machine: api.openai.com",
+    ]  # fmt: skip
+    assert [head.retires_text() for head in heads] == ["", "", "retires 14 January 2027"]
+    assert heads[0].detail_text().startswith("tiny demo model")
+    assert heads[1].detail_text() == "practice: the demo model served on this machine"
+
+
+def test_a_newer_description_of_the_target_is_taken_over(show: Show) -> None:
+    shown = show("custom:lab/phi")
+    lane = shown.compare.lane(shown.compare.lane_ids[0])
+    assert lane.head.where_text() == "leaves this machine: custom"
+    newer = TargetChoice("custom:lab/phi", "Phi in the lab", "Custom", "Cloud", "lab.example.org")
+    shown.compare.set_targets([*samples.CHOICES, newer])
+    assert lane.label == "Phi in the lab"
+    assert lane.head.where_text() == "leaves this machine: lab.example.org"
