@@ -88,9 +88,7 @@ class HistoryController(QObject):
             self._engine.ask(self._bench.history.delete(comparison_id), lambda _gone: self.refresh(), self._failed)
 
     def _failed(self, error: BaseException) -> None:
-        self._page.show_problem(
-            error.problem if isinstance(error, NearfarError) else UNREADABLE
-        )
+        self._page.show_problem(error.problem if isinstance(error, NearfarError) else UNREADABLE)
 
 
 def stored(record: ComparisonRecord) -> StoredComparison:

@@ -83,7 +83,7 @@ class Wire(httpcore2.AsyncNetworkStream):
 
 
 class RecordingBackend(httpcore2.AsyncNetworkBackend):
-    """Opens TCP connections for one purpose, after the policy was asked and before any name is looked up."""
+    """Opens TCP connections for one purpose. The transport has asked the policy; no name has been looked up yet."""
 
     def __init__(self, egress: Egress, purpose: str) -> None:
         self._egress = egress
@@ -98,7 +98,6 @@ class RecordingBackend(httpcore2.AsyncNetworkBackend):
         local_address: str | None = None,
         socket_options: Iterable[Any] | None = None,
     ) -> httpcore2.AsyncNetworkStream:
-        self._egress.check_host(self._purpose, host, port)
         entry = self._egress.begin(self._purpose, host, port)
         began_ns = time.monotonic_ns()
         try:

@@ -137,6 +137,7 @@ class ComparePage(QWidget):
         self._lanes[lane.lane_id] = lane
         self._lane_row.addWidget(lane, 1)
         self._lanes_changed()
+        self._order_tabs()
         return lane.lane_id
 
     def remove_lane(self, lane_id: str) -> None:
@@ -225,6 +226,7 @@ class ComparePage(QWidget):
     def set_samples(self, samples: Sequence[tuple[str, str]]) -> None:
         """(title, prompt) pairs, offered as chips while the prompt is empty."""
         self.prompt_box.set_samples(samples)
+        self._order_tabs()
 
     def show_comparison(self, stored: StoredComparison) -> None:
         """Reopen a comparison from history in place of what is shown. Not while running."""
@@ -265,6 +267,11 @@ class ComparePage(QWidget):
         if len(self._lanes) > 1:
             self.remove_lane(lane_id)
             self.lane_removed.emit(lane_id)
+
+    def _order_tabs(self) -> None:
+        """Lanes from left to right, then the prompt, whenever each was made."""
+        lanes = [stop for lane in self._lanes.values() for stop in lane.tab_stops()]
+        parts.tab_order([self._banner, *lanes, self._add, *self.prompt_box.tab_stops()])
 
     def _lanes_changed(self) -> None:
         removable = len(self._lanes) > 1 and not self._running

@@ -153,6 +153,10 @@ class Lane(QFrame):
             if self.state.phase == "thinking":
                 self.head.show_state(self.state)
 
+    def tab_stops(self) -> list[QWidget]:
+        """From top to bottom."""
+        return [*self.head.tab_stops(), self.view, *self.foot.tab_stops()]
+
     @property
     def has_queued(self) -> bool:
         return self._queued

@@ -36,6 +36,9 @@ class LaneFoot(QWidget):
         self.setLayout(layout)
         self.reset()
 
+    def tab_stops(self) -> list[QWidget]:
+        return [self._up, self._down, self._copy]
+
     def reset(self) -> None:
         """No answer yet: nothing to copy or vote on."""
         for made in (self._up, self._down):

@@ -82,6 +82,9 @@ class LaneHead(QWidget):
         layout.addLayout(status)
         layout.addWidget(self._bar)
 
+    def tab_stops(self) -> list[QWidget]:
+        return [self._picker, self._stop, self._retry, self._remove]
+
     @property
     def picker(self) -> TargetPicker:
         return self._picker

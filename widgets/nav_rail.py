@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from PySide6.QtCore import QEvent, QSize, Qt, Signal
 from PySide6.QtGui import QKeyEvent
-from PySide6.QtWidgets import QButtonGroup, QFrame, QSizePolicy, QToolButton, QVBoxLayout
+from PySide6.QtWidgets import QFrame, QSizePolicy, QToolButton, QVBoxLayout
 
 from widgets import icons, theme
 
@@ -21,7 +21,6 @@ class NavRail(QFrame):
         self.setProperty("card", "rail")
         self.setFixedWidth(WIDTH)
         self.setAccessibleName("Pages")
-        self._group = QButtonGroup(self)
         self._buttons: dict[str, QToolButton] = {}
         self._icons: dict[str, str] = {}
         layout = QVBoxLayout(self)
@@ -46,7 +45,6 @@ class NavRail(QFrame):
         made.setAccessibleName(f"{title} page")
         made.setToolTip(f"{title} (Ctrl+{len(self._buttons) + 1})")
         made.clicked.connect(lambda: self._choose(key))
-        self._group.addButton(made)
         self._buttons[key] = made
         self._icons[key] = icon
         icons.dress(made, icon, "muted", 20)
@@ -57,8 +55,8 @@ class NavRail(QFrame):
 
     def show_current(self, key: str) -> None:
         """Mark a page as the open one, without a signal."""
-        self._buttons[key].setChecked(True)
         for name, made in self._buttons.items():
+            made.setChecked(name == key)
             icons.dress(made, self._icons[name], "accent" if name == key else "muted", 20)
 
     def _choose(self, key: str) -> None:

@@ -81,6 +81,9 @@ class Parameters(QWidget):
     def _fields(self) -> list[QSpinBox | QDoubleSpinBox]:
         return [field for _, field, _ in self._rows()]
 
+    def tab_stops(self) -> list[QWidget]:
+        return [self._system, *self._fields(), self._reset]
+
     def system(self) -> str | None:
         """The system prompt, or None where there is none."""
         return self._system.toPlainText().strip() or None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 from PySide6.QtCore import QRectF, QSize, Qt, Signal
 from PySide6.QtGui import QFontMetrics, QKeyEvent, QPainter, QPaintEvent, QPen
@@ -99,6 +100,12 @@ def rule() -> QFrame:
     made = card("rule")
     made.setFixedHeight(1)
     return made
+
+
+def tab_order(stops: Sequence[QWidget]) -> None:
+    """Let Tab go through these widgets in this order; all must be in one window or in none yet."""
+    for one, following in pairwise(stops):
+        QWidget.setTabOrder(one, following)
 
 
 class Elided(QLabel):
@@ -247,6 +254,9 @@ class Segments(QWidget):
 
     def value(self) -> str:
         return next(value for value, made in self._buttons.items() if made.isChecked())
+
+    def tab_stops(self) -> list[QWidget]:
+        return list(self._buttons.values())
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
         step = {Qt.Key.Key_Left: -1, Qt.Key.Key_Right: 1}.get(Qt.Key(event.key()))

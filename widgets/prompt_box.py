@@ -118,6 +118,13 @@ class PromptBox(QFrame):
             self._samples_flow.addWidget(offer)
         self._text_changed()
 
+    def tab_stops(self) -> list[QWidget]:
+        """As the eye goes: the prompt, samples, parameters, then the row of buttons."""
+        items = (self._samples_flow.itemAt(at) for at in range(self._samples_flow.count()))
+        chips = [chip for item in items if item is not None and (chip := item.widget()) is not None]
+        row = [self._more, *self._mode.tab_stops(), self._run, self._stop]
+        return [self.editor, *chips, *self._parameters.tab_stops(), *row]
+
     def set_running(self, running: bool) -> None:
         """Show Stop in place of Run. The prompt stays editable: the next one can be typed meanwhile."""
         had_focus = self._run.hasFocus() or self._stop.hasFocus()

@@ -92,13 +92,27 @@ def test_nothing_colours_without_a_terminal() -> None:
 
 
 def test_the_prompt_can_come_from_standard_input() -> None:
-    done = nearfar("run", "-", "--target", "local:demo", "--max-tokens", "4", "--temperature", "0", "--json", stdin=QUESTION)
+    done = nearfar(
+        "run", "-", "--target", "local:demo", "--max-tokens", "4", "--temperature", "0", "--json", stdin=QUESTION
+    )
     assert done.returncode == 0
     assert lines(done)[-1]["result"]["completion_tokens"] == 4
 
 
 def test_the_same_seed_gives_the_same_text() -> None:
-    ask = ("run", QUESTION, "--target", "local:demo", "--seed", "5", "--temperature", "1.5", "--max-tokens", "30", "--json")
+    ask = (
+        "run",
+        QUESTION,
+        "--target",
+        "local:demo",
+        "--seed",
+        "5",
+        "--temperature",
+        "1.5",
+        "--max-tokens",
+        "30",
+        "--json",
+    )
     first, second = (lines(nearfar(*ask))[-1]["result"]["text"] for _ in range(2))
     assert first == second
 
@@ -203,3 +217,28 @@ def test_history_lists_shows_searches_and_exports() -> None:
     assert QUESTION in nearfar("history", "show", listed[1]["id"]).stdout
     assert nearfar("history", "export", listed[1]["id"]).stdout.startswith("#")
     assert json.loads(nearfar("history", "export", listed[1]["id"], "--json").stdout)["comparisons"]
+
+
+def test_doctor_tells_what_this_machine_has() -> None:
+    done = nearfar("doctor", "--json")
+    assert done.returncode == 0, done.stderr
+    report = json.loads(done.stdout)
+    assert set(report) >= {
+        "app",
+        "python",
+        "llama_cpp",
+        "devices",
+        "cpu",
+        "memory",
+        "keyring",
+        "network",
+        "paths",
+        "problems",
+    }
+    assert report["app"] == APP_VERSION
+    assert "CPU" in report["llama_cpp"]["backends"]
+    assert report["devices"][-1]["kind"] == "cpu"
+    assert report["memory"]["total_bytes"] > report["memory"]["free_bytes"] > 0
+    assert report["network"]["connections_since_start"] == 0
+    assert all(set(problem) == {"what", "fix"} for problem in report["problems"])
+    assert "llama.cpp" in nearfar("doctor").stdout

@@ -91,6 +91,20 @@ async def test_a_changed_policy_holds_on_open_connections() -> None:
     assert egress.policy.allows("example.com")
 
 
+async def test_a_changed_policy_holds_on_a_connection_in_use(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With this machine's own name taken for a foreign host, so that the policy has something to refuse."""
+    monkeypatch.setattr("backends.egress.on_this_machine", lambda host: host != "localhost")
+    egress = Egress(Policy(local_only=False, allowed_hosts=frozenset({"localhost"})))
+    with OpenAIServer() as server:
+        async with egress.http_client("test", f"http://localhost:{server.port}/v1") as client:
+            assert (await client.get("/one")).status_code == 200
+            egress.set_policy(Policy(local_only=True))
+            with pytest.raises(NetworkNotAllowed):
+                await client.get("/two")
+        assert [received.path for received in server.received] == ["/v1/one"]
+    assert egress.snapshot().connections == 1
+
+
 async def test_every_connection_is_counted_to_the_byte() -> None:
     async def script(exchange: Exchange) -> None:
         await exchange.answer_text(200, "x" * 1000, "text/plain")

@@ -15,6 +15,7 @@ from tests.widgets import gallery, samples
 from tests.widgets.conftest import Show
 from tests.widgets.gallery import LOCAL, Shown
 from widgets import theme
+from widgets.parts import Elided
 from widgets.target_picker import TargetPicker
 
 
@@ -25,6 +26,9 @@ def cut_texts(root: QWidget) -> list[str]:
         if not made.isVisible() or not isinstance(made, QLabel | QPushButton | QToolButton):
             continue
         text = made.text()
+        larger = QApplication.font().pointSizeF() > theme.MIN_BODY_PT
+        if isinstance(made, Elided) and larger and made.toolTip():
+            continue
         if not text or isinstance(made, TargetPicker):  # names of models have any length; the tooltip has it whole
             continue
         if isinstance(made, QLabel) and made.wordWrap():

@@ -15,7 +15,8 @@ from widgets.theme import DARK, LIGHT, Palette
 TEXT_ON = [
     ("text", "canvas"), ("text", "surface"), ("text", "sunken"), ("text", "code"), ("muted", "canvas"),
     ("muted", "surface"), ("muted", "sunken"), ("accent", "surface"), ("accent", "accent_soft"),
-    ("on_accent", "accent"), ("on_accent", "accent_hover"), ("here", "here_soft"), ("here", "surface"), ("away", "away_soft"),
+    ("on_accent", "accent"), ("on_accent", "accent_hover"),
+    ("here", "here_soft"), ("here", "surface"), ("away", "away_soft"),
     ("danger", "surface"), ("danger", "danger_soft"), ("text", "danger_soft"), ("caution", "caution_soft"),
     ("caution", "surface"), ("text", "caution_soft"),
 ]  # fmt: skip

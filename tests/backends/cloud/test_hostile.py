@@ -234,9 +234,18 @@ async def test_a_server_that_never_closes_after_the_end_is_not_waited_for() -> N
         await exchange.until_gone()
 
     with OpenAIServer(script) as server:
-        result = finished(await ask(server, patience=Patience(tail_s=0.2))).result
+        async with asyncio.timeout(20):  # the socket's own limit is 60 s
+            result = finished(await ask(server, patience=Patience(tail_s=0.2))).result
         assert await asyncio.to_thread(server.gone.wait, 1.0)
     assert result.complete
+
+
+async def test_a_slow_answer_may_take_longer_than_any_limit_on_silence() -> None:
+    with OpenAIServer(answer(*"slowly", pause_s=0.3)) as server:
+        result = finished(await ask(server, patience=Patience(read_s=2.0, silence_s=1.2))).result
+    assert (result.text, result.complete) == ("slowly", True)
+    assert result.e2e_ms is not None
+    assert result.e2e_ms > 1200
 
 
 @pytest.mark.parametrize(
@@ -455,7 +464,11 @@ async def test_eight_megabytes_are_kept_and_no_more(monkeypatch: pytest.MonkeyPa
             await exchange.say("ü" * 1000)
 
     with OpenAIServer(script) as server:
-        end = failed(await ask(server))
+        async with engine_at(server.base_url) as engine:
+            events: list[Event] = []
+            await engine.run(request(), events.append)
+            assert await asyncio.to_thread(server.gone.wait, 1.0)  # it cannot go on sending
+    end = failed(events)
     assert end.problem.code == "answer_too_large"
     assert end.result.text == "ü" * 50_000
 
@@ -665,6 +678,13 @@ async def test_an_echoed_key_is_never_shown(script: Script, caplog: pytest.LogCa
     shown = repr(events) + caplog.text
     for form in (KEY, KEY.lower(), KEY[3:], KEY[-12:]):
         assert form not in shown
+
+
+async def test_an_echoed_key_of_any_shape_is_never_shown() -> None:
+    key = "CANARY0123456789abcdefghij"
+    with OpenAIServer(error(400, message=f"what is {key}?")) as server:
+        end = failed(await ask(server, key=key))
+    assert end.problem.what == "OpenAI refused the request: “what is …?”."
 
 
 async def test_the_next_question_works_after_every_failure() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -64,7 +65,7 @@ async def test_max_tokens_and_a_full_context_end_with_length(make_engine: MakeEn
 
 async def test_same_seed_same_text_other_seed_other_text(make_engine: MakeEngine, tiny: Path) -> None:
     engine, other = make_engine(tiny), make_engine(tiny)
-    drawn = {"temperature": 0.9, "max_tokens": 120}
+    drawn: dict[str, Any] = {"temperature": 0.9, "max_tokens": 120}
     first = await answer(engine, seed=5, **drawn)
     await answer(engine, LONG, seed=1, **drawn)
     again = await answer(engine, seed=5, **drawn)

@@ -1,0 +1,31 @@
+"""`nearfar doctor`: what this machine has, and what is wrong with its fix. Must not import Qt, and changes nothing."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+
+from app.cli import EXIT_OK
+from backends.doctor import DoctorReport, examine
+from backends.doctor_text import as_json, as_text
+from backends.local.engine import LocalEngine
+from backends.targets import DEMO
+from backends.workbench import Workbench, model_file
+
+
+def doctor(arguments: argparse.Namespace) -> int:
+    """Always 0: a problem that was found is an answer, not a failure."""
+    report = asyncio.run(_examine())
+    print(json.dumps(as_json(report), ensure_ascii=False) if arguments.json else as_text(report).rstrip())
+    return EXIT_OK
+
+
+async def _examine() -> DoctorReport:
+    bench = Workbench.open()
+    engine = LocalEngine(model_file(DEMO))
+    try:
+        return await examine(paths=bench.paths, network=bench.egress.snapshot(), probe=engine.probe)
+    finally:
+        await engine.close()
+        await bench.close()
