@@ -43,7 +43,7 @@ class EngineThread(QObject):
         self._thread.start()
 
     def submit(self, work: Coroutine[object, object, T]) -> Future[T]:
-        """Start a coroutine on the engine loop; before `start` and after `stop` it is dropped and the future cancelled."""
+        """Start a coroutine on the engine loop; before `start` and after `stop` it is dropped, its future cancelled."""
         if not self._open:
             work.close()
             dropped: Future[T] = Future()

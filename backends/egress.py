@@ -165,7 +165,8 @@ class Egress:
         from backends.version import APP_VERSION
 
         return httpx2.AsyncClient(
-                        base_url=base_url,
+            transport=RecordingTransport(self, purpose),
+            base_url=base_url,
             trust_env=False,
             follow_redirects=False,
             timeout=httpx2.Timeout(connect=CONNECT_S, read=READ_S, write=WRITE_S, pool=POOL_S),

@@ -1,10 +1,10 @@
 """What a flush of the answer view costs at any length, beside Qt's whole-text setMarkdown in the same run.
 
-    python benchmarks/answer_view.py [--tokens 2000,8000,32000,128000] [--kinds mixed,fence,...] [--save FILE] [--compare FILE]
+    python benchmarks/answer_view.py [--tokens 2000,8000,...] [--kinds mixed,fence,...] [--save FILE] [--compare FILE]
 
-A view is filled to the length, then 27 characters (200 tok/s at 30 Hz) are streamed per tick. One tick is append, flush, and
-the layout and painting that follow. Times are CPU milliseconds of the GUI thread, so neighbours do not count; the ratio
-is setMarkdown of the whole text to the tick's median. Nothing here gates a test.
+A view is filled to the length, then 27 characters (200 tok/s at 30 Hz) are streamed per tick. One tick is append,
+flush, and the layout and painting that follow. Times are CPU milliseconds of the GUI thread, so neighbours do not
+count; the ratio is setMarkdown of the whole text to the tick's median. Nothing here gates a test.
 """
 
 from __future__ import annotations
@@ -35,7 +35,10 @@ _PROSE = (
     "A quantised model trades a little *quality* for memory, and `llama.cpp` shows how much: read the **guide** at "
     "https://example.org/guide before you choose. The KV cache grows with the context. "
 )
-_CODE = 'def verdict(total_bytes: int, free_bytes: int) -> str:\n    """Whether it fits."""\n    return "gpu" if total_bytes < free_bytes else "ram"  # simple\n\n'
+_CODE = (
+    'def verdict(total_bytes: int, free_bytes: int) -> str:\n    """Whether it fits."""\n'
+    '    return "gpu" if total_bytes < free_bytes else "ram"  # simple\n\n'
+)
 _ROW = "| Q4_K_M | 4.9 GB | 52 | a good default for most |\n"
 _TABLE = "| Quant | Size | tok/s | Note |\n|---|--:|:-:|---|\n"
 _ITEM = "- an item with **bold** words and `code` in it\n  - and one inside\n"

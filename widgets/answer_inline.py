@@ -13,6 +13,7 @@ from enum import IntFlag
 from urllib.parse import urlsplit
 
 from markdown_it import MarkdownIt
+from markdown_it.common.utils import normalizeReference
 from markdown_it.token import Token
 
 LINK_SCHEMES = frozenset({"http", "https", "mailto"})
@@ -24,6 +25,9 @@ _BARE_URL = re.compile(r"\bhttps?://[^\s<>\"'`|\u2028]+")
 _MARKUP = re.compile(r"[`*_\[\]<~&\\!]|https?://")
 _OPENER = re.compile(r"[`\[]|<(?!\s)|\*(?!\s)|(?<!\w)_(?!\s)|~~|\\$")
 
+_REFERENCE = re.compile(
+    r"\[((?:[^\[\]\\]|\\.){1,200})\]:[ \t]+<?(\S+?)>?(?:[ \t]+(?:\"[^\"]*\"|'[^']*'|\([^)]*\)))?[ \t]*$"
+)
 _OPEN_LINK = re.compile(r"!?\[([^\[\]]*)\]\([^()]*$")
 _OPEN_MARK = re.compile(r"(?<=\s)[*_~`\[!]+$|(?<=[^\s*])\*{1,3}$|~+$")
 _CODE_SPAN = re.compile(r"(`+)(?!`).*?(?<!`)\1(?!`)", re.DOTALL)
@@ -72,6 +76,16 @@ def safe_href(url: str) -> str:
         return ""
     has_target = parts.netloc if parts.scheme in {"http", "https"} else parts.path
     return url if parts.scheme in LINK_SCHEMES and has_target else ""
+
+
+def take_references(text: str) -> tuple[str, dict[str, object]]:
+    """A paragraph without the link definitions at its start, and these definitions as `inline_runs` takes them."""
+    lines = text.split("\n")
+    found: dict[str, object] = {}
+    while lines and (match := _REFERENCE.match(lines[0].rstrip())):
+        found.setdefault(normalizeReference(match[1]), {"href": match[2], "title": ""})
+        lines.pop(0)
+    return "\n".join(lines), found
 
 
 def mended(text: str) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from widgets.answer_inline import Run
+from widgets.answer_markers import CODE_INDENT, Cursor, split_row
 from widgets.answer_values import Align, Block, Kind, Row, Width
 
 SETTLE_CHARS = 600
@@ -19,6 +20,8 @@ SEGMENT_ROWS = 12
 """Qt lays a table out again on each change (0.2 ms per row), so a longer one goes on in a new table."""
 MAX_WORD_CHARS, MAX_COLUMN_CHARS = 24, 40
 """What a column may ask for."""
+
+Inline = Callable[[str], tuple[Run, ...]]
 
 _SPACE = re.compile(r"(?<=[^\s\\]) (?=\S)")
 
@@ -53,7 +56,7 @@ class Paragraph:
         """Without a last line that looks like a table's head."""
         return self.before_head() if self.head.startswith("|") else self
 
-    def shortened(self, inline: Callable[[str], tuple[Run, ...]], is_closed: Callable[[str], bool]) -> Paragraph:
+    def shortened(self, inline: Inline, is_closed: Callable[[str], bool]) -> Paragraph:
         """Settle pieces of text while it is too long and a place to cut is found."""
         leaf = self
         while len(leaf.text) - len(leaf.head) > SETTLE_CHARS:
@@ -106,6 +109,13 @@ class Code:
     blanks: tuple[str, ...] = ()
     """Empty lines that belong to indented code only if code follows."""
 
+    def takes(self, cursor: Cursor) -> str | None:
+        """What the line adds to the code, or None where it ends indented code. Not for a line that closes a fence."""
+        if not self.fence and not cursor.blank and cursor.indent < CODE_INDENT:
+            return None
+        cursor.skip_columns(self.indent)
+        return cursor.rest()
+
     def line(self, text: str) -> Block:
         """The next line as a block."""
         runs = (Run(text),) if text else ()
@@ -140,9 +150,9 @@ class Table:
     """Column widths of the segments before, so that columns line up."""
     continues: bool = False
 
-    def with_row(self, row: Row) -> Table:
+    def with_row(self, line: str, inline: Inline) -> Table:
         """One more row."""
-        return replace(self, rows=(*self.rows, row))
+        return replace(self, rows=(*self.rows, cells(line, len(self.aligns), inline)))
 
     @property
     def full(self) -> bool:
@@ -176,6 +186,12 @@ class Table:
         rows = (self.header, *self.rows)
         texts = (["".join(run.text for run in row[column]) for row in rows] for column in range(len(self.aligns)))
         return tuple(_width(column) for column in texts)
+
+
+def cells(line: str, columns: int, inline: Inline) -> Row:
+    """The cells of a table row, as many as the table has columns."""
+    texts = split_row(line)[:columns]
+    return tuple(inline(text) for text in texts) + ((),) * (columns - len(texts))
 
 
 def _width(texts: list[str]) -> Width:

@@ -19,6 +19,7 @@ _BULLET = re.compile(r"([*+-])(?=[ \t]|$)")
 _NUMBER = re.compile(r"(\d{1,9})([.)])(?=[ \t]|$)")
 _DELIMITER_ROW = re.compile(r"(?:[|:][-|:\s]|-[-|:])[-|:\s]*$")
 _DELIMITER_CELL = re.compile(r":?-+:?$")
+_TASK = re.compile(r"\[([ xX])\](?=\s)[ \t]*")
 _UNDECIDED = re.compile(r"(?:\s*>)*\s*(?:(?:\d{1,9}[.)]|[-+*])\s+)*(?:[-+*=_#`~:\s]*|\d{1,9}[.)]\s*|\[[ xX]?\]?|\|.*)$")
 
 
@@ -145,6 +146,12 @@ def take_item(cursor: Cursor, *, in_paragraph: bool) -> Marker | None:
         gap = cursor.indent
         cursor.skip_columns(gap)
     return Marker(match[match.lastindex or 1], number, indent + width + gap, empty)
+
+
+def take_task(text: str) -> tuple[str, bool | None]:
+    """The text of an item without its check box, and whether that is ticked; None where there is no box."""
+    match = _TASK.match(text)
+    return (text[match.end() :], match[1] != " ") if match else (text, None)
 
 
 def delimiter_row(line: str) -> tuple[Align, ...] | None:

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from PySide6.QtCore import QPointF, QRectF, Qt
-from PySide6.QtGui import QColor, QPainter, QTextBlock, QTextDocument, QTextFormat
+from PySide6.QtGui import QColor, QPainter, QPalette, QTextBlock, QTextDocument, QTextFormat
 
 from widgets.answer_formats import (
     CELL_PAD_PX,
@@ -24,9 +24,21 @@ from widgets.answer_formats import (
     Formats,
     indent_px,
 )
+from widgets.answer_style import AnswerStyle
 
 RADIUS_PX = 6
 BAR_PX = 3
+
+
+def dressed(palette: QPalette, style: AnswerStyle) -> QPalette:
+    """The palette with the style's ground, text and selection."""
+    result = QPalette(palette)
+    role = QPalette.ColorRole
+    result.setColor(role.Base, style.background)
+    result.setColor(role.Text, style.text)
+    result.setColor(role.Highlight, style.selection)
+    result.setColor(role.HighlightedText, style.selection_text)
+    return result
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,8 +1,10 @@
-"""A selection of an answer as plain text, with list marks, and tabs between table cells; changes nothing."""
+"""Parts of a painted answer as plain text, with list marks and tabs between table cells; changes nothing."""
 
 from __future__ import annotations
 
-from PySide6.QtGui import QTextBlock, QTextBlockFormat, QTextCursor
+from PySide6.QtGui import QTextBlock, QTextBlockFormat, QTextCursor, QTextDocument
+
+from widgets.answer_formats import CODE
 
 _INDENT = "  "
 
@@ -30,12 +32,37 @@ def plain_text(cursor: QTextCursor) -> str:
     return "".join(parts).replace("\u2028", "\n")
 
 
+def selected(document: QTextDocument, anchor: int, position: int) -> QTextCursor:
+    """A cursor that selects between two positions, as far as the document reaches."""
+    end = document.characterCount() - 1
+    cursor = QTextCursor(document)
+    cursor.setPosition(min(anchor, end))
+    cursor.setPosition(min(position, end), QTextCursor.MoveMode.KeepAnchor)
+    return cursor
+
+
+def code_around(block: QTextBlock) -> str:
+    """The code block that `block` is a line of, or an empty string."""
+    if not _code_part(block):
+        return ""
+    while _code_part(block) == 2:
+        block = block.previous()
+    lines = [block.text()]
+    block = block.next()
+    while _code_part(block) == 2:
+        lines.append(block.text())
+        block = block.next()
+    return "\n".join(lines)
+
+
+def _code_part(block: QTextBlock) -> int:
+    return block.blockFormat().intProperty(CODE) if block.isValid() else 0
+
+
 def _selected(block: QTextBlock, start: int, end: int) -> str:
     # Positions count UTF-16 units, so cut by a cursor and not by Python's characters.
-    cursor = QTextCursor(block)
-    cursor.setPosition(max(start, block.position()))
-    cursor.setPosition(min(end, block.position() + block.length() - 1), QTextCursor.MoveMode.KeepAnchor)
-    return cursor.selectedText()
+    last = min(end, block.position() + block.length() - 1)
+    return selected(block.document(), max(start, block.position()), last).selectedText()
 
 
 def _cell(block: QTextBlock) -> tuple[int, int] | None:

@@ -7,17 +7,14 @@ containers, open new ones, and then belongs to a leaf. What has been read is nev
 from __future__ import annotations
 
 import copy
-import re
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
-from markdown_it.common.utils import normalizeReference
-
-from widgets.answer_inline import Run, inline_runs, is_closed, mended
-from widgets.answer_leaves import Code, Leaf, Paragraph, Table
+from widgets.answer_containers import Container, ListItem, Quote, matched
+from widgets.answer_inline import Run, inline_runs, is_closed, mended, take_references
+from widgets.answer_leaves import Code, Leaf, Paragraph, Table, cells
 from widgets.answer_markers import (
     CODE_INDENT,
     Cursor,
-    Marker,
     delimiter_row,
     fence_closed,
     fence_opened,
@@ -26,36 +23,12 @@ from widgets.answer_markers import (
     setext_level,
     split_row,
     take_item,
+    take_task,
 )
-from widgets.answer_values import Align, Block, Item, Kind
+from widgets.answer_values import Block, Item, Kind
 
 MAX_DEPTH = 16
 """Quotes and items inside each other; deeper markers are text."""
-
-_REFERENCE = re.compile(
-    r"\[((?:[^\[\]\\]|\\.){1,200})\]:[ \t]+<?(\S+?)>?(?:[ \t]+(?:\"[^\"]*\"|'[^']*'|\([^)]*\)))?[ \t]*$"
-)
-_TASK = re.compile(r"\[([ xX])\](?=\s)")
-
-
-@dataclass(frozen=True, slots=True)
-class _Quote:
-    """An open block quote."""
-
-
-@dataclass(frozen=True, slots=True)
-class _ListItem:
-    """An open list item. `shown` once a block has carried its marker; `dead` when it only remembers its list."""
-
-    list_id: int
-    marker: Marker
-    number: int | None
-    loose: bool
-    shown: bool = False
-    dead: bool = False
-
-
-Container = _Quote | _ListItem
 
 
 class LineReader:
@@ -103,7 +76,7 @@ class LineReader:
     def line(self, text: str, *, whole: bool = True) -> None:
         """Read one line without its end; `whole` is False for the first piece of an overlong one."""
         cursor = Cursor(text)
-        depth = self._matched(cursor)
+        depth = matched(self._open, cursor, has_leaf=self._leaf is not None)
         inside = depth == len(self._open)
         if inside and isinstance(self._leaf, Code) and self._code_line(self._leaf, cursor):
             return
@@ -138,42 +111,18 @@ class LineReader:
 
     # Containers
 
-    def _matched(self, cursor: Cursor) -> int:
-        """How many open containers this line continues; the cursor then stands behind their marks."""
-        for depth, container in enumerate(self._open):
-            if isinstance(container, _Quote):
-                if cursor.blank or cursor.indent >= CODE_INDENT or cursor.text()[0] != ">":
-                    return depth
-                cursor.skip_to_text(1)
-                cursor.skip_columns(1)
-            elif container.dead:
-                return depth
-            elif cursor.blank:
-                if (
-                    container.marker.empty
-                    and not container.shown
-                    and self._leaf is None
-                    and depth == len(self._open) - 1
-                ):
-                    return depth
-            elif cursor.indent >= container.marker.content_column:
-                cursor.skip_columns(container.marker.content_column)
-            else:
-                return depth
-        return len(self._open)
-
     def _close_to(self, depth: int) -> None:
         self._close_leaf()
         while len(self._open) > depth:
             last = self._open[-1]
-            if isinstance(last, _ListItem) and not last.shown:
+            if isinstance(last, ListItem) and not last.shown:
                 self._emit(Block(Kind.PARAGRAPH))
             self._open.pop()
 
     def _blank(self, depth: int) -> None:
         if depth < len(self._open):
             last = self._open[depth]
-            if isinstance(last, _ListItem):
+            if isinstance(last, ListItem):
                 self._close_leaf()
                 if not last.shown:
                     self._emit(Block(Kind.PARAGRAPH))
@@ -196,7 +145,7 @@ class LineReader:
             first = cursor.text()[0]
             if first == ">" and depth < MAX_DEPTH:
                 self._close_to(depth)
-                self._open.append(_Quote())
+                self._open.append(Quote())
                 cursor.skip_to_text(1)
                 cursor.skip_columns(1)
             elif self._begin_leaf(cursor, depth, whole=whole):
@@ -214,12 +163,12 @@ class LineReader:
             return False
         before = self._open[depth] if depth < len(self._open) else None
         self._close_to(depth)
-        if isinstance(before, _ListItem) and before.marker.kind == marker.kind:
+        if isinstance(before, ListItem) and before.marker.kind == marker.kind:
             list_id, number = before.list_id, None if before.number is None else before.number + 1
         else:
             self._lists += 1
             list_id, number = self._lists, marker.number
-        self._open.append(_ListItem(list_id, marker, number, loose=self._after_blank))
+        self._open.append(ListItem(list_id, marker, number, loose=self._after_blank))
         return True
 
     # Leaves
@@ -242,15 +191,14 @@ class LineReader:
     def _begin_indented(self, cursor: Cursor, depth: int) -> bool:
         self._close_to(depth)
         cursor.skip_columns(CODE_INDENT)
-        self._leaf = Code("", 0, "", loose=self._after_blank)
+        self._leaf = Code("", CODE_INDENT, "", loose=self._after_blank)
         self._add_code(self._leaf, cursor.rest())
         return True
 
     def _begin_paragraph(self, text: str, *, whole: bool) -> None:
         item = self._open[-1] if self._open else None
-        task = _TASK.match(text) if isinstance(item, _ListItem) and not item.shown else None
-        done = None if task is None else task[1] != " "
-        start = text[task.end() :].lstrip(" \t") if task else text
+        may_be_task = isinstance(item, ListItem) and not item.shown
+        start, done = take_task(text) if may_be_task else (text, None)
         self._set_paragraph(Paragraph(loose=self._after_blank, done=done).with_line(start, lazy=not whole))
 
     def _transform_paragraph(self, cursor: Cursor) -> bool:
@@ -262,7 +210,7 @@ class LineReader:
             before = leaf.before_head()
             self._leaf = before
             self._close_leaf()
-            self._leaf = Table(aligns, self._cells(leaf.head, aligns), loose=leaf.loose, done=leaf.done)
+            self._leaf = Table(aligns, cells(leaf.head, len(aligns), self._inline), loose=leaf.loose, done=leaf.done)
             self._after_blank = False
             return True
         level = setext_level(cursor)
@@ -277,24 +225,19 @@ class LineReader:
 
     def _code_line(self, leaf: Code, cursor: Cursor) -> bool:
         """Whether the line belongs to the open code."""
-        if leaf.fence:
-            if fence_closed(cursor, leaf.fence):
-                self._close_leaf()
-                self._after_blank = False
-                return True
-            cursor.skip_columns(leaf.indent)
-            self._add_code(leaf, cursor.rest())
+        if leaf.fence and fence_closed(cursor, leaf.fence):
+            self._close_leaf()
+            self._after_blank = False
             return True
-        if cursor.blank:
-            cursor.skip_columns(CODE_INDENT)
-            self._leaf = leaf.with_blank(cursor.rest())
-            return True
-        if cursor.indent >= CODE_INDENT:
-            cursor.skip_columns(CODE_INDENT)
-            self._add_code(leaf, cursor.rest())
-            return True
-        self._after_blank = bool(leaf.blanks)
-        return False
+        text = leaf.takes(cursor)
+        if text is None:
+            self._after_blank = bool(leaf.blanks)
+            return False
+        if leaf.fence or not cursor.blank:
+            self._add_code(leaf, text)
+        else:
+            self._leaf = leaf.with_blank(text)
+        return True
 
     def _add_code(self, leaf: Code, text: str) -> None:
         for line in (*leaf.blanks, text):
@@ -304,16 +247,11 @@ class LineReader:
         self._after_blank = False
 
     def _table_row(self, leaf: Table, text: str) -> None:
-        leaf = leaf.with_row(self._cells(text, leaf.aligns))
+        leaf = leaf.with_row(text, self._inline)
         if leaf.full:
             self._emit(leaf.block(), done=leaf.done)
             leaf = leaf.next_segment()
         self._leaf = leaf
-
-    def _cells(self, text: str, aligns: tuple[Align, ...]) -> tuple[tuple[Run, ...], ...]:
-        cells = split_row(text)[: len(aligns)]
-        cells += [""] * (len(aligns) - len(cells))
-        return tuple(self._inline(cell) for cell in cells)
 
     def _set_paragraph(self, leaf: Paragraph) -> None:
         """Settle what is long enough to be settled, so that the open rest stays short."""
@@ -342,23 +280,20 @@ class LineReader:
         """Take link definitions off the start; None when nothing else is there."""
         if leaf.begun or leaf.settled or not leaf.text.startswith("["):
             return leaf if leaf.text.strip() or leaf.settled else None
-        lines = leaf.text.split("\n")
-        while lines and (match := _REFERENCE.match(lines[0].rstrip())):
-            label = normalizeReference(match[1])
-            self._references = {label: {"href": match[2], "title": ""}, **self._references}
-            lines.pop(0)
-        return replace(leaf, text="\n".join(lines)) if lines else None
+        text, found = take_references(leaf.text)
+        self._references = {**found, **self._references}
+        return replace(leaf, text=text) if text else None
 
     def _inline(self, text: str) -> tuple[Run, ...]:
         return inline_runs(text, self._references)
 
     def _emit(self, block: Block, done: bool | None = None) -> None:
         """Place a block into its containers. The first block of an item carries the item's marker."""
-        path = "".join("q" if isinstance(container, _Quote) else "l" for container in self._open)
+        path = "".join("q" if isinstance(container, Quote) else "l" for container in self._open)
         for depth, container in enumerate(self._open):
-            if not isinstance(container, _ListItem) or container.shown:
+            if not isinstance(container, ListItem) or container.shown:
                 continue
-            innermost = not any(isinstance(inner, _ListItem) for inner in self._open[depth + 1 :])
+            innermost = not any(isinstance(inner, ListItem) for inner in self._open[depth + 1 :])
             last = innermost and block.kind in (Kind.PARAGRAPH, Kind.HEADING)
             item = Item(container.list_id, container.number, container.marker.kind, done if last else None)
             if last:

@@ -17,18 +17,15 @@ from PySide6.QtGui import (
     QImage,
     QPainter,
     QPaintEvent,
-    QPalette,
     QResizeEvent,
-    QTextBlock,
-    QTextCursor,
 )
 from PySide6.QtWidgets import QFrame, QTextBrowser, QTextEdit, QWidget
 
 from widgets.answer_blocks import BlockMachine, Update
-from widgets.answer_formats import CODE, Formats
+from widgets.answer_formats import Formats
 from widgets.answer_inline import safe_href
-from widgets.answer_paint import paint_ground
-from widgets.answer_plain import plain_text
+from widgets.answer_paint import dressed, paint_ground
+from widgets.answer_plain import code_around, plain_text, selected
 from widgets.answer_render import AnswerWriter
 from widgets.answer_style import LIGHT, AnswerStyle
 from widgets.code_colours import CodeColours
@@ -218,11 +215,7 @@ class AnswerView(QTextBrowser):
     def _restore(self, selection: tuple[int, int] | None) -> None:
         """Text written at the selection's end would join it, and text written anew would end it."""
         if selection is not None and selection != self._selection():
-            end = self.document().characterCount() - 1
-            cursor = QTextCursor(self.document())
-            cursor.setPosition(min(selection[0], end))
-            cursor.setPosition(min(selection[1], end), QTextCursor.MoveMode.KeepAnchor)
-            self.setTextCursor(cursor)
+            self.setTextCursor(selected(self.document(), *selection))
         if self._return_to is not None:
             bar = self.verticalScrollBar()
             bar.setValue(min(self._return_to, bar.maximum()))
@@ -258,25 +251,14 @@ class AnswerView(QTextBrowser):
         self._painting = painting
 
     def _bring_to_top(self, position: int) -> None:
-        cursor = QTextCursor(self.document())
-        cursor.setPosition(min(position, self.document().characterCount() - 1))
+        cursor = selected(self.document(), position, position)
         self.verticalScrollBar().setValue(self.verticalScrollBar().value() + self.cursorRect(cursor).top())
 
     # Looks
 
     def _dress(self) -> None:
         style = self._formats.style
-        palette = QPalette(self.palette())
-        role = QPalette.ColorRole
-        for which, colour in (
-            (role.Base, style.background),
-            (role.Text, style.text),
-            (role.Highlight, style.selection),
-            (role.HighlightedText, style.selection_text),
-            (role.Dark, style.rule),
-        ):
-            palette.setColor(which, colour)
-        self.setPalette(palette)
+        self.setPalette(dressed(self.palette(), style))
         self.document().setDefaultFont(self._formats.body)
         self.document().setDocumentMargin(style.margin_px)
 
@@ -308,21 +290,7 @@ class AnswerView(QTextBrowser):
 
     def code_at(self, point: QPoint) -> str:
         """The whole code block under a point of the viewport, or an empty string."""
-        block = self.cursorForPosition(point).block()
-        if not _code_part(block):
-            return ""
-        while _code_part(block) == 2:
-            block = block.previous()
-        lines = [block.text()]
-        block = block.next()
-        while _code_part(block) == 2:
-            lines.append(block.text())
-            block = block.next()
-        return "\n".join(lines)
-
-
-def _code_part(block: QTextBlock) -> int:
-    return block.blockFormat().intProperty(CODE) if block.isValid() else 0
+        return code_around(self.cursorForPosition(point).block())
 
 
 def _empty_picture() -> QImage:

@@ -94,7 +94,6 @@ class ComparePage(QWidget):
         said.addWidget(icons.IconMark("scales", "muted", 18), 0, Qt.AlignmentFlag.AlignTop)
         said.addWidget(self._verdict, 1)
         self._verdict_card.hide()
-        self.setFocusProxy(self.prompt_box.editor)
 
     def _connect(self) -> None:
         self.prompt_box.submitted.connect(self._submit)
@@ -156,6 +155,10 @@ class ComparePage(QWidget):
     def lane(self, lane_id: str) -> Lane:
         """KeyError for a lane that is gone."""
         return self._lanes[lane_id]
+
+    def focus_main(self) -> None:
+        """Where typing goes when the page is opened."""
+        self.prompt_box.focus()
 
     # -- a run ---------------------------------------------------------------------------------------------------
 

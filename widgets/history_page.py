@@ -51,7 +51,6 @@ class HistoryPage(QWidget):
         self._stack = QStackedWidget()
         self._set_up_list()
         self._lay_out()
-        self.setFocusProxy(self._search)
         self.set_keep_history(True)
         self.show_lines((), datetime.now().astimezone())
 
@@ -135,6 +134,10 @@ class HistoryPage(QWidget):
 
     def show_problem(self, problem: Problem | None) -> None:
         self._banner.show_problem(problem)
+
+    def focus_main(self) -> None:
+        """Where typing goes when the page is opened."""
+        self._search.setFocus(Qt.FocusReason.ShortcutFocusReason)
 
     def search_text(self) -> str:
         return self._search.text().strip()

@@ -55,7 +55,7 @@ def icon(name: str, tone: str = "text") -> QIcon:
         blank = QPixmap(1, 1)
         blank.fill(Qt.GlobalColor.transparent)
         return QIcon(blank)
-    colours = {"color": theme.color(tone), "color_disabled": theme.color("muted")}
+    colours = {"color": theme.color(tone), "color_disabled": theme.color("outline")}
     made: QIcon = _qtawesome.icon(SET + NAMES.get(name, name), **colours)
     return made
 

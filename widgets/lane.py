@@ -17,6 +17,7 @@ from widgets.lane_foot import LaneFoot
 from widgets.lane_head import LaneHead
 from widgets.lane_state import LaneState
 from widgets.metrics_strip import MetricsStrip
+from widgets.reasoning_box import ReasoningBox
 from widgets.values import StoredLane, TargetChoice
 from widgets.verdict import Outcome
 
@@ -40,10 +41,12 @@ class Lane(QFrame):
         self.lane_id = lane_id
         self.state = LaneState()
         self._queued = False
+        self._at_top = False
         self._strip_ns = 0
         self.setProperty("card", "surface")
         self.head = LaneHead()
         self.banner = Banner()
+        self.reasoning = ReasoningBox()
         self.view = AnswerView()
         self.strip = MetricsStrip()
         self.foot = LaneFoot()
@@ -61,6 +64,7 @@ class Lane(QFrame):
         layout.setSpacing(theme.TIGHT)
         layout.addWidget(self.head)
         layout.addWidget(self.banner)
+        layout.addWidget(self.reasoning)
         layout.addWidget(self._body, 1)
         layout.addWidget(self.strip)
         layout.addWidget(self.foot)
@@ -121,8 +125,7 @@ class Lane(QFrame):
             before = self.state.phase
             self.state.take(event)
             if isinstance(event, Delta):
-                if event.kind == "text" and event.text:
-                    self._append(event.text)
+                self._take_text(event)
             elif isinstance(event, Notice):
                 self.banner.show_notice(event.text)
             if is_terminal(event):
@@ -135,27 +138,33 @@ class Lane(QFrame):
         self.set_target(stored.target)
         self._clear()
         self.state.restore(stored.status, stored.result, stored.problem)
+        if stored.result.reasoning_text:
+            self.reasoning.append(stored.result.reasoning_text)
         if stored.result.text:
             self._append(stored.result.text)
+        self._at_top = True
         self._ended(announce=False)
 
     def flush(self) -> bool:
         """Paint at most one slice of queued text; True while more is queued."""
         if self._queued:
             self._queued = self.view.flush(MAX_CHARS_PER_FLUSH)
+            if self._at_top:
+                self.view.verticalScrollBar().setValue(0)  # read from the start; the view then stays where it is
         return self._queued
 
     def refresh_strip(self, now_ns: int) -> None:
         """Repaint the figures of a live run, at most ten times a second."""
         if self.state.live and now_ns - self._strip_ns >= STRIP_EVERY_NS:
             self._strip_ns = now_ns
+            self.reasoning.flush()
             self.strip.show_figures(figures.live(self.state, now_ns))
             if self.state.phase == "thinking":
                 self.head.show_state(self.state)
 
     def tab_stops(self) -> list[QWidget]:
         """From top to bottom."""
-        return [*self.head.tab_stops(), self.view, *self.foot.tab_stops()]
+        return [*self.head.tab_stops(), *self.reasoning.tab_stops(), self.view, *self.foot.tab_stops()]
 
     @property
     def has_queued(self) -> bool:
@@ -175,6 +184,12 @@ class Lane(QFrame):
 
     # -- inside --------------------------------------------------------------------------------------------------
 
+    def _take_text(self, delta: Delta) -> None:
+        if delta.kind == "reasoning":
+            self.reasoning.append(delta.text)
+        elif delta.text:
+            self._append(delta.text)
+
     def _append(self, text: str) -> None:
         self.view.append(text)
         self._queued = True
@@ -186,6 +201,7 @@ class Lane(QFrame):
         curve = state.meter.rate_curve() if state.meter is not None else ()
         if state.result is not None:
             self.strip.show_figures(figures.final(state.result, curve))
+        self.reasoning.flush()
         self.banner.show_notice("")
         self.banner.show_problem(state.problem)
         self.view.finish()
@@ -197,7 +213,8 @@ class Lane(QFrame):
 
     def _clear(self) -> None:
         self.view.clear_answer()
-        self._queued = False
+        self.reasoning.clear()
+        self._queued = self._at_top = False
         self._body.setCurrentWidget(self._empty)
         self.banner.show_problem(None)
         self.strip.show_figures(figures.blank())

@@ -18,13 +18,13 @@ class LaneFoot(QWidget):
 
     def __init__(self) -> None:
         super().__init__()
-        self._up = parts.icon_button("thumbs-up", "Good answer", "Vote for this answer")
-        self._down = parts.icon_button("thumbs-down", "Poor answer", "Vote against this answer")
+        self._up = parts.icon_button("thumbs-up", "Good answer", "Vote for this answer", tone="text")
+        self._down = parts.icon_button("thumbs-down", "Poor answer", "Vote against this answer", tone="text")
         for made in (self._up, self._down):
             made.setCheckable(True)
         self._up.clicked.connect(lambda on: self._vote("up" if on else ""))
         self._down.clicked.connect(lambda on: self._vote("down" if on else ""))
-        self._copy = parts.button("Copy", "Copy the whole answer as Markdown", icon="copy", kind="quiet", tone="muted")
+        self._copy = parts.button("Copy", "Copy the whole answer as Markdown", icon="copy", kind="quiet")
         self._copy.clicked.connect(self.copy_pressed)
         self._back = QTimer(self)
         self._back.setSingleShot(True)
@@ -70,7 +70,7 @@ class LaneFoot(QWidget):
     def _say_copy(self) -> None:
         self._back.stop()
         self._copy.setText("Copy")
-        icons.dress(self._copy, "copy", "muted")
+        icons.dress(self._copy, "copy", "text")
 
     def _vote(self, vote: str) -> None:
         if vote:

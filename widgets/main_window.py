@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from PySide6.QtCore import QEvent, Qt, QTimer, Signal
+from PySide6.QtCore import QEvent, QTimer, Signal
 from PySide6.QtGui import QCloseEvent, QKeySequence, QShortcut, QShowEvent
 from PySide6.QtWidgets import QHBoxLayout, QMainWindow, QStackedWidget, QVBoxLayout, QWidget
 
@@ -84,7 +84,7 @@ class MainWindow(QMainWindow):
     def _go(self, key: str) -> None:
         """By keyboard: the page gets the focus too, on its main field."""
         self.open_page(key)
-        self._pages[key].setFocus(Qt.FocusReason.ShortcutFocusReason)
+        self._focus_page()
 
     def current_page(self) -> str:
         return next(key for key, page in self._pages.items() if page is self._stack.currentWidget())
@@ -101,6 +101,12 @@ class MainWindow(QMainWindow):
         self._title.setText(self._titles[key])
         self.setWindowTitle(f"Nearfar: {self._titles[key]}")
 
+    def _focus_page(self) -> None:
+        """Pages say by `focus_main` where typing goes; a focus proxy would take the page out of the Tab order."""
+        focus = getattr(self._stack.currentWidget(), "focus_main", None)
+        if focus is not None:
+            focus()
+
     def showEvent(self, event: QShowEvent) -> None:
         super().showEvent(event)
         if not self._painted:
@@ -109,9 +115,7 @@ class MainWindow(QMainWindow):
 
     def _after_first_paint(self) -> None:
         icons.load()
-        current = self._stack.currentWidget()
-        if current is not None and self.focusWidget() in (None, self._devices):
-            current.setFocus(Qt.FocusReason.OtherFocusReason)
+        self._focus_page()
         self.shown.emit()
 
     def changeEvent(self, event: QEvent) -> None:

@@ -97,6 +97,10 @@ class SettingsPage(QWidget):
         self._keep.setChecked(view.keep_history)
         self._local.setChecked(view.local_only)
 
+    def focus_main(self) -> None:
+        """Where the keyboard is when the page is opened."""
+        self._theme.tab_stops()[0].setFocus(Qt.FocusReason.ShortcutFocusReason)
+
     def settings(self) -> SettingsView:
         return self._view
 

@@ -22,8 +22,7 @@ from backends.keys import Secret
 from backends.records import Cost, RunRequest, Usage
 from backends.tally import Tally
 
-# How to start the child (-P: no module is taken from the current folder). The packaged program answers to an option.
-COMMAND: tuple[str, ...] = (sys.executable, "-P", "-m", "backends.cloud.practice_server")
+MODULE = "backends.cloud.practice_server"
 # What the child may see of this process's environment: enough to run Python, nothing that could hold a key.
 ENVIRONMENT = ("PATH", "LANG", "LC_ALL", "SYSTEMROOT", "TEMP", "TMP", "TMPDIR", "LD_LIBRARY_PATH", "PYTHONPATH")
 START_S = 60.0
@@ -35,12 +34,19 @@ ALIAS = "demo"
 BROKEN = frozenset({"stalled", "unreachable", "connection_lost"})
 
 
+def practice_command() -> tuple[str, ...]:
+    """How this installation starts the child; -P keeps the working folder off the module path."""
+    if getattr(sys, "frozen", False):
+        return (sys.executable, "--practice")
+    return (sys.executable, "-P", "-m", MODULE)
+
+
 class PracticeServer:
     """Owns the child. It starts at the first `endpoint()` and again whenever it was found dead."""
 
     def __init__(self, model_path: Path, *, command: tuple[str, ...] | None = None, start_s: float = START_S) -> None:
         self._model_path = model_path.absolute()
-        self._command = command or COMMAND
+        self._command = command or practice_command()
         self._start_s = start_s
         self._starting = asyncio.Lock()
         self._process: asyncio.subprocess.Process | None = None
@@ -99,7 +105,8 @@ class PracticeServer:
         port = report.get("port")
         if not isinstance(port, int):
             await self._stop()
-            raise PracticeFailed(f"The practice server did not start: {report.get('error') or self._last_words()}.")
+            why = str(report.get("error") or self._last_words()).rstrip(".")
+            raise PracticeFailed(f"The practice server did not start: {why}.")
         self._key = Secret(key)
         self._endpoint = practice_endpoint(f"http://127.0.0.1:{port}/v1")
 
@@ -113,6 +120,7 @@ class PracticeServer:
             cwd=self._model_path.parent,  # native code may look for libraries where it stands: a folder of the app
             env={name: os.environ[name] for name in ENVIRONMENT if name in os.environ},
             limit=MAX_LINE_BYTES,
+            creationflags=0x0800_0000 if sys.platform == "win32" else 0,  # CREATE_NO_WINDOW
         )
         self._process = process
         assert process.stdin is not None

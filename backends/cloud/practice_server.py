@@ -26,7 +26,7 @@ def main() -> int:
     try:
         server, port = _serve(settings)
     except Exception as error:  # noqa: BLE001  whatever it is, the parent must be told why
-        print(json.dumps({"error": f"{type(error).__name__}: {error}"[:500]}), file=report, flush=True)
+        print(json.dumps({"error": (str(error) or type(error).__name__)[:300]}), file=report, flush=True)
         return 1
     print(json.dumps({"port": port}), file=report, flush=True)
     sys.stdin.read()

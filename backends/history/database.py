@@ -53,7 +53,6 @@ class Database:
         self._connection: sqlite3.Connection | None = None
         self._writable = False
         self.fts5 = False
-        self._newer = False
 
     def read(self, work: Work[T], empty: T) -> T:
         """Do some reading; `empty` where there is no file, and none is made."""
@@ -83,7 +82,7 @@ class Database:
                 connection = open_file()
                 return empty if connection is None else work(connection)
             except (sqlite3.DatabaseError, _Damaged) as error:
-                if self._newer or not _is_damage(error):
+                if not _is_damage(error) or self._is_newer():
                     raise
                 log.warning("the history file is damaged and will be set aside")
                 self._recover()
@@ -106,7 +105,7 @@ class Database:
         if version < len(schema.MIGRATIONS):
             connection.close()
             return self._open_for_writing(create=False)
-        self.fts5 = not self._newer and _search_is_ready(connection)
+        self.fts5 = version == len(schema.MIGRATIONS) and _search_is_ready(connection)
         self._connection = connection
         return connection
 
@@ -147,8 +146,7 @@ class Database:
         n_pages = connection.execute("PRAGMA page_count").fetchone()[0]
         if not schema.is_ours(connection) or version > HIGHEST_VERSION or (n_pages == 0 and self._has_content()):
             raise _Damaged
-        self._newer = version > len(schema.MIGRATIONS)
-        if self._newer:
+        if version > len(schema.MIGRATIONS):
             return version  # not ours to judge
         deadline = time.monotonic() + CHECK_S
         connection.set_progress_handler(lambda: time.monotonic() > deadline, 10_000)
@@ -171,6 +169,13 @@ class Database:
         # A damaged letter must not hide an answer.
         connection.text_factory = lambda raw: raw.decode("utf-8", "replace")
         return connection
+
+    def _is_newer(self) -> bool:
+        """Whether a newer app wrote the file, by its header alone: a damaged file may not even open."""
+        with self.path.open("rb") as file:
+            head = file.read(64)
+        version = int.from_bytes(head[60:64], "big")  # sqlite.org/fileformat2.html, section 1.3.10
+        return head.startswith(b"SQLite format 3\0") and len(schema.MIGRATIONS) < version <= HIGHEST_VERSION
 
     def _has_content(self) -> bool:
         try:

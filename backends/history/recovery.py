@@ -19,6 +19,7 @@ from backends.paths import PRIVATE_FILE
 
 LOST_PROMPT = "(This prompt could not be read.)"
 MAX_PROBES = 100_000
+BLIND_PROBES = 1_000
 
 COLUMNS = {
     "comparisons": ("id", "started_at", "mode", "sampling", "prompt", "system", "messages"),
@@ -146,48 +147,50 @@ def _count(connection: sqlite3.Connection, table: str) -> int:
 
 
 def _readable_rows(old: sqlite3.Connection, table: str) -> Iterator[Row]:
-    """From the front as far as it goes, from the back as far as it goes, then each key in between by itself."""
+    """From the front as far as it goes, then key by key past the damage."""
     names = ", ".join(COLUMNS[table])
-    seen: set[object] = set()
-    for order in ("ASC", "DESC"):
+    last_seen = 0
+    try:
+        old.execute("PRAGMA writable_schema = ON")  # read past a damaged entry of the schema
+        for row in old.execute(f"SELECT key, {names} FROM {table} NOT INDEXED ORDER BY key"):  # noqa: S608 - our names
+            last_seen = row[0]
+            yield row
+        return
+    except sqlite3.Error:
+        pass
+    for key in range(last_seen + 1, min(_last_key(old, table, last_seen), MAX_PROBES) + 1):
+        row = _cells(old, table, key, names) or _cells(old, table, key, *COLUMNS[table])
+        if row is not None:
+            yield row
+
+
+def _last_key(old: sqlite3.Connection, table: str, last_seen: int) -> int:
+    """The highest key there may be, from whichever of two places can still be read."""
+    for statement in (
+        f"SELECT seq FROM sqlite_sequence WHERE name = '{table}'",  # noqa: S608 - our names
+        f"SELECT key FROM {table} NOT INDEXED ORDER BY key DESC LIMIT 1",  # noqa: S608 - our names
+    ):
         try:
-            old.execute("PRAGMA writable_schema = ON")  # read past a damaged entry of the schema
-            for row in old.execute(f"SELECT key, {names} FROM {table} NOT INDEXED ORDER BY key {order}"):  # noqa: S608 - our names
-                if row[0] not in seen:
-                    seen.add(row[0])
-                    yield row
+            found = old.execute(statement).fetchone()
         except sqlite3.Error:
             continue
-        return
-    for key in range(1, _last_key(old, table, seen) + 1):
-        if key not in seen:
-            row = _one_row(old, table, key)
-            if row is not None:
-                yield row
+        if found is not None and isinstance(found[0], int):
+            return found[0]
+    return last_seen + BLIND_PROBES
 
 
-def _last_key(old: sqlite3.Connection, table: str, seen: set[object]) -> int:
-    top = max((key for key in seen if isinstance(key, int)), default=0)
-    try:
-        found = old.execute("SELECT seq FROM sqlite_sequence WHERE name = ?", (table,)).fetchone()
-        top = max(top, int(found[0]))
-    except (sqlite3.Error, TypeError, ValueError):
-        top += 1000
-    return min(top, MAX_PROBES)
-
-
-def _one_row(old: sqlite3.Connection, table: str, key: int) -> Row | None:
-    """A row column by column: where a long text is damaged, the rest of the row still counts."""
+def _cells(old: sqlite3.Connection, table: str, key: int, *parts: str) -> Row | None:
+    """One row, read in these parts; where a long text is damaged, the other parts of the row still count."""
     row: list[object] = [key]
     found = False
-    for name in COLUMNS[table]:
+    for part in parts:
+        statement = f"SELECT {part} FROM {table} NOT INDEXED WHERE key = ?"  # noqa: S608 - our names
         try:
-            cell = old.execute(f"SELECT {name} FROM {table} NOT INDEXED WHERE key = ?", (key,)).fetchone()  # noqa: S608 - our names
+            cells = old.execute(statement, (key,)).fetchone()
         except sqlite3.Error:
-            cell = (None,)
-        else:
-            found = found or cell is not None
-        row.append(cell[0] if cell else None)
+            cells = None
+        found = found or cells is not None
+        row += cells or [None] * len(part.split(", "))
     return tuple(row) if found else None
 
 

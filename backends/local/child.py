@@ -15,17 +15,8 @@ from backends.errors import NearfarError, PromptTooLong, UsageError, WorkerConfu
 from backends.local.endings import why_it_died
 from backends.local.facts import WorkerFacts
 from backends.local.fields import ProtocolError
-from backends.local.protocol import (
-    MAX_REPLY_BYTES,
-    MAX_REQUEST_BYTES,
-    Beat,
-    Hello,
-    Reply,
-    Request,
-    decode_reply,
-    decode_request,
-    encode,
-)
+from backends.local.messages import Beat, Hello, Reply, Request
+from backends.local.protocol import MAX_REPLY_BYTES, MAX_REQUEST_BYTES, decode_reply, decode_request, encode
 
 START_LIMIT_S = 60.0
 EXIT_GRACE_S = 1.0

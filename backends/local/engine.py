@@ -29,7 +29,7 @@ from backends.errors import (
 from backends.events import Emit
 from backends.local.child import WorkerProcess
 from backends.local.facts import LoadOptions, WorkerFacts
-from backends.local.protocol import (
+from backends.local.messages import (
     Cancel,
     Load,
     LoadDone,
@@ -52,6 +52,7 @@ WATCH_STEP_S = 0.25
 SILENCE_NOTICE_S = 1.5
 SILENCE_LIMIT_S = 30.0
 SILENT = "worker_silent"
+CLOCK_S = time.monotonic
 # llama.cpp takes the largest 32-bit number as a wish for a random seed.
 SEED_RANGE = 2**32 - 1
 ERRORS: dict[str, type[NearfarError]] = {
@@ -248,10 +249,10 @@ async def _watched(worker: WorkerProcess, tally: Tally) -> AsyncIterator[None]:
 
 async def _watch(worker: WorkerProcess, tally: Tally) -> None:
     silent_s, heard, noticed = 0.0, worker.heard, False
-    last_s = time.monotonic()
+    last_s = CLOCK_S()
     while silent_s < SILENCE_LIMIT_S:
         await asyncio.sleep(WATCH_STEP_S)
-        now_s = time.monotonic()
+        now_s = CLOCK_S()
         # After a sleep of the whole machine the clock has jumped though the worker never had a chance to beat.
         step_s, last_s = min(now_s - last_s, 2 * WATCH_STEP_S), now_s
         if worker.heard != heard:

@@ -1,18 +1,34 @@
 """The JSON lines between the app and its worker, written and read with every field bounded. Pure: no pipes, no clocks.
 
-App -> worker: load, run, cancel. Worker -> app: hello once, beat twice a second, and for the one request at work
-loading, loaded, notice, prefill, delta, then done, cancelled or failed. Each line states the protocol version.
+Each line is one object with the protocol version, its type and, but for hello and beat, the number of its request.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from typing import Literal
 
 from backends.local.facts import LoadOptions, WorkerDevice, WorkerFacts
 from backends.local.fields import Fields, ProtocolError
+from backends.local.messages import (
+    Beat,
+    Cancel,
+    Hello,
+    Load,
+    LoadDone,
+    LoadProgress,
+    PrefillProgress,
+    Remark,
+    Reply,
+    Request,
+    RequestFailed,
+    Run,
+    RunCancelled,
+    RunDone,
+    TextDelta,
+)
 from backends.records import EngineReport, Message, Number, Role, Sampling, Usage
 
 VERSION = 1
@@ -35,112 +51,6 @@ TEMPLATES: tuple[Literal["gguf", "plain"], ...] = ("gguf", "plain")
 ROLES: tuple[Role, ...] = ("system", "user", "assistant")
 REASONS: tuple[Literal["stop", "length"], ...] = ("stop", "length")
 
-
-@dataclass(frozen=True, slots=True)
-class Load:
-    id: int
-    path: str
-    name: str
-    options: LoadOptions
-
-
-@dataclass(frozen=True, slots=True)
-class Run:
-    """`exact` asks that nothing kept from earlier runs may change a single bit of the arithmetic."""
-
-    id: int
-    messages: tuple[Message, ...]
-    sampling: Sampling
-    exact: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Cancel:
-    id: int
-
-
-@dataclass(frozen=True, slots=True)
-class Hello:
-    facts: WorkerFacts
-
-
-@dataclass(frozen=True, slots=True)
-class Beat:
-    pass
-
-
-@dataclass(frozen=True, slots=True)
-class LoadProgress:
-    id: int
-    fraction: float
-
-
-@dataclass(frozen=True, slots=True)
-class LoadDone:
-    id: int
-    report: EngineReport
-
-
-@dataclass(frozen=True, slots=True)
-class Remark:
-    id: int
-    code: str
-    text: str
-
-
-@dataclass(frozen=True, slots=True)
-class PrefillProgress:
-    id: int
-    at_ns: int
-    done: int
-    total: int
-
-
-@dataclass(frozen=True, slots=True)
-class TextDelta:
-    id: int
-    text: str
-    stamps_ns: tuple[int, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class RunDone:
-    id: int
-    finish_reason: Literal["stop", "length"]
-    usage: Usage
-    timings: Mapping[str, Number] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class RunCancelled:
-    id: int
-    usage: Usage
-    timings: Mapping[str, Number] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class RequestFailed:
-    """`code` is that of an error class; `fix` is empty where the class's own will do."""
-
-    id: int
-    code: str
-    what: str
-    fix: str = ""
-
-
-Request = Load | Run | Cancel
-Reply = (
-    Hello
-    | Beat
-    | LoadProgress
-    | LoadDone
-    | Remark
-    | PrefillProgress
-    | TextDelta
-    | RunDone
-    | RunCancelled
-    | RequestFailed
-)
 
 _NAMES: dict[type[Request | Reply], str] = {
     Load: "load",

@@ -135,6 +135,7 @@ def _reason(error: BaseException) -> str:
         (_TimeUp, "takes too long"),
         (MemoryError, "needs too much memory"),
         (RecursionError, "is nested too deeply"),
+        (OverflowError, "loops too often"),
         (SecurityError, "tries something that is not allowed"),
         (TemplateSyntaxError, "is not written correctly"),
         (_Refused, "refuses this conversation"),

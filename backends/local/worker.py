@@ -17,10 +17,7 @@ from backends.errors import ModelError, NearfarError, WorkerError
 from backends.local import process
 from backends.local.decode import Outcome, Session
 from backends.local.log_capture import LogCapture
-from backends.local.model import AbortFlag, LoadCancelled, LoadedModel
-from backends.local.native import Native
-from backends.local.protocol import (
-    MAX_DELTA_CHARS,
+from backends.local.messages import (
     Hello,
     Load,
     LoadDone,
@@ -34,6 +31,9 @@ from backends.local.protocol import (
     RunDone,
     TextDelta,
 )
+from backends.local.model import AbortFlag, LoadCancelled, LoadedModel
+from backends.local.native import Native
+from backends.local.protocol import MAX_DELTA_CHARS
 from backends.local.template import PLAIN_STOP, TemplateUnusable, plain_chat
 from backends.local.worker_io import Inbox, Outlet, beat_for_ever
 from backends.records import Usage

@@ -11,7 +11,8 @@ from typing import NoReturn, Protocol
 
 from backends.local import process
 from backends.local.fields import ProtocolError
-from backends.local.protocol import MAX_REQUEST_BYTES, Beat, Cancel, Load, Reply, Run, decode_request, encode
+from backends.local.messages import Beat, Cancel, Load, Reply, Run
+from backends.local.protocol import MAX_REQUEST_BYTES, decode_request, encode
 
 BEAT_S = 0.5
 EXIT_PARENT_GONE = 0

@@ -59,6 +59,7 @@ def follow(argv: Sequence[str | Path], env: Mapping[str, str], log: Path) -> Non
         ) as child,
     ):
         assert child.stdout
+        file.write(f"{shown(argv)}\n")
         for line in child.stdout:
             file.write(line)
             if step := _STEP.match(line):
@@ -68,6 +69,4 @@ def follow(argv: Sequence[str | Path], env: Mapping[str, str], log: Path) -> Non
         progress.close()
     if child.returncode:
         end = "\n".join(log.read_text(encoding="utf-8").splitlines()[-_TAIL_LINES:])
-        raise Stop(
-            f"The build failed. What it said last:\n{end}\n\nAll of it is in {log}. The command was: {shown(argv)}"
-        )
+        raise Stop(f"The build failed. What it said last:\n{end}\n\nAll of it is in {log}")

@@ -91,7 +91,8 @@ def _install(packages: list[str], names: list[str]) -> None:
     install = ["apt-get", "install", "-y", "--no-install-recommends", *packages]
     prefix = _privilege()
     if prefix is None:
-        line = f"sudo apt-get update && sudo {' '.join(install)}"
+        both = f"apt-get update && {' '.join(install)}"
+        line = f"sudo sh -c '{both}'" if shutil.which("sudo") else f"su -c '{both}'"
         raise Stop(
             f"Debian packages are missing, and only root may install them. Type this, then try again:\n\n  {line}\n"
         )

@@ -17,6 +17,7 @@ from pathlib import Path
 from shell import WINDOWS, Stop
 
 BACKENDS = ("auto", "cpu", "cuda", "vulkan", "metal")
+SYSTEM_ROOTS = ("/usr", "/usr/local", "/opt/homebrew")
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +28,11 @@ class Facts:
     """As `platform.system()` says: Linux, Darwin or Windows."""
     machine: str = "x86_64"
     nvcc: str | None = None
+    cublas: bool = False
+    """Whether cuBLAS can be built against; a toolkit may be there without it."""
     nvidia_driver: bool = False
+    cuda_architectures: str | None = None
+    """What CUDAARCHS asks for, as CMake writes it: `86;89`."""
     glslc: str | None = None
     vulkan_headers: str = "none"
     """none, old (without VK_EXT_layer_settings, which ggml-vulkan needs) or good."""
@@ -52,16 +57,16 @@ def choose(wanted: str, facts: Facts) -> Choice:
     lack = _lack(wanted, facts)
     if lack:
         raise Stop(f"GPU={wanted} cannot be built here: {lack}. Nothing was changed. Put that right, or use GPU=auto.")
-    return _choice(wanted, f"as GPU={wanted} asks.{_warning(wanted, facts)}")
+    return _choice(wanted, facts, f"as GPU={wanted} asks.{_warning(wanted, facts)}")
 
 
 def _automatic(facts: Facts) -> Choice:
     if facts.system == "Darwin":
         if facts.machine == "arm64":
-            return _choice("metal", "the Mac's GPU. Nothing would be faster here.")
-        return _choice("cpu", "Metal is slow on Intel Macs; GPU=metal tries it all the same.")
-    if facts.nvcc and facts.nvidia_driver:
-        return _choice("cuda", "nvcc and an NVIDIA driver are here. Nothing would be faster here.")
+            return _choice("metal", facts, "the Mac's GPU. Nothing would be faster here.")
+        return _choice("cpu", facts, "Metal is slow on Intel Macs; GPU=metal tries it all the same.")
+    if facts.nvidia_driver and not _lack("cuda", facts):
+        return _choice("cuda", facts, "nvcc and an NVIDIA driver are here. Nothing would be faster here.")
     vulkan_lack = _lack("vulkan", facts)
     if facts.gpu_node and not vulkan_lack:
         hint = (
@@ -69,13 +74,13 @@ def _automatic(facts: Facts) -> Choice:
             if facts.nvidia_driver
             else "Nothing would be faster here."
         )
-        return _choice("vulkan", f"a GPU, glslc and Vulkan's headers are here. {hint}")
-    return _choice("cpu", _what_would_be_faster(facts, vulkan_lack))
+        return _choice("vulkan", facts, f"a GPU, glslc and Vulkan's headers are here. {hint}")
+    return _choice("cpu", facts, _what_would_be_faster(facts, vulkan_lack))
 
 
 def _what_would_be_faster(facts: Facts, vulkan_lack: str) -> str:
     if facts.nvidia_driver:
-        return "an NVIDIA GPU is here, but not nvcc. Install the CUDA toolkit to use the GPU."
+        return f"an NVIDIA GPU is here. To use it: {_lack('cuda', facts)}."
     if facts.nvcc:
         return (
             "nvcc is here, but no NVIDIA driver: install the driver to use the GPU, or force the build with GPU=cuda."
@@ -85,16 +90,20 @@ def _what_would_be_faster(facts: Facts, vulkan_lack: str) -> str:
     return "no GPU was found. An NVIDIA GPU with the CUDA toolkit, or any GPU through Vulkan, would be faster."
 
 
-def _choice(backend: str, reason: str) -> Choice:
+def _choice(backend: str, facts: Facts, reason: str) -> Choice:
     # llama-cpp-python forces Metal on, on every Mac; llama.cmake takes it off again where it is not wanted.
     option = {"cuda": "GGML_CUDA", "vulkan": "GGML_VULKAN", "metal": "NEARFAR_METAL"}.get(backend)
-    return Choice(backend, ((option, "ON"),) if option else (), f"llama.cpp for {_NAMES[backend]}: {reason}")
+    defines = {option: "ON"} if option else {}
+    if backend == "cuda" and (facts.cuda_architectures or not facts.nvidia_driver):
+        # ggml builds for the GPU that is here unless told otherwise. It ignores CUDAARCHS and fails without a GPU.
+        defines["CMAKE_CUDA_ARCHITECTURES"] = facts.cuda_architectures or "all-major"
+    return Choice(backend, tuple(defines.items()), f"llama.cpp for {_NAMES[backend]}: {reason}")
 
 
 def _lack(backend: str, facts: Facts) -> str:
     """What is missing to build this backend, as the end of a sentence; empty where nothing is."""
-    if backend == "cuda" and not facts.nvcc:
-        return "nvcc was not found; install the CUDA toolkit"
+    if backend == "cuda" and not (facts.nvcc and facts.cublas):
+        return f"install the CUDA toolkit ({'cuBLAS' if facts.nvcc else 'nvcc'} was not found)"
     if backend == "metal" and facts.system != "Darwin":
         return "Metal is only on macOS"
     if backend != "vulkan":
@@ -123,12 +132,14 @@ _NAMES = {"cpu": "the CPU", "cuda": "CUDA", "vulkan": "Vulkan", "metal": "Metal"
 
 def look() -> Facts:
     """What this machine offers. Starts no program and loads no driver but NVIDIA's."""
-    roots = [Path(root) for root in (os.environ.get("VULKAN_SDK"), "/usr", "/usr/local", "/opt/homebrew") if root]
+    roots = [Path(root) for root in (os.environ.get("VULKAN_SDK"), *SYSTEM_ROOTS) if root]
     return Facts(
         system=platform.system(),
         machine=platform.machine(),
         nvcc=_nvcc(),
+        cublas=_cublas(),
         nvidia_driver=_nvidia_driver(),
+        cuda_architectures=os.environ.get("CUDAARCHS"),
         glslc=shutil.which("glslc"),
         vulkan_headers=_vulkan_headers(roots),
         spirv_headers=any(True for root in roots for _ in _spirv_configs(root)),
@@ -139,6 +150,13 @@ def look() -> Facts:
 def _nvcc() -> str | None:
     folders = [os.environ["PATH"], os.path.join(os.environ.get("CUDA_PATH", ""), "bin"), "/usr/local/cuda/bin"]
     return shutil.which("nvcc", path=os.pathsep.join(folders))
+
+
+def _cublas() -> bool:
+    roots = [Path(root) for root in (os.environ.get("CUDA_PATH"), "/usr") if root]
+    roots += Path("/usr/local").glob("cuda*")
+    places = ("include", "targets/*/include")
+    return any(True for root in roots for place in places for _ in root.glob(f"{place}/cublas_v2.h"))
 
 
 def _nvidia_driver() -> bool:
@@ -166,11 +184,13 @@ def _spirv_configs(root: Path) -> Iterable[Path]:
         yield from root.joinpath(folder).glob("SPIRV-Headers*/SPIRV-HeadersConfig.cmake")
 
 
-def cuda_identity(nvcc: str | None) -> list[str]:
-    """What a CUDA build depends on beside its settings: the compiler's version and the GPUs that are here."""
-    if not nvcc:
-        return []
-    questions = ([nvcc, "--version"], ["nvidia-smi", "--query-gpu=compute_cap", "--format=csv,noheader"])
+def toolchain(backend: str, facts: Facts) -> list[str]:
+    """What a build for a GPU depends on beside its settings: its compiler's version and, for CUDA, the GPUs here."""
+    questions: list[list[str]] = []
+    if backend == "cuda" and facts.nvcc:
+        questions = [[facts.nvcc, "--version"], ["nvidia-smi", "--query-gpu=compute_cap", "--format=csv,noheader"]]
+    if backend == "vulkan" and facts.glslc:
+        questions = [[facts.glslc, "--version"]]
     return [answer for argv in questions if (answer := _output(argv))]
 
 

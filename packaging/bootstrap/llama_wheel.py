@@ -13,7 +13,6 @@ import json
 import os
 import platform
 import shutil
-import subprocess
 import sys
 import zipfile
 from collections.abc import Iterator
@@ -25,7 +24,7 @@ import gpu
 import lockfile
 import pinned_uv
 import sdist
-from shell import ROOT, WINDOWS, Stop, say
+from shell import WINDOWS, Stop, say, succeeds
 
 NAME = "llama-cpp-python"
 CMAKE_FILE = Path(__file__).with_name("llama.cmake")
@@ -38,13 +37,12 @@ LISTENED_TO = (
     "LDFLAGS",
     "CUDACXX",
     "CUDAFLAGS",
-    "CUDAARCHS",
     "MACOSX_DEPLOYMENT_TARGET",
 )
 _DROPPED = ("CMAKE_ARGS", "FORCE_CMAKE", "SKBUILD_")
 
 
-def recipe(choice: gpu.Choice, nvcc: str | None) -> dict[str, Any]:
+def recipe(choice: gpu.Choice, facts: gpu.Facts) -> dict[str, Any]:
     """Everything that the wheel's bytes depend on. Two machines with equal recipes may share a wheel."""
     entry = lockfile.package(NAME)
     return {
@@ -56,7 +54,7 @@ def recipe(choice: gpu.Choice, nvcc: str | None) -> dict[str, Any]:
         "system": [platform.system(), platform.machine(), *platform.libc_ver()],
         # ggml is compiled for this very processor; on an older one such a build dies without a word.
         "processor": _processor(),
-        "cuda": gpu.cuda_identity(nvcc) if choice.backend == "cuda" else [],
+        "toolchain": gpu.toolchain(choice.backend, facts),
         "environment": {name: os.environ[name] for name in LISTENED_TO if os.environ.get(name)},
     }
 
@@ -76,8 +74,7 @@ def settings(choice: gpu.Choice) -> dict[str, str]:
 
 def key(what: dict[str, Any]) -> str:
     """A folder name for a recipe: readable, and different for every difference."""
-    digest = hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()[:16]
-    return f"{what['version']}-{what['backend']}-{digest}"
+    return f"{what['version']}-{what['backend']}-{_short_digest(json.dumps(what, sort_keys=True))}"
 
 
 def cache_dir() -> Path:
@@ -91,9 +88,9 @@ def cache_dir() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "nearfar" / "build"
 
 
-def ensure(choice: gpu.Choice, nvcc: str | None) -> Path:
+def ensure(choice: gpu.Choice, facts: gpu.Facts) -> Path:
     """The wheel for this machine and choice, built on first use. Raises Stop when it cannot be built."""
-    what = recipe(choice, nvcc)
+    what = recipe(choice, facts)
     home = cache_dir() / NAME / key(what)
     if wheel := _kept(home):
         return wheel
@@ -111,89 +108,75 @@ def _kept(home: Path) -> Path | None:
 def _build(home: Path, choice: gpu.Choice, what: dict[str, Any]) -> Path:
     source = sdist.unpacked(lockfile.package(NAME), cache_dir() / "sdists", home / "source")
     say(f"Building llama.cpp for {choice.backend}. This takes some minutes, once; the result is kept in {home}")
-    uv = pinned_uv.ensure()
     fresh = home / "fresh"
     shutil.rmtree(fresh, ignore_errors=True)
-    # The build folder stays until the wheel is done, so that a build that was stopped goes on where it was.
-    argv: list[str | Path] = [
-        uv,
-        "build",
-        source,
-        "--wheel",
-        "--no-config",
-        "--out-dir",
-        fresh,
-        "--python",
-        sys.executable,
-        "-C",
-        f"build-dir={home / 'objects'}",
-    ]
-    for name, value in {**what["settings"], "CMAKE_PROJECT_llama.cpp_INCLUDE": CMAKE_FILE.as_posix()}.items():
-        argv += ["-C", f"cmake.define.{name}={value}"]
-    argv += ["--build-constraints", _build_tools(uv, home), "--require-hashes"]
-    build_log.follow(argv, _environment(), home / "build.log")
-    wheel = next(fresh.glob("*.whl"))
-    _inspect(wheel)
+    # A build that is interrupted leaves these folders, so that the next run goes on from there.
+    leftovers = [home / "source", home / "objects", fresh]
+    try:
+        build_log.follow(_command(home, source, fresh, what["settings"]), _environment(), home / "build.log")
+        wheel = next(fresh.glob("*.whl"))
+        _inspect(wheel)
+    except Stop as stop:
+        _remove(leftovers)
+        other = "" if choice.backend == "cpu" else " GPU=cpu builds for the CPU instead."
+        raise Stop(f"{stop}\n\nllama.cpp was not built for {choice.backend}; nothing was installed.{other}") from stop
     (fresh / "recipe.json").write_text(json.dumps(what, indent=2), encoding="utf-8")
-    fresh.rename(home / "wheel")
-    for rest in ("source", "objects"):
-        shutil.rmtree(home / rest, ignore_errors=True)
-    return home / "wheel" / wheel.name
+    kept = fresh.rename(home / "wheel") / wheel.name
+    _remove(leftovers)
+    return kept
+
+
+def _remove(folders: list[Path]) -> None:
+    for folder in folders:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _command(home: Path, source: Path, target: Path, settings: dict[str, str]) -> list[str | Path]:
+    """How uv is asked to build the wheel; tools come from uv.lock, and no other configuration is read."""
+    uv = pinned_uv.ensure()
+    argv: list[str | Path] = [uv, "build", source, "--wheel", "--no-config", "--out-dir", target]
+    argv += ["--python", sys.executable, "--build-constraints", _build_tools(uv, home), "--require-hashes"]
+    argv += ["-C", f"build-dir={home / 'objects'}"]
+    for name, value in {**settings, "CMAKE_PROJECT_llama.cpp_INCLUDE": CMAKE_FILE.as_posix()}.items():
+        argv += ["-C", f"cmake.define.{name}={value}"]
+    return argv
 
 
 def _build_tools(uv: Path, home: Path) -> Path:
     """CMake, Ninja and scikit-build-core as uv.lock pins them, in the form that `uv build` takes."""
     wanted = home / "build-tools.txt"
-    argv = [
-        uv,
-        "export",
-        "--quiet",
-        "--frozen",
-        "--only-group",
-        "llama-build",
-        "--no-emit-project",
-        "--output-file",
-        wanted,
-    ]
-    done = subprocess.run(
-        [str(part) for part in argv], cwd=ROOT, env=pinned_uv.environment(), check=False, capture_output=True, text=True
-    )
-    if done.returncode:
-        raise Stop(f"uv.lock does not name the build tools. Restore it, then try again. uv said:\n{done.stderr}")
+    argv: list[str | Path] = [uv, "export", "--quiet", "--frozen", "--only-group", "llama-build", "--no-emit-project"]
+    if not succeeds([*argv, "--output-file", wanted], pinned_uv.environment()):
+        raise Stop("uv.lock does not name the build tools. Restore it (git checkout uv.lock), then try again.")
     return wanted
 
 
 def _environment() -> dict[str, str]:
     env = {name: value for name, value in pinned_uv.environment().items() if not name.startswith(_DROPPED)}
-    if (
-        not WINDOWS
-    ):  # Ninja would need MSVC's own shell on Windows; Visual Studio's generator finds the compiler by itself
-        env["CMAKE_GENERATOR"] = "Ninja"
-    return env
+    # On Windows Ninja would need MSVC's own shell; Visual Studio's generator finds the compiler by itself.
+    return env if WINDOWS else {**env, "CMAKE_GENERATOR": "Ninja"}
 
 
 def _inspect(wheel: Path) -> None:
     """Refuses a wheel without libllama or with anything outside its own folders."""
     with zipfile.ZipFile(wheel) as archive:
         names = archive.namelist()
-    strays = {name.split("/")[0] for name in names} - {"llama_cpp"}
-    if not any("/lib" in name and "llama." in name for name in names) or any(
-        not top.endswith(".dist-info") for top in strays
-    ):
-        raise Stop(
-            f"The build of llama.cpp is not whole: {wheel}. Nothing was installed. Remove that folder, then try again."
-        )
+    strays = {top for top in (name.split("/")[0] for name in names) if not top.endswith(".dist-info")} - {"llama_cpp"}
+    if strays or not any(name.startswith("llama_cpp/lib/") and "llama." in name for name in names):
+        raise Stop(f"The wheel is not what was asked for: strays {sorted(strays)}, {len(names)} files.")
 
 
 def _processor() -> str:
     """What distinguishes this processor's instruction set from another's."""
-    if sys.platform.startswith("linux"):
-        wanted = ("model name", "flags", "Features", "CPU part")
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").split("\n\n")[0].splitlines()
-        return hashlib.sha256(
-            "\n".join(sorted(line for line in lines if line.startswith(wanted))).encode()
-        ).hexdigest()[:16]
-    return platform.processor()
+    if not sys.platform.startswith("linux"):
+        return platform.processor()
+    told = ("model name", "flags", "Features", "CPU part")
+    first = Path("/proc/cpuinfo").read_text(encoding="utf-8").split("\n\n")[0]
+    return _short_digest("\n".join(sorted(line for line in first.splitlines() if line.startswith(told))))
+
+
+def _short_digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 @contextlib.contextmanager

@@ -26,7 +26,7 @@ import llama_wheel
 import pinned_uv
 from shell import ROOT, WINDOWS, Stop, bin_dir, program, run, say
 
-CODE = ("app", "widgets", "backends", "resources", "tests")
+CODE = ("app", "widgets", "backends", "resources", "tests", "benchmarks")
 LEFTOVERS = (
     ".venv",
     ".cache",
@@ -51,7 +51,7 @@ def _wheel(backend: str) -> Path:
     facts = gpu.look()
     choice = gpu.choose(backend, facts)
     say(choice.reason)
-    return llama_wheel.ensure(choice, facts.nvcc)
+    return llama_wheel.ensure(choice, facts)
 
 
 def has_display() -> bool:

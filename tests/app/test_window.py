@@ -12,6 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 from PySide6.QtCore import Qt
+from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QApplication
 from pytestqt.qtbot import QtBot
 
@@ -49,11 +50,11 @@ def opened(qtbot: QtBot, qapp: QApplication) -> Iterator[Session]:
 def type_prompt(qtbot: QtBot, session: Session, text: str) -> None:
     editor = session.compare.prompt_box.editor
     editor.clear()
-    qtbot.keyClicks(editor, text)
+    QTest.keyClicks(editor, text)
 
 
 def press_run(qtbot: QtBot, session: Session) -> None:
-    qtbot.mouseClick(session.compare.prompt_box.run_button(), Qt.MouseButton.LeftButton)
+    QTest.mouseClick(session.compare.prompt_box.run_button(), Qt.MouseButton.LeftButton)
 
 
 def wait_for(qtbot: QtBot, done: Callable[[], bool], limit_ms: int = LIMIT_MS) -> None:
@@ -135,7 +136,7 @@ def test_keep_nothing_keeps_nothing(qtbot: QtBot, session: Session) -> None:
 
 def test_stop_keeps_the_text_and_the_next_question_works(qtbot: QtBot, session: Session, endless: Path) -> None:
     ask_endlessly(qtbot, session, endless)
-    qtbot.keyClick(session.compare.prompt_box.editor, Qt.Key.Key_Escape)
+    QTest.keyClick(session.compare.prompt_box.editor, Qt.Key.Key_Escape)
     wait_for(qtbot, lambda: not session.runs.busy, 5_000)
     assert phases(session) == ["stopped", "stopped"]
     assert "word5" in texts(session)[0]

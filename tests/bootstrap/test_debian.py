@@ -62,10 +62,17 @@ def test_a_user_without_sudo_is_given_the_line_to_type(machine: Path, monkeypatc
     put(machine, "apt-get", "exit 0")
     as_user(monkeypatch, 1000)
     with pytest.raises(
-        Stop, match="sudo apt-get update && sudo apt-get install -y --no-install-recommends libabsent1\n"
+        Stop, match="sudo sh -c 'apt-get update && apt-get install -y --no-install-recommends libabsent1'\n"
     ):
         debian.ensure([THERE, ABSENT])
     assert (machine / "calls").read_text() == "sudo -n true\n"
+
+
+def test_where_there_is_no_sudo_the_line_uses_su(machine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    put(machine, "apt-get", "exit 0")
+    as_user(monkeypatch, 1000)
+    with pytest.raises(Stop, match="su -c 'apt-get update && apt-get install -y --no-install-recommends libabsent1'\n"):
+        debian.ensure([ABSENT])
 
 
 def test_another_linux_is_told_the_names(machine: Path) -> None:

@@ -16,25 +16,26 @@ import pytest
 import sdist
 from shell import ROOT, Stop
 
-CPU = gpu.choose("cpu", gpu.Facts("Linux"))
-CUDA = gpu.choose("cuda", gpu.Facts("Linux", nvcc="/nowhere/nvcc", nvidia_driver=True))
+FACTS = gpu.Facts("Linux", nvcc="/nowhere/nvcc", cublas=True, nvidia_driver=True)
+CPU = gpu.choose("cpu", FACTS)
+CUDA = gpu.choose("cuda", FACTS)
 SAVED = b"a source archive, or something that says it is"
 
 
 def test_equal_recipes_share_a_wheel_and_each_difference_makes_another(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in llama_wheel.LISTENED_TO:
         monkeypatch.delenv(name, raising=False)
-    plain = llama_wheel.recipe(CPU, None)
-    assert llama_wheel.key(plain) == llama_wheel.key(llama_wheel.recipe(CPU, None))
-    others = [llama_wheel.recipe(CUDA, None)]
+    plain = llama_wheel.recipe(CPU, FACTS)
+    assert llama_wheel.key(plain) == llama_wheel.key(llama_wheel.recipe(CPU, FACTS))
+    others = [llama_wheel.recipe(CUDA, FACTS)]
     others += [{**plain, name: "other"} for name in plain]
     monkeypatch.setenv("CXXFLAGS", "-O1")
-    others.append(llama_wheel.recipe(CPU, None))
+    others.append(llama_wheel.recipe(CPU, FACTS))
     assert len({llama_wheel.key(recipe) for recipe in [plain, *others]}) == len(others) + 1
 
 
 def test_the_recipe_names_the_locked_source_and_the_slim_settings() -> None:
-    recipe = llama_wheel.recipe(CPU, None)
+    recipe = llama_wheel.recipe(CPU, FACTS)
     assert len(recipe["sdist_sha256"]) == 64
     assert recipe["settings"]["LLAVA_BUILD"] == "OFF"
     assert "LLAMA_BUILD_COMMON OFF" in recipe["llama.cmake"]
@@ -48,11 +49,11 @@ def test_the_cache_can_be_moved_and_is_never_in_the_checkout(monkeypatch: pytest
 
 def test_a_wheel_that_was_built_is_not_built_again(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("NEARFAR_BUILD_CACHE", str(tmp_path))
-    home = tmp_path / llama_wheel.NAME / llama_wheel.key(llama_wheel.recipe(CPU, None)) / "wheel"
+    home = tmp_path / llama_wheel.NAME / llama_wheel.key(llama_wheel.recipe(CPU, FACTS)) / "wheel"
     home.mkdir(parents=True)
     wheel = home / "llama_cpp_python-0-py3-none-any.whl"
     wheel.touch()
-    assert llama_wheel.ensure(CPU, None) == wheel
+    assert llama_wheel.ensure(CPU, FACTS) == wheel
 
 
 def _wheel(folder: Path, library: str) -> Path:

@@ -36,7 +36,7 @@ def test_loopback():
     import socket
     with socket.create_server(("127.0.0.1", 0)) as server, socket.create_connection(server.getsockname()[:2]):
         pass
-    socket.getaddrinfo("localhost", 80)
+    socket.getaddrinfo("127.0.0.1", 80)
 """
 
 BAD = {

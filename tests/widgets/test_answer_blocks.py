@@ -100,7 +100,11 @@ class _Flattener:
             self.path.append("q") if kind.endswith("open") else self.path.pop()
         elif kind in ("paragraph_open", "heading_open"):
             level = int(token.tag[1]) if kind[0] == "h" else 0
-            self.add("heading" if level else "paragraph", level, self.plain(following, first=not level))
+            self.add(
+                "heading" if level else "paragraph",
+                level,
+                self.plain(following, first=not token.markup.startswith("#")),
+            )
         elif kind == "hr":
             self.add("rule", 0, "")
         elif kind in ("fence", "code_block"):

@@ -7,17 +7,18 @@ from PySide6.QtGui import QColor
 from pytestqt.qtbot import QtBot
 
 from widgets.answer_formats import CODE_HEAD_PX, CODE_PAD_PX, LIST_PX, QUOTE_PX, Formats
-from widgets.answer_style import DARK, GRID_PX, LIGHT, SYNTAX_GROUPS, AnswerStyle
+from widgets.answer_style import DARK, GRID_PX, LIGHT, SYNTAX_GROUPS, AnswerStyle, Colour
 
 
-def luminance(colour: object) -> float:
+def luminance(colour: Colour) -> float:
     """Relative luminance, WCAG 2.2."""
-    parts = QColor(colour).getRgbF()[:3]  # type: ignore[call-overload]  # a colour or its name
+    seen = QColor(colour)
+    parts = (seen.redF(), seen.greenF(), seen.blueF())
     red, green, blue = (part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts)
     return 0.2126 * red + 0.7152 * green + 0.0722 * blue
 
 
-def contrast(first: object, second: object) -> float:
+def contrast(first: Colour, second: Colour) -> float:
     low, high = sorted((luminance(first), luminance(second)))
     return (high + 0.05) / (low + 0.05)
 

@@ -15,7 +15,10 @@ def button(box: PromptBox, name: str) -> QPushButton:
 
 
 def field(parameters: Parameters, name: str) -> QSpinBox | QDoubleSpinBox:
-    fields = [*parameters.findChildren(QSpinBox), *parameters.findChildren(QDoubleSpinBox)]
+    fields: list[QSpinBox | QDoubleSpinBox] = [
+        *parameters.findChildren(QSpinBox),
+        *parameters.findChildren(QDoubleSpinBox),
+    ]
     return next(f for f in fields if f.accessibleName() == name)
 
 

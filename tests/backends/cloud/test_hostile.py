@@ -144,8 +144,9 @@ async def _comments_only(exchange: Exchange) -> None:
     ],
 )
 async def test_a_break_in_mid_answer_keeps_the_text(break_it: Break, code: str, words: str) -> None:
+    patience = IMPATIENT if code == "stalled" else None
     with OpenAIServer(after_some_text(break_it)) as server:
-        end = failed(await ask(server, patience=IMPATIENT))
+        end = failed(await ask(server, patience=patience))
         assert len(server.received) == 1  # never asked again once text came: it would be paid for twice
     assert end.problem.code == code
     assert words in end.problem.what
@@ -241,11 +242,11 @@ async def test_a_server_that_never_closes_after_the_end_is_not_waited_for() -> N
 
 
 async def test_a_slow_answer_may_take_longer_than_any_limit_on_silence() -> None:
-    with OpenAIServer(answer(*"slowly", pause_s=0.3)) as server:
-        result = finished(await ask(server, patience=Patience(read_s=2.0, silence_s=1.2))).result
-    assert (result.text, result.complete) == ("slowly", True)
+    with OpenAIServer(answer(*"slowly!", pause_s=0.4)) as server:
+        result = finished(await ask(server, patience=Patience(silence_s=2.0))).result
+    assert (result.text, result.complete) == ("slowly!", True)
     assert result.e2e_ms is not None
-    assert result.e2e_ms > 1200
+    assert result.e2e_ms > 2000
 
 
 @pytest.mark.parametrize(
@@ -540,7 +541,7 @@ def _free_port() -> int:
         return port
 
 
-async def _ask_at(base_url: str, patience: Patience = IMPATIENT) -> Failed:
+async def _ask_at(base_url: str, patience: Patience | None = None) -> Failed:
     events: list[Event] = []
     async with engine_at(base_url, patience=patience) as engine:
         await engine.run(request(), events.append)

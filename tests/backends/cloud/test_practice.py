@@ -157,7 +157,7 @@ async def test_a_server_killed_in_mid_answer_keeps_the_text(server: PracticeServ
 
 
 async def test_a_hanging_server_is_replaced(server: PracticeServer) -> None:
-    engine = PracticeEngine(server, egress=Egress(), patience=Patience(read_s=0.5))
+    engine = PracticeEngine(server, egress=Egress(), patience=Patience(read_s=3.0))
     await engine.warm_up()
     pid = server.pid
     assert pid is not None
@@ -222,18 +222,18 @@ async def test_a_missing_model_is_a_sentence(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("command", "words"),
+    ("command", "start_s", "words"),
     [
-        ((sys.executable, "-c", "import time; time.sleep(60)"), "within"),
-        ((sys.executable, "-c", "print('hello', flush=True)"), "did not start"),
-        ((sys.executable, "-c", "import sys; sys.exit('broken install')"), "broken install"),
-        (("/nonexistent/python",), "FileNotFoundError"),
+        ((sys.executable, "-c", "import time; time.sleep(60)"), 0.5, "within"),
+        ((sys.executable, "-c", "print('hello', flush=True)"), 30.0, "JSONDecodeError"),
+        ((sys.executable, "-c", "import sys; sys.exit('broken install')"), 30.0, "broken install"),
+        (("/nonexistent/python",), 30.0, "FileNotFoundError"),
     ],
 )
 async def test_a_child_that_does_not_serve_is_ended_and_said(
-    command: tuple[str, ...], words: str, endless_model: Path
+    command: tuple[str, ...], start_s: float, words: str, endless_model: Path
 ) -> None:
-    server = PracticeServer(endless_model, command=command, start_s=2.0)
+    server = PracticeServer(endless_model, command=command, start_s=start_s)
     with pytest.raises(PracticeFailed, match=words):
         await server.endpoint()
     assert server.pid is None

@@ -10,6 +10,7 @@ import sqlite3
 import subprocess
 import sys
 import time
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -17,8 +18,9 @@ import pytest
 from backends.errors import HistoryUnavailable, Problem
 from backends.history import recovery
 from backends.history.recovery import LOST_PROMPT, recover
-from backends.history.schema import APPLICATION_ID, MIGRATIONS
-from tests.backends.history.helpers import change, is_sound, keep, look, opened, put, raw
+from backends.history.schema import MIGRATIONS
+from backends.history.store import History
+from tests.backends.history.helpers import change, is_sound, keep, look, opened, play, put, raw, request
 
 PAGE = 4096
 N_COMPARISONS = 12
@@ -229,16 +231,62 @@ async def test_a_newer_file_that_cannot_be_understood_is_a_sentence(path: Path) 
     assert sha256(path) == before
 
 
-async def test_a_new_file_without_the_old_ones_journal(path: Path) -> None:
-    """A journal left by the damaged file would be played into the new one."""
-    journal = path.with_name(path.name + "-journal")
-    whole = raw(path)
-    put(path, whole[: 3 * PAGE])
-    put(journal, random.Random(4).randbytes(5000))
-    await reopened(path)
-    (copy,) = copies(path)
-    assert look(path, "PRAGMA application_id") == [(APPLICATION_ID,)]
-    assert copy.exists()
+async def test_a_newer_file_that_is_damaged_is_not_touched(path: Path) -> None:
+    change(path, f"PRAGMA user_version = {len(MIGRATIONS) + 1}")
+    put(path, raw(path)[: 5 * PAGE])
+    before = sha256(path)
+    async with opened(path) as history:
+        with pytest.raises(HistoryUnavailable):
+            await history.list()
+        await keep_quietly(history)
+    assert sha256(path) == before
+    assert copies(path) == []
+
+
+async def keep_quietly(history: History) -> None:
+    history.recorder.begin("cmp-after", [request("run-after")], "sequence")
+    play(history.recorder, request("run-after"))
+
+
+def test_the_old_journal_is_not_played_into_the_new_file(path: Path) -> None:
+    journal = journal_of(path)
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        connection.execute("PRAGMA cache_size = 1")  # so that the journal is on disk before the end
+        connection.execute("BEGIN IMMEDIATE")
+        connection.execute("UPDATE runs SET text = 'changed'")
+        hot = raw(journal)
+        connection.execute("ROLLBACK")
+    assert len(hot) > PAGE
+    put(path, raw(path)[: 40 * PAGE + 100])
+    put(journal, hot)
+    found = recover(path)
+    assert raw(journal_of(found.copy)) == hot, "the journal is kept with the damaged file"
+    assert is_sound(path)
+    assert look(path, "SELECT count(*) FROM comparisons") == [(N_COMPARISONS,)]
+
+
+def journal_of(path: Path) -> Path:
+    return path.with_name(path.name + "-journal")
+
+
+def test_rows_between_two_damaged_pages_are_saved(path: Path) -> None:
+    change(
+        path,
+        "WITH RECURSIVE n (i) AS (SELECT 100 UNION ALL SELECT i + 1 FROM n WHERE i < 699)"
+        " INSERT INTO comparisons (id, started_at, mode, sampling, prompt, messages)"
+        " SELECT 'many-' || i, '2026-01-01T00:00:00.000Z', 'sequence', '{}', 'Numbered ' || i || '?', '[]' FROM n",
+    )
+    damaged = bytearray(raw(path))
+    for number in (300, 500):
+        at = damaged.index(b"Numbered %d?" % number) // PAGE * PAGE
+        damaged[at : at + 64] = random.Random(number).randbytes(64)
+    put(path, bytes(damaged))
+    recover(path)
+    saved = {row[0] for row in look(path, "SELECT id FROM comparisons")}
+    lost = {f"many-{n}" for n in range(100, 700)} - saved
+    assert {"many-100", "many-400", "many-699"} <= saved
+    assert {"many-300", "many-500"} <= lost
+    assert len(lost) < 120, "two pages hold about fifty rows each"
 
 
 KILLED = """

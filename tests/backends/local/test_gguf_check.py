@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import shutil
 import struct
 from pathlib import Path
 
@@ -101,16 +102,20 @@ async def test_a_file_that_is_repaired_works_at_the_next_question(
     path = tmp_path / "late.gguf"
     engine = make_engine(path)
     assert isinstance((await ask(engine)).end, Failed)
-    path.write_bytes(tiny.read_bytes())
+    shutil.copyfile(tiny, path)
     assert (await ask(engine, max_tokens=3)).end.result.complete
 
 
-async def test_what_llama_cpp_refuses_is_told_in_its_words(make_engine: MakeEngine, tmp_path: Path, tiny: Path) -> None:
+@pytest.fixture
+def unknown_architecture(tmp_path: Path, tiny: Path) -> Path:
+    length = struct.pack("<Q", 5)
     path = tmp_path / "other.gguf"
-    path.write_bytes(
-        tiny.read_bytes().replace(b"\x05\x00\x00\x00\x00\x00\x00\x00llama", b"\x05\x00\x00\x00\x00\x00\x00\x00lxxma")
-    )
-    recorder = await ask(make_engine(path))
+    path.write_bytes(tiny.read_bytes().replace(length + b"llama", length + b"lxxma"))
+    return path
+
+
+async def test_what_llama_cpp_refuses_is_told_in_its_words(make_engine: MakeEngine, unknown_architecture: Path) -> None:
+    recorder = await ask(make_engine(unknown_architecture))
     assert isinstance(recorder.end, Failed)
     assert recorder.end.problem.code == ModelUnusable.code
     assert "lxxma" in recorder.end.problem.what

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from backends.local.facts import LoadOptions, WorkerDevice, WorkerFacts
 from backends.local.fields import ProtocolError
-from backends.local.protocol import (
+from backends.local.messages import (
     Beat,
     Cancel,
     Hello,
@@ -27,10 +27,8 @@ from backends.local.protocol import (
     RunCancelled,
     RunDone,
     TextDelta,
-    decode_reply,
-    decode_request,
-    encode,
 )
+from backends.local.protocol import decode_reply, decode_request, encode
 from backends.records import EngineReport, Message, Sampling, Usage
 
 REPORT = EngineReport("m", "CPU", None, 0, 3, 512, "q4_0", 1, None, 5, 6, 1.5, "llama-cpp-python 0", "plain")

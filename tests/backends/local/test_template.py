@@ -29,7 +29,7 @@ UNUSABLE = {
         "not",
     ),
     "repeat": ("{{ 'x' * 10000000000 }}", "not allowed"),
-    "range": ("{{ range(10000000) | list }}", "too"),
+    "range": ("{{ range(10000000) | list }}", "loops too often"),
     "output": ("{% for i in range(9999) %}0123456789012345678901234567890{% endfor %}", "more than it was given"),
     "nesting": ("{{ " + "(" * 5000 + "1" + ")" * 5000 + " }}", ""),
     "type error": ("{{ 1 + 'a' }}", "failed"),
@@ -60,7 +60,8 @@ def test_llama_3_format() -> None:
 def test_what_templates_expect_is_there() -> None:
     source = (
         "{%- if not tools is defined %}broken{% endif %}{{ strftime_now('%Y') | length }}"
-        '{{ {"a": "é<"} | tojson }}{% for m in messages %}{% if loop.first %}{% continue %}{% endif %}{{ m.role }}{% endfor %}'
+        '{{ {"a": "é<"} | tojson }}{% for m in messages %}'
+        "{% if loop.first %}{% continue %}{% endif %}{{ m.role }}{% endfor %}"
     )
     assert make(source).render(ASKED) == '4{"a": "é<"}user'
 
@@ -83,7 +84,7 @@ def test_a_template_out_of_bounds_is_unusable(source: str, why: str) -> None:
     ],
 )
 def test_memory_is_bounded(source: str) -> None:
-    with pytest.raises(TemplateUnusable, match="too much memory|failed"):
+    with pytest.raises(TemplateUnusable, match=r"too much memory|failed"):
         make(source).render(ASKED)
 
 
