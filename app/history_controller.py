@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from datetime import datetime
 
-from PySide6.QtCore import QObject, Slot
+from PySide6.QtCore import QObject, Qt, Signal, Slot
 from PySide6.QtWidgets import QMessageBox
 
 from app.engine_thread import EngineThread
@@ -31,7 +31,9 @@ WORST_FIRST: tuple[EndStatus, ...] = ("failed", "interrupted", "incomplete", "ca
 
 
 class HistoryController(QObject):
-    """`reopen` shows a stored comparison on the Compare page."""
+    """`reopen` shows a stored comparison on the Compare page; `troubled` carries a problem of the file, or None."""
+
+    troubled = Signal(object)
 
     def __init__(
         self, page: HistoryPage, engine: EngineThread, bench: Workbench, *, reopen: Callable[[StoredComparison], None]
@@ -42,10 +44,22 @@ class HistoryController(QObject):
         self._bench = bench
         self._reopen = reopen
         self._oldest: str | None = None
+        # Emitted on the history's writer thread; everything that shows it lives on this one.
+        bench.on_history_problem = self.troubled.emit
+        self.troubled.connect(page.show_problem, Qt.ConnectionType.QueuedConnection)
         page.search_changed.connect(self.refresh)
         page.open_requested.connect(self._open)
         page.delete_requested.connect(self._delete)
         page.more_requested.connect(self._more)
+
+    def begin(self) -> None:
+        """Make the file ready: runs that a killed app left behind are marked, a damaged file is set aside and told."""
+        self._engine.ask(self._bench.history.open(), self._opened_file, self._failed)
+
+    def _opened_file(self, notices: Sequence[Problem]) -> None:
+        self.refresh()
+        if notices:
+            self.troubled.emit(notices[-1])
 
     @Slot()
     def refresh(self) -> None:
@@ -56,7 +70,6 @@ class HistoryController(QObject):
 
     def _show(self, summaries: Sequence[ComparisonSummary]) -> None:
         self._oldest = summaries[-1].id if summaries else None
-        self._page.show_problem(None)
         self._page.show_lines([_line(summary) for summary in summaries], _now())
 
     @Slot()
@@ -88,7 +101,7 @@ class HistoryController(QObject):
             self._engine.ask(self._bench.history.delete(comparison_id), lambda _gone: self.refresh(), self._failed)
 
     def _failed(self, error: BaseException) -> None:
-        self._page.show_problem(error.problem if isinstance(error, NearfarError) else UNREADABLE)
+        self.troubled.emit(error.problem if isinstance(error, NearfarError) else UNREADABLE)
 
 
 def stored(record: ComparisonRecord) -> StoredComparison:

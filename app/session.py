@@ -79,6 +79,7 @@ class Session(QObject):
         self.compare.lane_removed.connect(self._lanes_changed)
         self.compare.link_requested.connect(self._open_link)
         self.compare.mode_chosen.connect(lambda mode: self._save(lane_order=mode))
+        self.past.troubled.connect(self.compare.show_problem, Qt.ConnectionType.QueuedConnection)
         self.settings.changed.connect(self._settings_changed)
         self.history.keep_history_toggled.connect(lambda keep: self._save(keep_history=keep))
         hints = self._qt.styleHints()
@@ -89,7 +90,7 @@ class Session(QObject):
         """After the first paint: the slow world may start."""
         self.engine.start()
         self.status.begin()
-        self.past.refresh()
+        self.past.begin()
         targets = [parse_target(name) for name in self._lane_targets()]
         QTimer.singleShot(WARM_UP_MS, self, lambda: self.engine.ask(self.bench.warm_up(targets), lambda _none: None))
 

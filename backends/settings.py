@@ -13,7 +13,6 @@ import re
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from decimal import Decimal
 from functools import cache
 from pathlib import Path
 from types import MappingProxyType
@@ -118,10 +117,6 @@ class Settings:
         Field(max_length=16),
         Wording("Stop at", "The answer ends before any of these texts."),
     ] = ()
-    electricity_usd_per_kwh: Annotated[
-        Annotated[Decimal, Field(ge=0, le=100, allow_inf_nan=False)] | None,
-        Wording("Electricity price", "In US dollars per kWh, from your bill. Empty: local cost stays unknown."),
-    ] = None
     n_ctx: Annotated[
         Annotated[int, Field(ge=256, le=10_000_000)] | None,
         Wording("Context", "In tokens. Empty: as much as the model and this machine allow."),

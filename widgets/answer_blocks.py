@@ -9,7 +9,6 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from widgets.answer_markers import undecided
 from widgets.answer_reader import LineReader
 from widgets.answer_values import Block
 
@@ -85,18 +84,9 @@ class BlockMachine:
     def _update(self, *, settled: bool) -> Update:
         final, self._reader.out = tuple(self._reader.out), []
         ahead = self._reader.fork()
-        if self._line and not self._waits():
+        if self._line and (self._in_line or not self._reader.waits(self._line)):
             if self._in_line:
                 ahead.more_of_line(self._line)
             else:
                 ahead.line(self._line)
         return Update(final, (*ahead.out, *ahead.rest(settled=settled)))
-
-    def _waits(self) -> bool:
-        """Whether the unfinished line is not shown yet, as it may become a mark: that would flicker."""
-        if self._in_line:
-            return False
-        if self._reader.in_code:
-            text = self._line.strip()
-            return bool(text) and not text.strip(self._reader.in_code[0])
-        return self._reader.in_table or undecided(self._line)

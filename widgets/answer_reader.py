@@ -24,6 +24,7 @@ from widgets.answer_markers import (
     split_row,
     take_item,
     take_task,
+    undecided,
 )
 from widgets.answer_values import Block, Item, Kind
 
@@ -49,19 +50,14 @@ class LineReader:
         twin._open = list(self._open)
         return twin
 
-    @property
-    def in_code(self) -> str:
-        """The marker of the open fence, if text would go into one."""
-        return self._leaf.fence if isinstance(self._leaf, Code) else ""
-
-    @property
-    def in_table(self) -> bool:
-        """Whether a table is open."""
-        return isinstance(self._leaf, Table)
+    def waits(self, line: str) -> bool:
+        """Whether an unfinished line is better not shown yet, as it may become a mark: that would flicker."""
+        if isinstance(self._leaf, Code) and self._leaf.fence:
+            return bool(line.strip()) and not line.strip().strip(self._leaf.fence[0])
+        return isinstance(self._leaf, Table) or undecided(line)
 
     def rest(self, *, settled: bool) -> list[Block]:
-        """What is open, as it looks now. Unless `settled`, a line that may become a table's head
-        waits, and marks that are still open are taken as closed."""
+        """What is open, as it looks now: unless `settled`, without a table's head, and open marks taken as closed."""
         twin = self.fork()
         if not settled and isinstance(twin._leaf, Paragraph):
             leaf = twin._leaf.without_table_head()

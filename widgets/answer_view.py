@@ -66,9 +66,7 @@ class AnswerView(QTextBrowser):
         self._source: list[str] = []
         self._return_to: int | None = None
         self._follow = True
-        self._painting = False
-        self._ended = False
-        self._complete = False
+        self._painting = self._ended = self._complete = False
         self._formats = Formats(LIGHT)
         self._restart()
         self._dress()
@@ -111,7 +109,8 @@ class AnswerView(QTextBrowser):
     def finish(self) -> None:
         """The answer has ended: what is queued is still painted by `flush`, then nothing of it can change any more."""
         self._ended = True
-        self._drain.start()
+        if self._queue or self.flush():
+            self._drain.start()
 
     def clear_answer(self) -> None:
         """Show nothing, ready for a new answer."""
@@ -178,9 +177,7 @@ class AnswerView(QTextBrowser):
         self._writer = AnswerWriter(self.document(), self._formats, self._colours.add)
         self._queue: deque[str] = deque()
         self._queued_chars = 0
-        self._ended = False
-        self._complete = False
-        self._painting = False
+        self._painting = self._ended = self._complete = False
         self._follow = True
         self._return_to = None
         self._drain.stop()

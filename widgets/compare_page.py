@@ -249,8 +249,7 @@ class ComparePage(QWidget):
     # -- inside --------------------------------------------------------------------------------------------------
 
     def _submit(self) -> None:
-        if not self._running:
-            self.run_requested.emit(self.ask())
+        self.run_requested.emit(self.ask())
 
     def _escape(self) -> None:
         if self._running:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import importlib
+from dataclasses import replace
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
@@ -50,8 +51,12 @@ def cost(
 
 
 def practice_cost(usage: Usage, price_as_of: str | None) -> Cost:
-    """What gpt-4o would have charged for the same counts. Nothing was paid."""
-    return cost(PRACTICE_PROVIDER, PRACTICE_MODEL, usage, price_as_of=price_as_of, basis="practice_at_gpt4o_price")
+    """What gpt-4o would have charged for the same counts, nothing cached. Nothing was paid.
+
+    The practice server's cache is its own: OpenAI caches from 1,024 tokens on, so it would not have had these.
+    """
+    fresh = replace(usage, cached_tokens=None)
+    return cost(PRACTICE_PROVIDER, PRACTICE_MODEL, fresh, price_as_of=price_as_of, basis="practice_at_gpt4o_price")
 
 
 def _calculate(provider_id: str, model: str, usage: Usage) -> PriceCalculation | None:

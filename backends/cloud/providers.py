@@ -147,7 +147,7 @@ def _custom(name: str, addresses: Mapping[str, str], environ: Mapping[str, str])
     if not address:
         raise BadAddress(
             f"There is no address for your server {name[:40]}.",
-            fix=f"Add it in Settings, or set {variable_of(name[:40])} to something like http://127.0.0.1:8080/v1.",
+            fix=f"Set {variable_of(name[:40])} to something like http://127.0.0.1:8080/v1.",
         )
     row = _read("custom", _table()["custom"])
     return replace(row, base_url=check_address(address), label=name, key_name=f"custom:{name}")

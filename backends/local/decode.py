@@ -61,6 +61,11 @@ class Session:
     def close(self) -> None:
         self._api.llama_batch_free(self._batch)
 
+    @property
+    def held(self) -> tuple[int, ...]:
+        """The tokens in the KV cache, in order."""
+        return tuple(self._held)
+
     def tokenize(self, text: str, *, add_special: bool) -> list[int]:
         """Token ids; special tokens written in `text` become themselves, as chat templates need."""
         api, vocab, data = self._api, self._model.vocab, text.encode("utf-8", "replace")
@@ -154,11 +159,10 @@ class Session:
         batch.logits[count - 1] = want_logits
 
     def _decode(self) -> bool:
-        """Compute the batch; False when it was stopped, after which the cache holds whole earlier positions only."""
+        """Compute the batch; False when it was stopped, after which the cache holds none of it."""
         status = int(self._api.llama_decode(self._model.context, self._batch))
         if status == DECODED:
             return True
-        self._forget(min(len(self._held), int(self._api.llama_memory_seq_pos_max(self._memory, 0)) + 1))
         if status == ABORTED:
             return False
         if status == NO_SLOT:

@@ -10,7 +10,6 @@ import subprocess
 import sys
 import time
 from dataclasses import fields, replace
-from decimal import Decimal
 from pathlib import Path
 
 import pytest
@@ -32,7 +31,6 @@ CHANGED = Settings(
     temperature=0.0,
     seed=7,
     stop=("\n\n", "END"),
-    electricity_usd_per_kwh=Decimal("0.3125"),
     n_ctx=8192,
     custom_servers={"lab": "http://10.0.0.2:8080/v1"},
 )
@@ -61,7 +59,6 @@ def test_every_setting_comes_back_as_it_was_saved(path: Path) -> None:
     loaded = SettingsFile(path).load()
     assert loaded.warnings == ()
     assert loaded.settings == CHANGED
-    assert type(loaded.settings.electricity_usd_per_kwh) is Decimal
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert [each.name for each in path.parent.iterdir()] == ["settings.json"], "no temporary file may stay behind"
 
@@ -110,8 +107,6 @@ BAD_VALUES = [
     ("top_p", 1.5),
     ("seed", -1),
     ("stop", [""]),
-    ("electricity_usd_per_kwh", "Infinity"),
-    ("electricity_usd_per_kwh", -0.1),
     ("n_ctx", 12),
     ("custom_servers", {"lab": "ftp://x"}),
     ("custom_servers", {"lab": "https://user:secret@example.com/v1"}),

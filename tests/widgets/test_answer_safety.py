@@ -105,6 +105,7 @@ def test_a_view_goes_nowhere(qtbot: QtBot, canary: Path) -> None:
     fill(view, "words")
     page = canary.with_suffix(".html")
     page.write_text("<p>another page</p>", encoding="utf-8")
+    assert not view.openLinks()
     view.setSource(QUrl.fromLocalFile(str(page)))
     assert view.toPlainText() == "words"
 

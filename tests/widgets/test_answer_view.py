@@ -6,7 +6,7 @@ import random
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from PySide6.QtCore import QPoint, Qt
 from PySide6.QtGui import QAccessible, QGuiApplication, QTextCursor, QTextDocument
 from PySide6.QtTest import QTest
@@ -56,6 +56,8 @@ def cut(text: str, seed: int, longest: int = 40) -> list[str]:
 
 
 @given(pieces())
+@example(deltas=["-\nw", "ord\nword\n===\n"]).via("an empty item before what is painted anew")
+@example(deltas=["see [🙂🙂 the link", "](http://a.b) 🙂"]).via("characters of two UTF-16 units painted anew")
 @settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_cuts_change_nothing(view: AnswerView, deltas: list[str]) -> None:
     stream(view, deltas)

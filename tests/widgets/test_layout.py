@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import pytest
 from PySide6.QtCore import QRect
-from PySide6.QtWidgets import QApplication, QLabel, QPushButton, QToolButton, QWidget
+from PySide6.QtWidgets import QApplication, QLabel, QPushButton, QScrollArea, QToolButton, QWidget
 
 from tests.widgets import gallery, samples
 from tests.widgets.conftest import Show
@@ -104,6 +104,17 @@ def test_the_check_sees_a_cut_text(show: Show) -> None:
     run.setFixedWidth(20)
     QApplication.processEvents()
     assert len(cut_texts(shown.window)) == 1
+
+
+def test_a_failed_lane_does_not_make_the_lanes_scroll(show: Show) -> None:
+    shown = show(size=(1280, 800))
+    gallery.failed(shown)
+    shown.settle()
+    for _ in range(3):
+        QApplication.processEvents()
+    scroll = next(s for s in shown.compare.findChildren(QScrollArea))
+    assert not scroll.verticalScrollBar().isVisible()
+    assert not scroll.horizontalScrollBar().isVisible()
 
 
 def test_lanes_stay_level(show: Show) -> None:

@@ -2,8 +2,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from PySide6.QtCore import Qt
-from PySide6.QtWidgets import QApplication, QLabel, QPushButton, QToolButton
+from PySide6.QtCore import QEvent, QObject, Qt
+from PySide6.QtWidgets import QApplication, QLabel, QPushButton, QToolButton, QWidget
 from pytestqt.qtbot import QtBot
 
 from tests.widgets import samples
@@ -57,11 +57,28 @@ def test_closing_is_told_once(show: Show) -> None:
 
 def test_nothing_else_opens_a_window(dressed: None, qapp: QApplication, qtbot: QtBot) -> None:
     """A widget that is shown before it has a parent flashes up as a window of its own."""
+    flashes = _Flashes()
+    qapp.installEventFilter(flashes)
     shown = Shown()
     qtbot.addWidget(shown.window)
     shown.lanes("local:demo", "practice")
     shown.compare.show_comparison(samples.stored())
-    assert [widget for widget in qapp.topLevelWidgets() if widget.isVisible()] == []
+    shown.history.show_lines(samples.history(), samples.NOW)
+    qapp.removeEventFilter(flashes)
+    assert flashes.seen == []
+
+
+class _Flashes(QObject):
+    """Names widgets that are shown as windows."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: list[str] = []
+
+    def eventFilter(self, watched: QObject, event: QEvent) -> bool:
+        if event.type() == QEvent.Type.Show and isinstance(watched, QWidget) and watched.isWindow():
+            self.seen.append(type(watched).__name__)
+        return False
 
 
 def test_device_chip() -> None:

@@ -86,3 +86,9 @@ async def test_loading_prices_contacts_nobody(monkeypatch: pytest.MonkeyPatch) -
     import genai_prices.data_snapshot as snapshot
 
     assert snapshot._custom_snapshot is None
+
+
+def test_practice_is_not_priced_as_if_openai_had_cached_it() -> None:
+    """The practice server reuses its own cache from the second question on; OpenAI would have charged in full."""
+    usage = Usage(prompt_tokens=33, completion_tokens=100, cached_tokens=32)
+    assert pricing.practice_cost(usage, None) == pricing.practice_cost(Usage(33, 100), None)

@@ -327,3 +327,18 @@ def test_a_recovery_that_fails_leaves_all_as_it_was(path: Path, monkeypatch: pyt
         recover(path)
     assert sha256(path) == before
     assert [each.name for each in path.parent.iterdir() if each != path and each.stat().st_size] == []
+
+
+def test_a_damaged_answer_does_not_take_its_row_along(path: Path) -> None:
+    damaged = bytearray(raw(path))
+    at = damaged.index(b" word600 ") // PAGE * PAGE  # the middle of a long text, in pages of its own
+    damaged[at : at + 4] = b"\xff\xff\xff\xff"  # the number of the page that follows
+    put(path, bytes(damaged))
+    recover(path)
+    rows = look(path, "SELECT target, status, text FROM runs ORDER BY key")
+    assert len(rows) == 2 * N_COMPARISONS
+    assert {(target, status) for target, status, _ in rows} == {
+        ("local:demo", "finished"),
+        ("openai:gpt-4o", "finished"),
+    }
+    assert [text.endswith("word1499 ") for _, _, text in rows].count(False) == 1

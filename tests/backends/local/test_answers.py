@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -194,13 +196,42 @@ async def test_cancelled_while_loading(make_engine: MakeEngine, slow: Path) -> N
     assert (await answer(engine, max_tokens=2)).complete
 
 
-def test_the_abort_flag_stops_llama_cpp_inside_a_chunk(slow: Path) -> None:
-    """In this process, without a worker: the flag is read by native code, and the cache drops the chunk it broke."""
+@contextlib.contextmanager
+def session_here(path: Path, **options: Any) -> Iterator[tuple[Session, AbortFlag]]:
+    """A session in this process, without a worker."""
     native = Native()
     abort = AbortFlag(native.api)
-    options = LoadOptions(n_batch=512, n_ctx=1024)
-    model = LoadedModel(native, LogCapture(native.api), abort, slow, "slow", options, lambda _fraction: None)
+    loaded = LoadOptions(**options)
+    model = LoadedModel(native, LogCapture(native.api), abort, path, path.name, loaded, lambda _fraction: None)
     session = Session(model)
+    yield session, abort
+    session.close()
+    model.close()
+
+
+def test_tokens_that_were_decoded_one_by_one_are_not_exact(tiny: Path) -> None:
+    greedy = Sampling(max_tokens=60, temperature=0.0, seed=0)
+    with session_here(tiny, n_batch=16) as (session, _abort):
+        prompt = session.tokenize(LONG, add_special=True)
+        session.run(prompt, greedy, exact=True, on_prefill=_ignore, on_text=_ignore)
+        more = [*session.held, *prompt]
+        whole = len(prompt) // 16 * 16
+        exact = session.run(more, greedy, exact=True, on_prefill=_ignore, on_text=_ignore)
+        assert exact.usage.cached_tokens == whole
+    with session_here(tiny, n_batch=16) as (session, _abort):
+        session.run(prompt, greedy, exact=True, on_prefill=_ignore, on_text=_ignore)
+        more = [*session.held, *prompt]
+        drawn = session.run(more, greedy, exact=False, on_prefill=_ignore, on_text=_ignore)
+        assert drawn.usage.cached_tokens == len(prompt) + 59
+
+
+def test_the_abort_flag_stops_llama_cpp_inside_a_chunk(slow: Path) -> None:
+    """The flag is read by native code, and the cache drops the chunk it broke."""
+    with session_here(slow, n_batch=512, n_ctx=1024) as (session, abort):
+        _abort_inside_a_chunk(session, abort)
+
+
+def _abort_inside_a_chunk(session: Session, abort: AbortFlag) -> None:
     prompt = session.tokenize(" the" * 700, add_special=True)
     done: list[int] = []
 
@@ -219,11 +250,9 @@ def test_the_abort_flag_stops_llama_cpp_inside_a_chunk(slow: Path) -> None:
         prompt, greedy, exact=True, on_prefill=lambda *_: None, on_text=lambda text, _stamps: texts.append(text)
     )
     assert (again.ending, again.usage.cached_tokens) == ("length", 512)
-    session.close()
-    model.close()
 
 
-def _ignore(_text: str, _stamps: tuple[int, ...]) -> None:
+def _ignore(_first: object, _second: object) -> None:
     pass
 
 

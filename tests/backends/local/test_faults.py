@@ -125,17 +125,24 @@ async def test_a_worker_silent_for_too_long_is_ended(
 async def test_a_machine_that_slept_is_not_mistaken_for_a_silent_worker(
     make_engine: MakeEngine, endless: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    jumps_s = iter([0.0] * 3)
-    monkeypatch.setattr(engine_module, "CLOCK_S", lambda: time.monotonic() + next(jumps_s, 3600.0))
+    asleep_s = [0.0]
+    monkeypatch.setattr(engine_module, "CLOCK_S", lambda: time.monotonic() + asleep_s[0])
     engine = make_engine(endless)
     recorder, task, pid = await start_endless(engine)
-    await asyncio.sleep(8 * engine_module.WATCH_STEP_S)
+    os.kill(pid, signal.SIGSTOP)
+    await recorder.until(lambda: psutil.Process(pid).status() == psutil.STATUS_STOPPED)
+    await asyncio.sleep(2 * engine_module.WATCH_STEP_S)  # everything it wrote is read by now
+    asleep_s[0] = 3600.0
+    await asyncio.sleep(2 * engine_module.WATCH_STEP_S)
+    os.kill(pid, signal.SIGCONT)
+    heard = len(recorder.events)
+    await recorder.until(lambda: task.done() or len(recorder.events) > heard)
+    assert not task.done()
     assert engine.worker_pid == pid
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
     assert isinstance(recorder.end, Cancelled)
-    assert next(jumps_s, None) is None, "the clock jumped"
 
 
 HOSTILE = {
@@ -233,6 +240,8 @@ def test_no_worker_outlives_a_killed_app(endless: Path, stopped: bool) -> None:
         pid = int(parent.stdout.readline())
         if stopped:
             os.kill(pid, signal.SIGSTOP)
+            while psutil.Process(pid).status() != psutil.STATUS_STOPPED:
+                time.sleep(0.01)
         parent.kill()
     deadline = time.monotonic() + 2.0
     while psutil.pid_exists(pid) and time.monotonic() < deadline:

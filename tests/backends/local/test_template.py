@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -72,6 +73,7 @@ def test_a_template_out_of_bounds_is_unusable(source: str, why: str) -> None:
         make(source).render(ASKED)
     assert why in str(caught.value)
     assert "Be brief" not in str(caught.value)
+    assert "template" not in {thread.name for thread in threading.enumerate()}, "it would go on burning a core"
 
 
 @linux_only
