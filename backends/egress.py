@@ -144,7 +144,7 @@ class Egress:
             raise NetworkNotAllowed(f"Local only is switched on, so {host} was not contacted.")
         raise NetworkNotAllowed(
             f"{host} is not among the hosts you allowed, so it was not contacted.",
-            fix="Allow this host in Settings, or choose a local model.",
+            fix="Choose a lane that names this host, or a local model.",
         )
 
     def begin(self, purpose: str, host: str, port: int) -> Entry:

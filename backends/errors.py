@@ -206,7 +206,7 @@ class NotAnApi(CloudError):
 class RedirectRefused(CloudError):
     code = "redirect_refused"
     safe = "Your prompt was not sent on."
-    fix = "Check the address in Settings."
+    fix = "Check the address of this server."
 
 
 class UnreadableReply(CloudError):

@@ -182,7 +182,7 @@ def _of_not_found(error: openai.APIStatusError, call: Call) -> NearfarError:
     if error.code != "model_not_found" and "model" not in error.message.lower():
         return NotAnApi(
             f"There is no chat API at this address of {call.host} (HTTP 404).",
-            fix="Check the address in Settings; many end in /v1.",
+            fix="Check the address of this server; many end in /v1.",
         )
     model = call.endpoint.model(call.model)
     if model is not None and model.retires is not None and model.retires <= date.today():  # noqa: DTZ011  a calendar day
