@@ -168,7 +168,7 @@ class Workbench:
     # -- devices -------------------------------------------------------------------------------------------------
 
     async def devices(self) -> tuple[Device, ...]:
-        """GPUs first, then the CPU with the machine's memory. Reading them may take a second: it happens in a thread."""
+        """GPUs first, then the CPU with the machine's memory. Read in a thread: it may take a second."""
         from backends.devices.survey import devices
 
         return await asyncio.to_thread(devices)
@@ -176,7 +176,7 @@ class Workbench:
     # -- history -------------------------------------------------------------------------------------------------
 
     def record(self, requests: Sequence[RunRequest], mode: Mode, comparison_id: str) -> Emit:
-        """Begin a comparison in the history and return what takes its events; it keeps nothing where history is off."""
+        """Begin a comparison in the history and return what takes its events; nothing is kept where it is off."""
         self.history.recorder.begin(comparison_id, requests, mode)
         return self.history.recorder.record
 

@@ -6,7 +6,8 @@
     chat      Llama.create_chat_completion(stream=True): what most programs use
 
 Models have random weights and are made on the spot. The ways take turns, so that a busy machine slows all of them
-alike, and each figure is (N - 1) / (last token - first token) of one answer. Compare ratios, not rates, between days.
+alike, and each rate is (N - 1) / (last token - first token) of one answer. Compare ratios, not rates, between days.
+On a machine that other work shares, read the ratio of CPU time and give --threads 1: waiting threads burn time.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from typing import Any
 
 import llama_cpp
 import platformdirs
+import psutil
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
@@ -35,7 +37,7 @@ from backends.local.decode import Session
 from backends.local.engine import LocalEngine
 from backends.local.facts import LoadOptions
 from backends.local.log_capture import LogCapture
-from backends.local.model import AbortFlag, LoadedModel, default_threads
+from backends.local.model import AbortFlag, LoadedModel
 from backends.local.native import Native
 from backends.records import Message, Prompt, RunRequest, Sampling, Target
 from tests.gguf_factory import SHAPE_1B, SHAPE_56M, Shape, write_random
@@ -46,21 +48,41 @@ N_CTX = 4096
 SEED = 1
 THEIRS = {"top_k": 40, "top_p": 0.95, "min_p": 0.05, "repeat_penalty": 1.0}  # our own defaults
 AIMS = {("56m", "loop"): 1.3, ("1b", "loop"): 1.0}  # times `chat`
-Way = Callable[[int], float]
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One answer: its decode rate, and the CPU time of all processes at work, prompt included."""
+
+    tok_s: float
+    cpu_ms_per_token: float
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One way on one model: tok/s of each round, and its median ratio to `chat` within the same round."""
+    """One way on one model over all rounds; the ratios to `chat` are medians of ratios within a round."""
 
     model: str
     way: str
-    tok_s: list[float]
+    samples: list[Sample]
     times_chat: float
+    cpu_times_chat: float
+
+    @property
+    def tok_s(self) -> list[float]:
+        return [sample.tok_s for sample in self.samples]
 
     @property
     def median_tok_s(self) -> float:
         return statistics.median(self.tok_s)
+
+    @property
+    def median_cpu_ms(self) -> float:
+        return statistics.median(sample.cpu_ms_per_token for sample in self.samples)
+
+
+Way = Callable[[int], float]
+CpuClock = Callable[[], float]
 
 
 def model_file(folder: Path, name: str) -> Path:
@@ -104,7 +126,7 @@ def our_loop(path: Path, threads: int) -> Way:
     return run
 
 
-def our_engine(path: Path, threads: int, loop: asyncio.Runner) -> Way:
+def our_engine(path: Path, threads: int, loop: asyncio.Runner) -> tuple[Way, CpuClock]:
     async def make() -> LocalEngine:
         return LocalEngine(path, options=LoadOptions(n_ctx=N_CTX, n_threads=threads))
 
@@ -122,7 +144,12 @@ def our_engine(path: Path, threads: int, loop: asyncio.Runner) -> Way:
         loop.run(engine.run(RunRequest("run-1", target, Prompt.ask(QUESTION), sampling), collect))
         return rate(stamps, n_tokens)
 
-    return run
+    def cpu_s() -> float:
+        pid = engine.worker_pid
+        worker = psutil.Process(pid).cpu_times() if pid is not None else None
+        return time.process_time() + (worker.user + worker.system if worker is not None else 0.0)
+
+    return run, cpu_s
 
 
 def their_ways(path: Path, threads: int) -> tuple[Way, Way]:
@@ -158,30 +185,44 @@ def measure(name: str, path: Path, rounds: int, n_tokens: int, threads: int) -> 
     """All ways in turn, `rounds` times; the first round of each is a warm-up of 16 tokens and does not count."""
     with asyncio.Runner() as loop:
         generate, chat = their_ways(path, threads)
-        ways = {
-            "loop": our_loop(path, threads),
-            "engine": our_engine(path, threads, loop),
-            "generate": generate,
-            "chat": chat,
+        engine, engine_cpu_s = our_engine(path, threads, loop)
+        ways: dict[str, tuple[Way, CpuClock]] = {
+            "loop": (our_loop(path, threads), time.process_time),
+            "engine": (engine, engine_cpu_s),
+            "generate": (generate, time.process_time),
+            "chat": (chat, time.process_time),
         }
-        results: dict[str, list[float]] = {way: [] for way in ways}
-        for run in ways.values():
+        results: dict[str, list[Sample]] = {way: [] for way in ways}
+        for run, _cpu_s in ways.values():
             run(16)
         for number in range(rounds):
-            for way, run in ways.items():
-                results[way].append(run(n_tokens))
-                print(f"{name} round {number + 1} {way:8} {results[way][-1]:8.1f} tok/s", file=sys.stderr)
-    return [
-        Row(name, way, tok_s, statistics.median(a / b for a, b in zip(tok_s, results["chat"], strict=True)))
-        for way, tok_s in results.items()
-    ]
+            for way, (run, cpu_s) in ways.items():
+                started_s = cpu_s()
+                tok_s = run(n_tokens)
+                results[way].append(Sample(tok_s, (cpu_s() - started_s) * 1000 / n_tokens))
+                print(f"{name} round {number + 1} {way:8} {tok_s:8.1f} tok/s", file=sys.stderr)
+    return [row_of(name, way, samples, results["chat"]) for way, samples in results.items()]
+
+
+def row_of(name: str, way: str, samples: list[Sample], chat: Sequence[Sample]) -> Row:
+    pairs = list(zip(samples, chat, strict=True))
+    return Row(
+        name,
+        way,
+        samples,
+        times_chat=statistics.median(mine.tok_s / theirs.tok_s for mine, theirs in pairs),
+        cpu_times_chat=statistics.median(theirs.cpu_ms_per_token / mine.cpu_ms_per_token for mine, theirs in pairs),
+    )
 
 
 def report(rows: Sequence[Row]) -> str:
-    lines = ["| model | way | median tok/s | low | high | times chat |", "|---|---|---|---|---|---|"]
+    lines = [
+        "| model | way | median tok/s | low | high | times chat | CPU ms/token | times chat, by CPU time |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
     lines += [
         f"| {row.model} | {row.way} | {row.median_tok_s:.1f} | {min(row.tok_s):.1f} | {max(row.tok_s):.1f} "
-        f"| {row.times_chat:.2f} |"
+        f"| {row.times_chat:.2f} | {row.median_cpu_ms:.3f} | {row.cpu_times_chat:.2f} |"
         for row in rows
     ]
     return "\n".join(lines)
@@ -212,6 +253,8 @@ def save(path: Path, rows: Sequence[Row], arguments: argparse.Namespace, threads
                 "median_tok_s": round(row.median_tok_s, 1),
                 "tok_s": [round(value, 1) for value in row.tok_s],
                 "times_chat": round(row.times_chat, 3),
+                "cpu_ms_per_token": round(row.median_cpu_ms, 4),
+                "cpu_times_chat": round(row.cpu_times_chat, 3),
             }
             for row in rows
         ],
@@ -236,12 +279,12 @@ def main() -> int:
     parser.add_argument("--models", nargs="+", choices=SHAPES, default=list(SHAPES))
     parser.add_argument("--tokens", type=int, default=1000, help="tokens per answer (1000)")
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--threads", type=int, help="as the engine chooses, by default")
+    parser.add_argument("--threads", type=int, help="all physical cores by default: the machine should be idle")
     parser.add_argument("--folder", type=Path, default=Path(platformdirs.user_cache_dir("nearfar")) / "benchmarks")
     parser.add_argument("--save", type=Path, help="write the figures to this file")
     parser.add_argument("--compare", type=Path, help="print the change against figures saved before")
     arguments = parser.parse_args()
-    threads = arguments.threads or default_threads(sys.maxsize)
+    threads = arguments.threads or psutil.cpu_count(logical=False) or 1
     rows: list[Row] = []
     for name in arguments.models:
         path = model_file(arguments.folder, name)
