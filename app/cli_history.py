@@ -78,6 +78,7 @@ def _summary_as_json(each: ComparisonSummary) -> dict[str, object]:
                 "run_id": run.run_id,
                 "target": run.target,
                 "status": run.status,
+                "vote": run.vote,
                 "ttft_ms": run.ttft_ms,
                 "decode_tok_s": run.decode_tok_s,
                 "e2e_ms": run.e2e_ms,
@@ -97,7 +98,8 @@ def _print_one(record: ComparisonRecord, action: str, *, as_object: bool) -> Non
         return
     print(f"{record.id}  {record.started_at.astimezone():%Y-%m-%d %H:%M:%S}\n\n{plain(record.prompt.text)}\n")
     for run in record.runs:
-        print(f"{run.target} ({run.status})\n{plain(run.text)}\n")
+        voted = f", voted {run.vote}" if run.vote else ""
+        print(f"{run.target} ({run.status}{voted})\n{plain(run.text)}\n")
         if run.result is not None:
             print(f"{figures(run.result)}\n")
         if run.problem is not None:

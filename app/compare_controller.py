@@ -19,7 +19,7 @@ from backends.targets import parse_target
 from backends.workbench import Workbench
 from widgets import verdict
 from widgets.compare_page import ComparePage
-from widgets.values import Ask, LaneAsk
+from widgets.values import Ask, LaneAsk, Vote
 
 AskKey = Callable[[Target], bool]
 
@@ -57,6 +57,7 @@ class CompareController(QObject):
         page.stop_requested.connect(self.stop)
         page.lane_stop_requested.connect(self.stop_lane)
         page.lane_retry_requested.connect(self.retry)
+        page.vote_given.connect(self.vote)
         page.tick_wanted.connect(self._inbox.wake)
 
     @property
@@ -92,6 +93,11 @@ class CompareController(QObject):
             for run_id in live.open_runs:
                 if live.lanes[run_id] == lane_id:
                     self._engine.call(partial(live.comparison.stop, run_id))
+
+    @Slot(str, str)
+    def vote(self, lane_id: str, vote: Vote) -> None:
+        """Keep a vote with the run that the lane shows, whether it ran just now or was reopened."""
+        self._bench.history.recorder.vote(self._page.lane(lane_id).run_id, vote)
 
     def _start(self, ask: Ask, lanes: Sequence[LaneAsk], *, retry: bool = False) -> None:
         try:

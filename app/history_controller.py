@@ -119,7 +119,7 @@ def stored(record: ComparisonRecord) -> StoredComparison:
 
 
 def _lane(run: RunRecord) -> StoredLane:
-    return StoredLane(run.target, run.result or _text_only(run), _end_of(run.status), run.problem)
+    return StoredLane(run.target, run.result or _text_only(run), _end_of(run.status), run.problem, run.vote, run.run_id)
 
 
 def _end_of(status: RunStatus) -> EndStatus:

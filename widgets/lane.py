@@ -39,6 +39,7 @@ class Lane(QFrame):
     def __init__(self, lane_id: str, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.lane_id = lane_id
+        self.run_id = ""  # of the run that it shows, once that has begun
         self.state = LaneState()
         self._queued = False
         self._at_top = False
@@ -114,12 +115,14 @@ class Lane(QFrame):
     def begin(self) -> None:
         """Clear the last run and wait for this one to start."""
         self.state.queue()
+        self.run_id = ""
         self._clear()
         self._refresh()
 
     def show_events(self, events: Sequence[Event]) -> None:
         """Take events in order. Text is queued; phases and messages show at once."""
         for event in events:
+            self.run_id = event.run_id
             if isinstance(event, Started) and self.state.phase != "queued":
                 self._clear()
             before = self.state.phase
@@ -136,6 +139,7 @@ class Lane(QFrame):
     def show_stored(self, stored: StoredLane) -> None:
         """Show a run from history; its text is painted by `flush`."""
         self.set_target(stored.target)
+        self.run_id = stored.run_id
         self._clear()
         self.state.restore(stored.status, stored.result, stored.problem)
         if stored.result.reasoning_text:
@@ -144,6 +148,7 @@ class Lane(QFrame):
             self._append(stored.result.text)
         self._at_top = True
         self._ended(announce=False)
+        self.foot.set_vote(stored.vote)
 
     def flush(self) -> bool:
         """Paint at most one slice of queued text; True while more is queued."""

@@ -6,6 +6,7 @@ from PySide6.QtCore import QTimer, Signal
 from PySide6.QtWidgets import QWidget
 
 from widgets import icons, parts, theme
+from widgets.values import Vote
 
 COPIED_MS = 1500
 
@@ -56,7 +57,7 @@ class LaneFoot(QWidget):
         for made in (self._up, self._down):
             made.setEnabled(has_answer)
 
-    def set_vote(self, vote: str) -> None:
+    def set_vote(self, vote: Vote) -> None:
         """Show a stored vote, without a signal."""
         self._up.setChecked(vote == "up")
         self._down.setChecked(vote == "down")
@@ -72,7 +73,7 @@ class LaneFoot(QWidget):
         self._copy.setText("Copy")
         icons.dress(self._copy, "copy", "text")
 
-    def _vote(self, vote: str) -> None:
+    def _vote(self, vote: Vote) -> None:
         if vote:
             (self._down if vote == "up" else self._up).setChecked(False)
         self.voted.emit(vote)

@@ -100,12 +100,14 @@ class HistoryLine:
 
 @dataclass(frozen=True, slots=True)
 class StoredLane:
-    """A run read back from history. `problem` is set where it failed."""
+    """A run read back from history, by the name it has there. `problem` is set where it failed."""
 
     target: str
     result: RunResult
     status: EndStatus
     problem: Problem | None = None
+    vote: Vote = ""
+    run_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)

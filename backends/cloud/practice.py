@@ -11,6 +11,7 @@ import sys
 from collections import deque
 from pathlib import Path
 
+from backends.children import child_environment
 from backends.cloud import pricing
 from backends.cloud.engine import CloudEngine
 from backends.cloud.patience import Patience
@@ -23,8 +24,6 @@ from backends.records import Cost, RunRequest, Usage
 from backends.tally import Tally
 
 MODULE = "backends.cloud.practice_server"
-# What the child may see of this process's environment: enough to run Python, nothing that could hold a key.
-ENVIRONMENT = ("PATH", "LANG", "LC_ALL", "SYSTEMROOT", "TEMP", "TMP", "TMPDIR", "LD_LIBRARY_PATH", "PYTHONPATH")
 START_S = 60.0
 STOP_S = 2.0
 MAX_LINE_BYTES = 64_000
@@ -118,7 +117,7 @@ class PracticeServer:
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
             cwd=self._model_path.parent,  # native code may look for libraries where it stands: a folder of the app
-            env={name: os.environ[name] for name in ENVIRONMENT if name in os.environ},
+            env=child_environment(os.environ),
             limit=MAX_LINE_BYTES,
             creationflags=0x0800_0000 if sys.platform == "win32" else 0,  # CREATE_NO_WINDOW
         )

@@ -13,7 +13,10 @@ from backends.version import APP_VERSION
 
 
 def as_json(records: Sequence[ComparisonRecord]) -> str:
-    """Everything that was kept; times in ms, cost in US dollars as text, unknown is null. Ends with a line break."""
+    """Everything that was kept; times in ms, cost in US dollars as text, unknown is null; ends with a line break.
+
+    A run's `vote` is "up", "down", or empty where there is none.
+    """
     body = {"app": "nearfar", "app_version": APP_VERSION, "comparisons": [comparison_as_json(each) for each in records]}
     return json.dumps(body, indent=2, ensure_ascii=False) + "\n"
 
@@ -39,6 +42,7 @@ def _run_as_json(run: RunRecord) -> dict[str, Any]:
         "position": run.position,
         "target": run.target,
         "status": run.status,
+        "vote": run.vote,
         "started_at": run.started_at.isoformat(),
         "text": run.text,
         "reasoning_text": run.reasoning,
@@ -71,7 +75,7 @@ def _quoted(text: str) -> str:
 
 def _run_line(run: RunRecord) -> str:
     figures = [run.status] + ([] if run.result is None else _figures(run.result))
-    return " · ".join(figures)
+    return " · ".join(figures + ([f"voted {run.vote}"] if run.vote else []))
 
 
 def _figures(result: RunResult) -> list[str]:

@@ -10,7 +10,7 @@ from decimal import Decimal, InvalidOperation
 from typing import Any, cast, get_args
 
 from backends.history import codec
-from backends.history.records import ComparisonRecord, ComparisonSummary, Mode, RunRecord, RunStatus, RunSummary
+from backends.history.records import ComparisonRecord, ComparisonSummary, Mode, RunRecord, RunStatus, RunSummary, Vote
 from backends.history.rows import pieces_of
 from backends.history.sessions import is_alive
 
@@ -92,7 +92,7 @@ def whole(connection: sqlite3.Connection, comparison_id: str) -> ComparisonRecor
 
 def _runs(connection: sqlite3.Connection, comparison_key: int) -> tuple[RunRecord, ...]:
     rows = connection.execute(
-        "SELECT key, id, position, target, status, session, started_at, result, problem, text, reasoning FROM runs"
+        "SELECT key, id, position, target, status, session, started_at, result, problem, text, reasoning, vote FROM runs"
         " WHERE comparison_key = ? ORDER BY position, key",
         (comparison_key,),
     )
@@ -100,7 +100,7 @@ def _runs(connection: sqlite3.Connection, comparison_key: int) -> tuple[RunRecor
 
 
 def _run(connection: sqlite3.Connection, row: Sequence[Any]) -> RunRecord:
-    key, id_, position, target, status, session, started_at, result, problem, text, reasoning = row
+    key, id_, position, target, status, session, started_at, result, problem, text, reasoning, vote = row
     more_text, more_reasoning = pieces_of(connection, key)
     text, reasoning = f"{text}{more_text}", f"{reasoning}{more_reasoning}"
     stored = codec.from_text(result)
@@ -116,6 +116,7 @@ def _run(connection: sqlite3.Connection, row: Sequence[Any]) -> RunRecord:
         reasoning=reasoning,
         result=codec.result_from_json(stored) if isinstance(stored, dict) else None,
         problem=codec.problem_from_json(codec.from_text(problem)),
+        vote=_vote(vote),
     )
 
 
@@ -128,14 +129,15 @@ def _summaries(connection: sqlite3.Connection, rows: Sequence[Sequence[Any]]) ->
 
 def _run_summaries(connection: sqlite3.Connection, comparison_key: int) -> tuple[RunSummary, ...]:
     rows = connection.execute(
-        "SELECT id, position, target, status, session, result FROM runs"
+        "SELECT id, position, target, status, session, result, vote FROM runs"
         " WHERE comparison_key = ? ORDER BY position, key",
         (comparison_key,),
     )
-    return tuple(_run_summary(*row) for row in rows.fetchall())
+    return tuple(_run_summary(row) for row in rows.fetchall())
 
 
-def _run_summary(id_: Any, position: Any, target: Any, status: Any, session: Any, result: Any) -> RunSummary:
+def _run_summary(row: Sequence[Any]) -> RunSummary:
+    id_, position, target, status, session, result, vote = row
     found = codec.from_text(result)
     figures: dict[str, Any] = found if isinstance(found, dict) else {}
     cost = figures.get("cost")
@@ -148,6 +150,7 @@ def _run_summary(id_: Any, position: Any, target: Any, status: Any, session: Any
         decode_tok_s=_number(figures.get("decode_tok_s")),
         e2e_ms=_number(figures.get("e2e_ms")),
         cost_usd=_money(cost.get("usd")) if isinstance(cost, dict) else None,
+        vote=_vote(vote),
     )
 
 
@@ -171,6 +174,10 @@ def _time(value: Any) -> datetime:
 
 def _mode(value: Any) -> Mode:
     return cast("Mode", value) if value in get_args(Mode) else "sequence"
+
+
+def _vote(value: Any) -> Vote:
+    return cast("Vote", value) if value in get_args(Vote) else ""
 
 
 def _status(value: Any, session: Any) -> RunStatus:

@@ -7,12 +7,13 @@ import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from datetime import UTC, datetime
+from typing import get_args
 
 from backends.errors import HistoryUnavailable, Problem
 from backends.events import Cancelled, Delta, Event, Failed, Finished
 from backends.history.database import Database, HistoryFromNewer
-from backends.history.records import Mode
-from backends.history.rows import Change, Kind, NewComparison, NewRun, Piece, RunEnd, apply_all
+from backends.history.records import Mode, Vote
+from backends.history.rows import Change, Kind, NewComparison, NewRun, Piece, RunEnd, RunVote, apply_all
 from backends.history.writer import Writer
 from backends.records import RunRequest
 
@@ -28,7 +29,7 @@ OnProblem = Callable[[Problem | None], None]
 
 
 class HistoryRecorder:
-    """Takes the start of each comparison and then its events, from any thread; each call only fills a buffer.
+    """Takes the start of each comparison, its events and votes, from any thread; each call only fills a buffer.
 
     Where the file cannot be written it says so once through `on_problem` (from the writer thread), tries again every
     two seconds, and calls `on_problem(None)` when what was waiting is safe. Runs never notice.
@@ -89,6 +90,19 @@ class HistoryRecorder:
                     return
         self._schedule(hurry=hurry)
 
+    def vote(self, run_id: str, vote: Vote) -> None:
+        """Keep this vote in place of the run's last one; written after all that was recorded before.
+
+        Nothing happens where history is off or the run is not kept. Raises ValueError for any other word.
+        """
+        if vote not in get_args(Vote):
+            raise ValueError(f"not a vote: {vote!r}")  # the file would refuse it, with all that is written beside it
+        with self._lock:
+            if not self._keep:
+                return
+            self._waiting.append(RunVote(run_id, vote))
+        self._schedule(hurry=True)
+
     def flush(self) -> bool:
         """Write what is waiting; False where it could not be. For the writer thread alone."""
         with self._lock:
@@ -98,8 +112,9 @@ class HistoryRecorder:
             self._scheduled = self._hurried = False
         if not changes:
             return self.problem is None
+        create = any(isinstance(each, NewComparison) for each in changes)  # all else is of a comparison in the file
         try:
-            self._database.write(lambda connection: apply_all(connection, changes), None)
+            self._database.write(lambda connection: apply_all(connection, changes), None, create=create)
         except HistoryUnavailable as error:
             self._could_not(changes, chars, error)
             return False

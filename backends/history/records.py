@@ -11,6 +11,7 @@ from backends.errors import Problem
 from backends.records import Prompt, RunResult, Sampling
 
 Mode = Literal["sequence", "race"]
+Vote = Literal["up", "down", ""]
 RunStatus = Literal["streaming", "finished", "incomplete", "failed", "cancelled", "interrupted"]
 
 
@@ -19,6 +20,7 @@ class RunRecord:
     """One run as it was kept. `text` is what arrived, whatever became of the run.
 
     `result` is None while the run streams and where the program ended before the run did; `problem` says why it failed.
+    `vote` is what the person thinks of the answer, empty where they did not say.
     """
 
     run_id: str
@@ -30,6 +32,7 @@ class RunRecord:
     reasoning: str
     result: RunResult | None
     problem: Problem | None
+    vote: Vote = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +59,7 @@ class RunSummary:
     decode_tok_s: float | None
     e2e_ms: float | None
     cost_usd: Decimal | None
+    vote: Vote = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,9 @@ from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import get_args
 
+from backends.history.records import Vote
 from backends.history.schema import APPLICATION_ID, MIGRATIONS, PAGE_BYTES, migrate, transaction
 from backends.paths import PRIVATE_FILE
 
@@ -35,6 +37,7 @@ COLUMNS = {
         "problem",
         "text",
         "reasoning",
+        "vote",
     ),
     "pieces": ("run_key", "kind", "text"),
 }
@@ -52,6 +55,7 @@ DEFAULTS = {
     "session": "",
     "text": "",
     "reasoning": "",
+    "vote": "",
     "kind": "text",
 }
 
@@ -136,8 +140,9 @@ def _refill(work: Path, fresh: Path) -> tuple[int, int]:
             migrate(new, fresh)
             with transaction(new):
                 for table in COLUMNS:
-                    for row in _readable_rows(old, table):
-                        _insert(new, table, row)
+                    names = _columns_there(old, table)
+                    for row in _readable_rows(old, table, names):
+                        _insert(new, table, names, row)
                 _give_orphans_a_home(new)
             return _count(new, "comparisons"), _count(new, "runs")
 
@@ -146,12 +151,21 @@ def _count(connection: sqlite3.Connection, table: str) -> int:
     return int(connection.execute(f"SELECT count(*) FROM {table}").fetchone()[0])  # noqa: S608 - our names
 
 
-def _readable_rows(old: sqlite3.Connection, table: str) -> Iterator[Row]:
-    """From the front as far as it goes, then key by key past the damage."""
-    names = ", ".join(COLUMNS[table])
-    last_seen = 0
+def _columns_there(old: sqlite3.Connection, table: str) -> tuple[str, ...]:
+    """Our columns that the file has: an older version lacks some. All of them where the file does not say."""
     try:
         old.execute("PRAGMA writable_schema = ON")  # read past a damaged entry of the schema
+        there = {row[0] for row in old.execute("SELECT name FROM pragma_table_info(?)", (table,))}
+    except sqlite3.Error:
+        there = set()
+    return tuple(name for name in COLUMNS[table] if name in there) or COLUMNS[table]
+
+
+def _readable_rows(old: sqlite3.Connection, table: str, columns: tuple[str, ...]) -> Iterator[Row]:
+    """From the front as far as it goes, then key by key past the damage."""
+    names = ", ".join(columns)
+    last_seen = 0
+    try:
         for row in old.execute(f"SELECT key, {names} FROM {table} NOT INDEXED ORDER BY key"):  # noqa: S608 - our names
             last_seen = row[0]
             yield row
@@ -159,7 +173,7 @@ def _readable_rows(old: sqlite3.Connection, table: str) -> Iterator[Row]:
     except sqlite3.Error:
         pass
     for key in range(last_seen + 1, min(_last_key(old, table, last_seen), MAX_PROBES) + 1):
-        row = _cells(old, table, key, names) or _cells(old, table, key, *COLUMNS[table])
+        row = _cells(old, table, key, names) or _cells(old, table, key, *columns)
         if row is not None:
             yield row
 
@@ -194,15 +208,19 @@ def _cells(old: sqlite3.Connection, table: str, key: int, *parts: str) -> Row | 
     return tuple(row) if found else None
 
 
-def _insert(new: sqlite3.Connection, table: str, row: Row) -> None:
-    names = ("key", *COLUMNS[table])
-    values = [
-        value if value is not None else DEFAULTS.get(name, f"lost-{row[0]}" if name == "id" else None)
-        for name, value in zip(names, row, strict=True)
-    ]
+def _insert(new: sqlite3.Connection, table: str, columns: tuple[str, ...], row: Row) -> None:
+    names = ("key", *columns)
+    values = [_mended(name, value, row[0]) for name, value in zip(names, row, strict=True)]
     marks = ", ".join("?" * len(names))
     statement = f"INSERT OR IGNORE INTO {table} ({', '.join(names)}) VALUES ({marks})"  # noqa: S608 - our names
     new.execute(statement, values)
+
+
+def _mended(name: str, value: object, key: object) -> object:
+    """A cell that the new file takes: one that it refused would cost the whole row."""
+    if value is None or (name == "vote" and value not in get_args(Vote)):
+        return DEFAULTS.get(name, f"lost-{key}" if name == "id" else None)
+    return value
 
 
 def _give_orphans_a_home(new: sqlite3.Connection) -> None:

@@ -9,7 +9,7 @@ from typing import Literal
 
 from backends.errors import Problem
 from backends.history.codec import TEXT_FIELDS, result_as_json, to_text
-from backends.history.records import Mode, RunStatus
+from backends.history.records import Mode, RunStatus, Vote
 from backends.history.sessions import is_alive
 from backends.records import Message, RunRequest, RunResult
 
@@ -113,7 +113,18 @@ class RunEnd:
         connection.execute("DELETE FROM pieces WHERE run_key = ?", (key,))
 
 
-Change = NewComparison | NewRun | Piece | RunEnd
+@dataclass(frozen=True, slots=True)
+class RunVote:
+    """What the person thinks of an answer now; of a run that is not kept, nothing is."""
+
+    run_id: str
+    vote: Vote
+
+    def apply(self, connection: sqlite3.Connection) -> None:
+        connection.execute("UPDATE runs SET vote = ? WHERE id = ?", (self.vote, self.run_id))
+
+
+Change = NewComparison | NewRun | Piece | RunEnd | RunVote
 
 
 def apply_all(connection: sqlite3.Connection, changes: Sequence[Change]) -> None:

@@ -54,8 +54,11 @@ VERSION_1: Migration = (
     "INSERT INTO search_state VALUES (1)",
 )
 
+# Added columns come last, behind the text: a list walks the pages of a long answer only where it was voted on.
+VERSION_2: Migration = ("ALTER TABLE runs ADD COLUMN vote TEXT NOT NULL DEFAULT '' CHECK (vote IN ('up', 'down', ''))",)
+
 # Never edit a released entry: append one.
-MIGRATIONS: tuple[Migration, ...] = (VERSION_1,)
+MIGRATIONS: tuple[Migration, ...] = (VERSION_1, VERSION_2)
 
 SEARCH_TABLES = {"comparisons": "prompt, system", "runs": "text"}
 

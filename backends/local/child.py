@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-import re
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
+from backends.children import child_environment
 from backends.errors import NearfarError, PromptTooLong, UsageError, WorkerConfused, WorkerDied, WorkerSilent
 from backends.local.endings import why_it_died
 from backends.local.facts import WorkerFacts
@@ -22,24 +22,6 @@ START_LIMIT_S = 60.0
 EXIT_GRACE_S = 1.0
 LOG_BYTES = 65_536
 MAX_QUEUED_REPLIES = 1024
-KEPT_NAMES = frozenset(
-    {"PATH", "HOME", "LANG", "LANGUAGE", "TZ", "TMPDIR", "TMP", "TEMP", "VIRTUAL_ENV", "PYTHONHOME", "PYTHONPATH"}
-    | {"PYTHONUTF8", "PYTHONDONTWRITEBYTECODE", "LLAMA_CPP_LIB_PATH", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH"}
-    | {"DYLD_FALLBACK_LIBRARY_PATH", "SYSTEMROOT", "SYSTEMDRIVE", "WINDIR", "COMSPEC", "USERPROFILE", "APPDATA"}
-    | {"LOCALAPPDATA", "PROGRAMDATA", "NUMBER_OF_PROCESSORS"}
-)
-KEPT_PREFIXES = ("LC_", "CUDA_", "NVIDIA_", "GGML_", "OMP_", "GOMP_", "HIP_", "ROCR_", "HSA_", "VK_")
-SECRET = re.compile(r"KEY|TOKEN|SECRET|PASSWORD|PASSWD|CREDENTIAL", re.IGNORECASE)
-
-
-def worker_environment(environment: Mapping[str, str]) -> dict[str, str]:
-    """What the worker may see of `environment`: what native libraries need, never anything that looks like a key."""
-    kept = {
-        name: value
-        for name, value in environment.items()
-        if (name.upper() in KEPT_NAMES or name.upper().startswith(KEPT_PREFIXES)) and not SECRET.search(name)
-    }
-    return kept | {"GGML_NO_BACKTRACE": "1", "PYTHONUTF8": "1"}
 
 
 class WorkerProcess:
@@ -67,7 +49,7 @@ class WorkerProcess:
                 stderr=asyncio.subprocess.PIPE,
                 limit=MAX_REPLY_BYTES,
                 cwd=folder,
-                env=worker_environment(os.environ),
+                env=child_environment(os.environ),
                 creationflags=0x0800_0000 if sys.platform == "win32" else 0,  # CREATE_NO_WINDOW
             )
         except OSError as error:

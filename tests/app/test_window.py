@@ -125,13 +125,21 @@ def test_history_keeps_it_and_opens_it_again(qtbot: QtBot, session: Session) -> 
     assert phases(session) == ["done", "done"]
 
 
-def test_keep_nothing_keeps_nothing(qtbot: QtBot, session: Session) -> None:
-    session.history.keep_history_toggled.emit(False)
-    compare(qtbot, session)
-    session.window.open_page("history")
-    qtbot.wait(300)
-    assert session.history.shown_ids() == ()
+def test_keep_nothing_keeps_nothing(qtbot: QtBot, qapp: QApplication) -> None:
+    Workbench(app_paths()).change(keep_history=False)
+    for session in opened(qtbot, qapp):
+        compare(qtbot, session)
+        session.window.open_page("history")
+        qtbot.wait(300)
+        assert session.history.shown_ids() == ()
     assert not app_paths().history_file.exists()
+
+
+def test_switching_to_keep_nothing_keeps_nothing_from_then_on(qtbot: QtBot, session: Session) -> None:
+    session.history.keep_history_toggled.emit(False)
+    compare(qtbot, session, "a question about canary8471")
+    session.window.close()
+    assert b"canary8471" not in app_paths().history_file.read_bytes()
 
 
 def test_stop_keeps_the_text_and_the_next_question_works(qtbot: QtBot, session: Session, endless: Path) -> None:

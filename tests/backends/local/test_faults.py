@@ -13,9 +13,9 @@ from pathlib import Path
 import psutil
 import pytest
 
+from backends.children import child_environment
 from backends.events import Cancelled, Delta, Failed, Notice
 from backends.local import engine as engine_module
-from backends.local.child import worker_environment
 from backends.local.engine import LocalEngine
 from tests.backends.local.conftest import MakeEngine
 from tests.backends.local.driver import HELLO_TEXT, Recorder, answer, ask, request
@@ -272,5 +272,5 @@ async def test_the_worker_sees_no_key_and_an_empty_folder(
 
 
 def test_environment_names_are_matched_whole() -> None:
-    kept = worker_environment({"PATH": "/bin", "PATHS": "x", "lc_all": "C", "GGML_APIKEY": "k", "HF_TOKEN": "t"})
+    kept = child_environment({"PATH": "/bin", "PATHS": "x", "lc_all": "C", "GGML_APIKEY": "k", "HF_TOKEN": "t"})
     assert kept == {"PATH": "/bin", "lc_all": "C", "GGML_NO_BACKTRACE": "1", "PYTHONUTF8": "1"}

@@ -1,0 +1,25 @@
+"""What the app's own child processes may see of its environment. Must not start any of them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+KEPT_NAMES = frozenset(
+    {"PATH", "HOME", "LANG", "LANGUAGE", "TZ", "TMPDIR", "TMP", "TEMP", "VIRTUAL_ENV", "PYTHONHOME", "PYTHONPATH"}
+    | {"PYTHONUTF8", "PYTHONDONTWRITEBYTECODE", "LLAMA_CPP_LIB_PATH", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH"}
+    | {"DYLD_FALLBACK_LIBRARY_PATH", "SYSTEMROOT", "SYSTEMDRIVE", "WINDIR", "COMSPEC", "USERPROFILE", "APPDATA"}
+    | {"LOCALAPPDATA", "PROGRAMDATA", "NUMBER_OF_PROCESSORS"}
+)
+KEPT_PREFIXES = ("LC_", "CUDA_", "NVIDIA_", "GGML_", "OMP_", "GOMP_", "HIP_", "ROCR_", "HSA_", "VK_")
+SECRET = re.compile(r"KEY|TOKEN|SECRET|PASSWORD|PASSWD|CREDENTIAL", re.IGNORECASE)
+
+
+def child_environment(environment: Mapping[str, str]) -> dict[str, str]:
+    """What a child may see of `environment`: what native libraries need, never anything that looks like a key."""
+    kept = {
+        name: value
+        for name, value in environment.items()
+        if (name.upper() in KEPT_NAMES or name.upper().startswith(KEPT_PREFIXES)) and not SECRET.search(name)
+    }
+    return kept | {"GGML_NO_BACKTRACE": "1", "PYTHONUTF8": "1"}
