@@ -92,8 +92,8 @@ def whole(connection: sqlite3.Connection, comparison_id: str) -> ComparisonRecor
 
 def _runs(connection: sqlite3.Connection, comparison_key: int) -> tuple[RunRecord, ...]:
     rows = connection.execute(
-        "SELECT key, id, position, target, status, session, started_at, result, problem, text, reasoning, vote FROM runs"
-        " WHERE comparison_key = ? ORDER BY position, key",
+        "SELECT key, id, position, target, status, session, started_at, result, problem, text, reasoning, vote"
+        " FROM runs WHERE comparison_key = ? ORDER BY position, key",
         (comparison_key,),
     )
     return tuple(_run(connection, row) for row in rows.fetchall())
