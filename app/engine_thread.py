@@ -113,7 +113,8 @@ class EngineThread(QObject):
 
     @Slot(object)
     def _deliver(self, callback: Callable[[], None]) -> None:
-        callback()
+        if self._open:  # what came too late finds no window to show it in
+            callback()
 
     @staticmethod
     def _hand_over(done: Future[T], then: Callable[[T], None], failed: Callable[[BaseException], None] | None) -> None:

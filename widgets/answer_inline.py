@@ -30,6 +30,7 @@ _REFERENCE = re.compile(
 )
 _OPEN_LINK = re.compile(r"!?\[([^\[\]]*)\]\([^()]*$")
 _OPEN_MARK = re.compile(r"(?<=\s)[*_~`\[!]+$|(?<=[^\s*])\*{1,3}$|~+$")
+_MARK_CHARS = 16
 _CODE_SPAN = re.compile(r"(`+)(?!`).*?(?<!`)\1(?!`)", re.DOTALL)
 _TICKS = re.compile(r"`+")
 _SINGLE = re.compile(r"(?<![\\*])\*(?=[^\s*])|(?<=[^\s*\\])\*(?!\*)")
@@ -91,7 +92,7 @@ def take_references(text: str) -> tuple[str, dict[str, object]]:
 def mended(text: str) -> str:
     """`text` as it will probably be read once its open marks are closed, so that they do not show until then."""
     text = _OPEN_LINK.sub(r"\1", text)
-    text = _OPEN_MARK.sub("", text)
+    text = text[:-_MARK_CHARS] + _OPEN_MARK.sub("", text[-_MARK_CHARS:])
     outside = _CODE_SPAN.sub("", text)
     tick = _TICKS.search(outside)
     if tick:

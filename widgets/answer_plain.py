@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from PySide6.QtCore import QMimeData
 from PySide6.QtGui import QTextBlock, QTextBlockFormat, QTextCursor, QTextDocument
+from PySide6.QtWidgets import QTextEdit
 
 from widgets.answer_formats import CODE
 
@@ -30,6 +32,22 @@ def plain_text(cursor: QTextCursor) -> str:
         before = cell
         block = block.next()
     return "".join(parts).replace("\u2028", "\n")
+
+
+def plain_data(text: str) -> QMimeData:
+    """Plain text for the clipboard or a drag.
+
+    The clipboard keeps it past the end of Python, where a QMimeData made here would crash. So an editor makes it, which
+    fills it when it is first read: read it while it is small, and it is ours to fill.
+    """
+    editor = QTextEdit()
+    editor.setPlainText("-")
+    editor.selectAll()
+    data = editor.createMimeDataFromSelection()
+    data.text()
+    data.clear()
+    data.setText(text)
+    return data
 
 
 def selected(document: QTextDocument, anchor: int, position: int) -> QTextCursor:

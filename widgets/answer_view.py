@@ -25,7 +25,7 @@ from widgets.answer_blocks import BlockMachine, Update
 from widgets.answer_formats import Formats
 from widgets.answer_inline import safe_href
 from widgets.answer_paint import dressed, paint_ground
-from widgets.answer_plain import code_around, plain_text, selected
+from widgets.answer_plain import code_around, plain_data, plain_text, selected
 from widgets.answer_render import AnswerWriter
 from widgets.answer_style import LIGHT, AnswerStyle
 from widgets.code_colours import CodeColours
@@ -226,6 +226,8 @@ class AnswerView(QTextBrowser):
     def resizeEvent(self, event: QResizeEvent) -> None:
         painting, self._painting = self._painting, True
         super().resizeEvent(event)
+        if self._follow:
+            self.verticalScrollBar().setValue(self.verticalScrollBar().maximum())
         self._painting = painting
         if self.document().characterCount() > LONG_CHARS and self.lineWrapColumnOrWidth() > 0:
             self._settle.start()
@@ -271,9 +273,7 @@ class AnswerView(QTextBrowser):
 
     def createMimeDataFromSelection(self) -> QMimeData:
         """Plain text: what is pasted elsewhere brings no fonts, colours or addresses along."""
-        data = QMimeData()
-        data.setText(plain_text(self.textCursor()))
-        return data
+        return plain_data(plain_text(self.textCursor()))
 
     def contextMenuEvent(self, event: QContextMenuEvent) -> None:
         menu = self.createStandardContextMenu(event.pos())

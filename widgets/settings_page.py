@@ -65,8 +65,8 @@ class SettingsPage(QWidget):
                 [
                     (
                         "Local only",
-                        "While this is on, the app refuses every connection to another machine. "
-                        "Lanes that leave this machine cannot be chosen.",
+                        "While this is on, every connection to another machine is refused. It is on until you "
+                        "choose a lane that leaves this machine; turn it on to rule such lanes out.",
                         self._local,
                     ),
                     (

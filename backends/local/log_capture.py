@@ -30,14 +30,18 @@ class LogFigures:
     weight_buffers: tuple[str, ...]
 
 
+# llama.cpp goes on logging when a capture is gone, and ctypes keeps no reference to a callback: these live for ever.
+_kept: list[object] = []
+
+
 class LogCapture:
     """Takes over llama.cpp's and ggml's log for the life of the process."""
 
     def __init__(self, api: Any) -> None:
         self._lines: deque[tuple[int, str]] = deque(maxlen=MAX_LINES)
-        # ctypes keeps no reference to a callback: without this one the next log line would crash.
-        self._callback = api.llama_log_callback(self._on_text)
-        api.llama_log_set(self._callback, None)
+        callback = api.llama_log_callback(self._on_text)
+        _kept.append(callback)
+        api.llama_log_set(callback, None)
 
     def clear(self) -> None:
         self._lines.clear()

@@ -23,7 +23,7 @@ _DEPARTURES = [
     re.compile(r"(    |\t) *>"),
     re.compile(rf"^{_MARK}.*\|.*\n+[ \t]*[|:-][-|: \t]*$", re.MULTILINE),
     re.compile(rf"^(?:{_MARK}){{2}}(.|\n)*^ *(\t|    )", re.MULTILINE),
-    re.compile(rf"^{_MARK}.*\n(?:.*\S.*\n)+ *(\t|    )", re.MULTILINE),
+    re.compile(rf"^{_MARK}.*\n(?:(?=.*\S).*\n)+ *(\t|    )", re.MULTILINE),
     re.compile(r"`[^`]*\n[ \t>]*[ \t]"),
     re.compile(rf"{_MARK}\n(?:[ \t>]*\n)+", re.MULTILINE),
 ]
@@ -207,6 +207,10 @@ def test_an_undecided_line_waits(text: str) -> None:
 @pytest.mark.parametrize("text", ["42", "-5 degrees", "*it", "1.5 GB", "#hashtag", "Words\n- item"])
 def test_a_decided_line_shows(text: str) -> None:
     assert rest(text)
+
+
+def test_a_lazy_line_is_no_table_head() -> None:
+    assert [block.kind for block in read(["> x\na | b\n> --- | ---\n"])] == [Kind.PARAGRAPH]
 
 
 def test_link_definitions_serve_what_follows() -> None:

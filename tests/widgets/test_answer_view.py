@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import random
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -159,6 +161,15 @@ def test_follows_the_end_until_the_reader_scrolls_up(view: AnswerView) -> None:
     assert bar.value() == bar.maximum()
 
 
+def test_follows_the_end_when_it_becomes_less_high(view: AnswerView, qtbot: QtBot) -> None:
+    """As when the figures below an answer take more room once it has ended."""
+    stream(view, ["word " * 2000])
+    bar = view.verticalScrollBar()
+    assert bar.value() == bar.maximum() > 0
+    view.resize(view.width(), view.height() - 60)
+    qtbot.waitUntil(lambda: bar.value() == bar.maximum())
+
+
 def test_keeps_the_selection(view: AnswerView) -> None:
     stream(view, ["alpha beta"], until_end=False)
     cursor = view.textCursor()
@@ -178,6 +189,25 @@ def test_copies_plain_text_with_list_marks_and_tabs(view: AnswerView) -> None:
     copied = QGuiApplication.clipboard().mimeData()
     assert copied.text() == "Head\n1. one\n2. two\n  - in two\n- [x] done\na\tb\n1\t2\nx = 1\n  y\nend 🙂"
     assert not copied.hasHtml()
+
+
+_COPY_AND_LEAVE = """
+from PySide6.QtWidgets import QApplication
+app = QApplication([])
+from widgets.answer_view import AnswerView
+view = AnswerView()
+view.set_answer("words")
+view.flush()
+view.selectAll()
+view.copy()
+assert app.clipboard().text() == "words"
+"""
+
+
+def test_leaving_after_a_copy_is_clean() -> None:
+    """The clipboard outlives Python's objects; a crash here would be one at every exit after a copy."""
+    done = subprocess.run([sys.executable, "-c", _COPY_AND_LEAVE], check=False, timeout=60)
+    assert done.returncode == 0
 
 
 def test_knows_the_code_under_the_mouse(view: AnswerView) -> None:

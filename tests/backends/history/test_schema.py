@@ -16,8 +16,8 @@ FIXTURES = Path(__file__).parent / "fixtures"
 
 # A version that does not exist: it changes rows, adds a column and moves a table, as real ones do.
 NEXT: Migration = (
-    "ALTER TABLE runs ADD COLUMN vote TEXT NOT NULL DEFAULT ''",
-    "UPDATE runs SET vote = 'up' WHERE status = 'finished'",
+    "ALTER TABLE runs ADD COLUMN note TEXT NOT NULL DEFAULT ''",
+    "UPDATE runs SET note = 'read' WHERE status = 'finished'",
     "CREATE TABLE modes (comparison_key INTEGER PRIMARY KEY, mode TEXT NOT NULL)",
     "INSERT INTO modes SELECT key, mode FROM comparisons",
     "DROP INDEX runs_streaming",
