@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import fields, replace
 from datetime import date
 
 from PySide6.QtCore import QObject, Qt, QTimer, QUrl, Slot
@@ -97,8 +98,13 @@ class Session(QObject):
     @Slot()
     def end(self) -> None:
         """Stop runs, close workers, finish writing. At most five seconds."""
-        self._save(lanes=self._lane_targets())
+        self.bench.change(lanes=self._lane_targets(), **self._sampling())
         self.engine.stop(self.bench.close())
+
+    def _sampling(self) -> dict[str, object]:
+        """The parameters as they are set now, as settings; the seed belongs to one question and is not kept."""
+        sampling = replace(self.compare.prompt_box.sampling(), seed=None)
+        return {field.name: getattr(sampling, field.name) for field in fields(sampling)}
 
     def _lane_targets(self) -> tuple[str, ...]:
         return tuple(self.compare.lane(lane_id).target for lane_id in self.compare.lane_ids)
@@ -190,14 +196,17 @@ class Session(QObject):
         self._save(local_only=on)
 
     def _save(self, **changes: object) -> None:
-        problem = self.bench.change(**changes)
-        if problem is not None:
-            self.compare.show_problem(problem)
+        self.bench.change(**changes)
+        self.engine.ask(self.bench.save(), self._saved)
         self.settings.show_settings(self._settings_view())
         self.history.set_keep_history(self.bench.settings.keep_history)
         self.compare.prompt_box.set_mode(self.bench.settings.lane_order)
         self._show_targets()
         self.status.show_privacy()
+
+    def _saved(self, problem: Problem | None) -> None:
+        if problem is not None:
+            self.compare.show_problem(problem)
 
     # -- pages ---------------------------------------------------------------------------------------------------
 

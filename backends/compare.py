@@ -31,7 +31,7 @@ class Comparison:
         self._requests = tuple(requests)
         self._engine_for = engine_for
         self._emit = emit
-        self._mode = mode
+        self.mode = mode
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._stopped: set[str] = set()
         self._ended: set[str] = set()
@@ -39,7 +39,7 @@ class Comparison:
     async def run(self) -> None:
         """Until every run has ended. Cancelling this task stops every lane, waits for it, and re-raises."""
         try:
-            if self._mode == "race":
+            if self.mode == "race":
                 await asyncio.gather(*(self._lane(request) for request in self._requests))
             else:
                 for request in self._requests:
@@ -58,6 +58,10 @@ class Comparison:
         task = self._tasks.get(run_id)
         if task is not None:
             task.cancel()
+            return
+        for request in self._requests:
+            if request.run_id == run_id:
+                self._end_unstarted(request)
 
     def stop_all(self) -> None:
         for request in self._requests:

@@ -29,6 +29,8 @@ from backends.targets import parse_target
 
 MAX_FILE_BYTES = 1_000_000
 MAX_LANES = 4
+PRIVATE_CHOICES: Mapping[str, bool] = MappingProxyType({"local_only": True, "keep_history": False})
+CAUTION = "Until you choose again, nothing outside this machine is contacted and no history is kept."
 SERVER_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,39}")
 
 
@@ -117,25 +119,17 @@ class Settings:
         Field(max_length=16),
         Wording("Stop at", "The answer ends before any of these texts."),
     ] = ()
-    n_ctx: Annotated[
-        Annotated[int, Field(ge=256, le=10_000_000)] | None,
-        Wording("Context", "In tokens. Empty: as much as the model and this machine allow."),
-    ] = None
     custom_servers: Annotated[
         Servers,
         Field(max_length=100),
         AfterValidator(_read_only),
-        Wording("Your servers", "OpenAI-compatible servers by name; keys are kept in the keyring."),
+        Wording("Your servers", "OpenAI-compatible servers by name; their keys are never kept here."),
     ] = field(default_factory=lambda: MappingProxyType({}))
 
     @property
     def sampling(self) -> Sampling:
         """The sampling that a new prompt starts with."""
         return Sampling(**{name: getattr(self, name) for name in SAMPLING_FIELDS})
-
-    def with_sampling(self, sampling: Sampling) -> Settings:
-        """These settings with another sampling; limits are checked when they are saved."""
-        return dataclasses.replace(self, **{name: getattr(sampling, name) for name in SAMPLING_FIELDS})
 
 
 SAMPLING_FIELDS = tuple(each.name for each in dataclasses.fields(Sampling))
@@ -180,6 +174,12 @@ def _read(stored: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
     return values, warnings
 
 
+def _cautious(values: dict[str, Any], stored: Mapping[str, Any], *, damaged: bool) -> dict[str, Any]:
+    """Where what the person chose about privacy cannot be read, the choice that gives nothing away stands in for it."""
+    lost = {key for key in PRIVATE_CHOICES if key not in values and (damaged or key in stored)}
+    return values | {key: PRIVATE_CHOICES[key] for key in lost}
+
+
 @dataclass(frozen=True, slots=True)
 class Loaded:
     """Settings as they could be read, with one sentence for each thing that could not."""
@@ -204,10 +204,13 @@ class SettingsFile:
             return Loaded(Settings())
         except OSError as error:
             reason = error.strerror or "unknown reason"
-            return Loaded(Settings(), (f"The settings file {self.path} could not be read: {reason}.",))
+            warning = f"The settings file {self.path} could not be read: {reason}. {CAUTION}"
+            return Loaded(Settings(**_cautious({}, {}, damaged=True)), (warning,))
         stored, warnings = _parse(raw)
         self._unknown = {key: value for key, value in stored.items() if key not in KEYS}
         values, bad_keys = _read(stored)
+        if warnings or bad_keys:
+            values = _cautious(values, stored, damaged=bool(warnings))
         warnings += bad_keys
         if warnings:
             warnings.append(self._keep_damaged(raw))

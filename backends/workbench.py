@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -23,7 +25,6 @@ from backends.events import Emit
 from backends.history.store import History
 from backends.keys import Secret, SessionKeys, key_from_env
 from backends.local.engine import LocalEngine
-from backends.local.facts import LoadOptions
 from backends.paths import Paths, app_paths
 from backends.records import RunRequest, Target
 from backends.settings import SettingsFile
@@ -42,8 +43,8 @@ def model_file(target: Target) -> Path:
     """The GGUF of a local target; raises ModelMissing for a name that is neither the demo nor a path."""
     if target == DEMO:
         return resource_path(*DEMO_FILE)
-    path = Path(target.model).expanduser()
-    if path.suffix.lower() == ".gguf" or len(path.parts) > 1:
+    path = Path(target.model).expanduser().absolute()  # the worker runs in a folder of its own
+    if path.suffix.lower() == ".gguf" or len(Path(target.model).parts) > 1:
         return path
     raise ModelMissing(f"There is no installed model named “{target.model[:80]}”.", safe="Your prompt is kept.")
 
@@ -62,6 +63,10 @@ class Workbench:
         self.history = History(paths.history_file, keep=self.settings.keep_history, on_problem=self._history_problem)
         self.on_history_problem: Callable[[Problem | None], None] = _no_listener
         self._engines: dict[Target, Engine] = {}
+        self._in_use: Counter[Target] = Counter()
+        self._turn = asyncio.Lock()
+        self._saver = ThreadPoolExecutor(1, thread_name_prefix="settings")
+        self._unsaved = False
 
     @classmethod
     def open(cls) -> Workbench:
@@ -70,17 +75,27 @@ class Workbench:
 
     # -- settings ------------------------------------------------------------------------------------------------
 
-    def change(self, **changes: object) -> Problem | None:
-        """Change settings and save them; says what went wrong where they could not be saved (they hold until exit)."""
+    def change(self, **changes: object) -> None:
+        """Change settings; they hold at once, and on disk after `save` or `close`."""
         self.settings = replace(self.settings, **changes)  # type: ignore[arg-type]  # checked when saved
+        self._unsaved = True
         if "keep_history" in changes:
             self.history.set_keep(self.settings.keep_history)
         if "local_only" in changes:
             self.egress.set_policy(replace(self.egress.policy, local_only=self.settings.local_only is not False))
+
+    async def save(self) -> Problem | None:
+        """Write changed settings, off the loop: a flush to disk takes its time. Says what went wrong; never raises."""
+        if not self._unsaved:
+            return None
+        saved = self.settings
         try:
-            self._file.save(self.settings)
+            # One thread, so that an older save can never end after a newer one.
+            await asyncio.get_running_loop().run_in_executor(self._saver, self._file.save, saved)
         except SettingsNotSaved as error:
+            log.warning("%s", error.problem.what)
             return error.problem
+        self._unsaved = self.settings is not saved
         return None
 
     # -- targets -------------------------------------------------------------------------------------------------
@@ -139,8 +154,7 @@ class Workbench:
             return PracticeEngine(PracticeServer(resource_path(*DEMO_FILE)), egress=self.egress)
         endpoint = self.endpoint(target)
         if endpoint is None:
-            options = LoadOptions(n_ctx=self.settings.n_ctx)
-            return LocalEngine(model_file(target), name=target.model if target == DEMO else None, options=options)
+            return LocalEngine(model_file(target), name=target.model if target == DEMO else None)
         name = endpoint.key_name
         return CloudEngine(endpoint, egress=self.egress, key=lambda: self.keys.get(name))
 
@@ -155,15 +169,25 @@ class Workbench:
                 log.info("not warmed up: %s", error.problem.code)  # the first run will say it in words
 
     async def run(self, comparison: Comparison, requests: Sequence[RunRequest]) -> None:
-        """Run a comparison, with the memory of local models that it does not use given back first."""
-        await self.release_others(request.target for request in requests)
-        await comparison.run()
+        """Run a comparison. In sequence it waits for its turn: a retry must not compete with what still runs."""
+        if comparison.mode == "race":
+            await self._run_now(comparison, requests)
+            return
+        async with self._turn:
+            await self._run_now(comparison, requests)
 
-    async def release_others(self, targets: Iterable[Target]) -> None:
-        """Close the local models that these targets do not use, so that their memory is free for those that do."""
-        wanted = set(targets)
-        others = [target for target in self._engines if target.is_local and target not in wanted]
-        await self._close(others)
+    async def _run_now(self, comparison: Comparison, requests: Sequence[RunRequest]) -> None:
+        targets = [request.target for request in requests]
+        self._in_use.update(targets)
+        try:
+            await self._release_idle()
+            await comparison.run()
+        finally:
+            self._in_use.subtract(targets)
+
+    async def _release_idle(self) -> None:
+        """Close the local models that no run uses now, so that their memory is free for those that do."""
+        await self._close([target for target in self._engines if target.is_local and self._in_use[target] <= 0])
 
     # -- devices -------------------------------------------------------------------------------------------------
 
@@ -190,6 +214,8 @@ class Workbench:
 
     async def close(self) -> None:
         """End every worker, server and connection, and finish writing; idempotent."""
+        await self.save()
+        self._saver.shutdown(wait=False)
         await self._close(list(self._engines))
         await self.history.close()
 

@@ -76,23 +76,30 @@ def take_all(session: Session, folder: Path, theme: str) -> None:
     shoot(session, folder, f"settings-{theme}")
 
 
+def session_in(theme: str, home: str) -> Session:
+    """The program as it starts for somebody who chose this theme and has no history."""
+    os.environ["NEARFAR_HOME"] = home
+    qt = QApplication.instance() or QApplication(["nearfar"])
+    assert isinstance(qt, QApplication)
+    qt.setFont(QFont(FONT, 10))
+    bench = Workbench(app_paths())
+    bench.change(theme=theme)
+    return Session(qt, bench)
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, default=Path("docs/screenshots"))
-    parser.add_argument("--theme", choices=("light", "dark"), required=True)
+    parser.add_argument("--theme", choices=("light", "dark"), action="append")
     arguments = parser.parse_args()
     arguments.out.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix="nearfar-screenshots-") as home:
-        os.environ["NEARFAR_HOME"] = home
-        qt = QApplication(["nearfar"])
-        qt.setFont(QFont(FONT, 10))
-        bench = Workbench(app_paths())
-        bench.change(theme=arguments.theme)
-        session = Session(qt, bench)
-        try:
-            take_all(session, arguments.out, arguments.theme)
-        finally:
-            session.window.close()
+    for theme in arguments.theme or ("light", "dark"):
+        with tempfile.TemporaryDirectory(prefix="nearfar-screenshots-") as home:
+            session = session_in(theme, home)
+            try:
+                take_all(session, arguments.out, theme)
+            finally:
+                session.window.close()
     return 0
 
 

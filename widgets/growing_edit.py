@@ -4,15 +4,22 @@ from __future__ import annotations
 
 from math import ceil
 
-from PySide6.QtCore import QSize, Qt
-from PySide6.QtGui import QResizeEvent, QShowEvent, QWheelEvent
+from PySide6.QtCore import SIGNAL, QSize, Qt, Signal
+from PySide6.QtGui import QKeyEvent, QResizeEvent, QShowEvent, QWheelEvent
 from PySide6.QtWidgets import QPlainTextEdit, QSizePolicy
 
 from widgets import theme
 
+ENTERED = SIGNAL("entered()")
+
 
 class GrowingEdit(QPlainTextEdit):
-    """Grows line by line from `min_lines` to `max_lines`, then scrolls. Tab moves on; it is never typed."""
+    """Grows line by line from `min_lines` to `max_lines`, then scrolls. Tab moves on; it is never typed.
+
+    `entered` comes at Enter; Shift+Enter begins a new line. While nobody listens, Enter is typed too.
+    """
+
+    entered = Signal()
 
     def __init__(self, name: str, *, min_lines: int, max_lines: int) -> None:
         super().__init__()
@@ -37,6 +44,14 @@ class GrowingEdit(QPlainTextEdit):
     def showEvent(self, event: QShowEvent) -> None:
         super().showEvent(event)
         self._fit()
+
+    def keyPressEvent(self, event: QKeyEvent) -> None:
+        is_enter = event.key() in (Qt.Key.Key_Return, Qt.Key.Key_Enter)
+        new_line = bool(event.modifiers() & Qt.KeyboardModifier.ShiftModifier)
+        if is_enter and not new_line and self.receivers(ENTERED):
+            self.entered.emit()
+        else:
+            super().keyPressEvent(event)
 
     def wheelEvent(self, event: QWheelEvent) -> None:
         if self.verticalScrollBar().maximum() > 0:

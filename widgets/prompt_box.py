@@ -34,7 +34,10 @@ class PromptBox(QFrame):
         self.editor = GrowingEdit("Prompt", min_lines=2, max_lines=8)
         self.editor.setProperty("kind", "prompt")
         self.editor.setPlaceholderText("Ask every lane the same question")
-        self.editor.setToolTip("The prompt. Ctrl+Enter runs it on every lane. Ctrl+L comes back here.")
+        self.editor.setToolTip(
+            "The prompt. Enter runs it on every lane, Shift+Enter begins a new line. Ctrl+L comes back here."
+        )
+        self.editor.entered.connect(self.submit)
         self.editor.textChanged.connect(self._text_changed)
         self._samples = QWidget()
         self._samples_flow = FlowLayout(self._samples, theme.TIGHT)
@@ -51,9 +54,7 @@ class PromptBox(QFrame):
         self._mode = parts.Segments("Lane order", MODES)
         self._mode.chosen.connect(self._mode_picked)
         self._meaning = parts.Elided(role="caption", tone="muted")
-        self._run = parts.button(
-            "Run", "Ask every lane (Ctrl+Enter)", icon="play-fill", kind="primary", tone="on_accent"
-        )
+        self._run = parts.button("Run", "Ask every lane (Enter)", icon="play-fill", kind="primary", tone="on_accent")
         self._run.clicked.connect(self._submit)
         self._stop = parts.button("Stop", "Stop every lane (Esc)", icon="stop-fill", kind="stop", tone="danger")
         self._stop.clicked.connect(self.stopped)

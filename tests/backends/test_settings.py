@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 from backends.errors import SettingsNotSaved
 from backends.records import Sampling
-from backends.settings import KEYS, Settings, SettingsFile, checked, wording
+from backends.settings import KEYS, PRIVATE_CHOICES, Settings, SettingsFile, checked, wording
 
 CHANGED = Settings(
     theme="dark",
@@ -31,7 +31,6 @@ CHANGED = Settings(
     temperature=0.0,
     seed=7,
     stop=("\n\n", "END"),
-    n_ctx=8192,
     custom_servers={"lab": "http://10.0.0.2:8080/v1"},
 )
 
@@ -70,12 +69,9 @@ def test_every_setting_has_words_and_a_default_within_its_limits() -> None:
         assert wording(key).help.endswith(".")
 
 
-def test_sampling_travels_both_ways() -> None:
-    sampling = Sampling(
-        max_tokens=5, temperature=1.5, top_k=1, top_p=0.5, min_p=0.0, repeat_penalty=1.1, seed=3, stop=("x",)
-    )
+def test_every_part_of_sampling_is_a_setting() -> None:
     assert Settings().sampling == Sampling()
-    assert Settings().with_sampling(sampling).sampling == sampling
+    assert replace(Settings(), top_k=1, stop=("x",)).sampling == replace(Sampling(), top_k=1, stop=("x",))
     assert {each.name for each in fields(Sampling)} <= set(KEYS)
 
 
@@ -107,7 +103,6 @@ BAD_VALUES = [
     ("top_p", 1.5),
     ("seed", -1),
     ("stop", [""]),
-    ("n_ctx", 12),
     ("custom_servers", {"lab": "ftp://x"}),
     ("custom_servers", {"lab": "https://user:secret@example.com/v1"}),
     ("custom_servers", {"A name!": "https://example.com/v1"}),
@@ -119,7 +114,7 @@ def test_a_bad_key_is_left_out_with_one_sentence_and_the_rest_is_kept(path: Path
     raw = json.dumps({"hologram": 1, key: value} | ({"top_k": 7} if key != "top_k" else {}))
     file = store(path, raw)
     loaded = file.load()
-    assert getattr(loaded.settings, key) == getattr(Settings(), key)
+    assert getattr(loaded.settings, key) == PRIVATE_CHOICES.get(key, getattr(Settings(), key))
     assert loaded.settings.top_k == 7
     about_key, kept = loaded.warnings
     assert f"({key})" in about_key
@@ -198,7 +193,7 @@ def test_a_folder_that_cannot_be_written_is_a_sentence(tmp_path: Path) -> None:
     (tmp_path / "config").write_text("a file")
     file = SettingsFile(tmp_path / "config" / "settings.json")
     loaded = file.load()
-    assert loaded.settings == Settings()
+    assert loaded.settings == replace(Settings(), **PRIVATE_CHOICES)
     assert len(loaded.warnings) == 1
     with pytest.raises(SettingsNotSaved, match="could not be saved"):
         file.save(Settings())
@@ -222,7 +217,7 @@ from backends.settings import Settings, SettingsFile
 file = SettingsFile(Path(sys.argv[1]))
 print("ready", flush=True)
 for n in itertools.count():
-    file.save(replace(Settings(), n_ctx=1000 + n % 1000, stop=("x" * 199,) * 16))
+    file.save(replace(Settings(), top_k=1000 + n % 1000, stop=("x" * 199,) * 16))
 """
 
 
@@ -236,5 +231,27 @@ def test_kill_while_saving_leaves_a_whole_file(path: Path) -> None:
             process.send_signal(signal.SIGKILL)
         loaded = SettingsFile(path).load()
         assert loaded.warnings == ()
-        assert loaded.settings.n_ctx is None or loaded.settings.n_ctx >= 1000
+        assert loaded.settings.top_k == 40 or loaded.settings.top_k >= 1000
     assert path.exists()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"theme": "system", "local_only": tru',
+        '{"local_only": "maybe", "keep_history": "perhaps"}',
+        "[1]",
+        "\x00\x01",
+    ],
+)
+def test_a_privacy_choice_that_cannot_be_read_gives_nothing_away(path: Path, text: str) -> None:
+    loaded = store(path, text).load()
+    assert loaded.settings.local_only is True
+    assert loaded.settings.keep_history is False
+    assert loaded.warnings
+
+
+def test_a_privacy_choice_that_can_be_read_holds_in_a_damaged_file(path: Path) -> None:
+    loaded = store(path, '{"local_only": false, "keep_history": true, "theme": "dar').load()
+    assert loaded.settings.local_only is False
+    assert loaded.settings.keep_history is True
