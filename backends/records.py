@@ -94,7 +94,11 @@ class RunRequest:
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """Token counts as the server or the worker reports them; cached is inside prompt, reasoning inside completion."""
+    """Token counts as the server or the worker reports them; cached is inside prompt, reasoning inside completion.
+
+    Locally, completion counts the tokens of the text. Servers built on llama.cpp, practice among them, also count the
+    token that ends the answer: for the same answer they report one more, unless it was cut off.
+    """
 
     prompt_tokens: int | None = None
     completion_tokens: int | None = None

@@ -1,4 +1,4 @@
-"""The quotes and list items that are open while Markdown is read; immutable, no Qt."""
+"""The quotes and list items that are open while Markdown is read; immutable. Must not know Qt."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Text formats made from an AnswerStyle: fonts, line heights, gaps and indents; touches no document."""
+"""Text formats made from an AnswerStyle: fonts, line heights, gaps and indents. Must not touch a document."""
 
 from __future__ import annotations
 

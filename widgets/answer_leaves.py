@@ -1,4 +1,4 @@
-"""The open end of an answer: a paragraph, code or table that more text may still join; immutable, no Qt."""
+"""The open end of an answer: a paragraph, code or table that more text may still join; immutable. Must not know Qt."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What one line of Markdown can begin: quotes, items, headings, fences, rules, table rows; keeps no state."""
+"""What one line of Markdown can begin: quotes, items, headings, fences, rules, table rows. Must not keep state."""
 
 from __future__ import annotations
 

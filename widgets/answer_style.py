@@ -1,4 +1,4 @@
-"""Colours, type and spacing of an answer; knows nothing of text, and nothing of where the theme comes from."""
+"""Colours, type and spacing of an answer. Must not know text, or where the theme comes from."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The values an answer is painted from: blocks in reading order, flat; knows neither Markdown nor Qt."""
+"""The values an answer is painted from: blocks in reading order, flat. Must not know Markdown or Qt."""
 
 from __future__ import annotations
 

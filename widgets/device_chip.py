@@ -47,7 +47,7 @@ class DeviceChip(parts.Chip):
         text = chip_text(self._devices)
         self.setText(text)
         self.setAccessibleName(f"Devices: {text}")
-        self.setToolTip(f"{text}\nWhat this machine can run models on")
+        parts.set_tip(self, f"{text}\nWhat this machine can run models on")
         icons.dress(self, "cpu", "muted")
 
     def _open(self) -> None:

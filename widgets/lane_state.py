@@ -48,12 +48,17 @@ _FIXED_TEXT: dict[Phase, str] = {
     "failed": "Failed",
     "interrupted": "Interrupted: the app was closed while this run was under way",
 }
+PASSING = frozenset({"preparing", "practice_starting", "waiting", "silent"})  # notices about the moment alone
+MAX_REASON = 80
 _FINISH_TEXT = {
     "stop": "Done",
     "length": "Done: the token limit was reached",
     "content_filter": "Ended by the provider's content filter",
     "tool_calls": "Done: the model asked for a tool, which is not offered here",
 }
+
+
+_NO_CHANGE: dict[object, object] = {"repeat_penalty": 1.0, "min_p": 0.0, "top_k": 0, "top_p": 1.0}
 
 
 class LaneState:
@@ -67,6 +72,7 @@ class LaneState:
         self.fraction: float | None = None
         self.read: tuple[int, int] | None = None
         self.notice = ""
+        self.remarks: dict[str, str] = {}
         self.problem: Problem | None = None
         self.report: EngineReport | None = None
         self.result: RunResult | None = None
@@ -118,6 +124,7 @@ class LaneState:
                 self._delta(event)
             case Notice():
                 self.notice = event.text
+                self._remark(event)
             case Finished():
                 self._end("done" if event.result.complete else "incomplete", event.result)
             case Failed():
@@ -137,9 +144,24 @@ class LaneState:
                 return f"Thinking, {self.reasoning_chars:,} characters so far"
             case "done":
                 reason = self.result.finish_reason if self.result is not None else None
-                return _FINISH_TEXT.get(reason or "stop", f"Done: {reason}")
+                return _FINISH_TEXT.get(reason or "stop", "Done")
             case _:
                 return _FIXED_TEXT.get(self.phase, "")
+
+    def status_tip(self) -> str:
+        """The status in full; a reason of the server's own is quoted, and stays out of the line itself."""
+        reason = self.result.finish_reason if self.result is not None else None
+        if self.phase != "done" or not reason or reason in _FINISH_TEXT:
+            return self.status_text()
+        return f"Done. The server's own word for why the answer ended: “{reason[:MAX_REASON]}”."
+
+    def not_sent(self) -> tuple[str, ...]:
+        """The settings of this run that its server was not told and that would have changed something, in words."""
+        settings = self.result.settings if self.result is not None else {}
+        names = settings.get("not_sent")
+        if not isinstance(names, list | tuple):
+            return ()
+        return tuple(str(name).replace("_", " ") for name in names if settings.get(str(name)) != _NO_CHANGE.get(name))
 
     def progress(self) -> float | None:
         """0 to 1 where the phase has a known length, else None."""
@@ -148,6 +170,13 @@ class LaneState:
         if self.phase == "reading" and self.read is not None and self.read[1] > 0:
             return min(1.0, self.read[0] / self.read[1])
         return None
+
+    def _remark(self, event: Notice) -> None:
+        """Keep what is still true when the run is over: "not encrypted", "asked again without it"."""
+        if not event.text:
+            self.remarks.pop(event.code, None)
+        elif event.code not in PASSING:
+            self.remarks[event.code] = event.text
 
     def _delta(self, event: Delta) -> None:
         if self.meter is None:

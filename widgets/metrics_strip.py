@@ -24,13 +24,16 @@ class _Cell(QWidget):
         if self._value.property("tone") != ("" if figure.known else "muted"):
             parts.set_tone(self._value, "" if figure.known else "muted")
             self._value.setFont(theme.font("figure" if figure.known else "body"))
-        if self.toolTip() != figure.tip:
-            self.setToolTip(figure.tip)
+        if self.tip() != figure.tip:
+            parts.set_tip(self, figure.tip)
             self.setAccessibleDescription(figure.tip)
         self.setAccessibleName(f"{figure.caption}: {figure.value}")
 
     def value(self) -> str:
         return self._value.text()
+
+    def tip(self) -> str:
+        return self.accessibleDescription()
 
     def caption(self) -> str:
         return self._caption.text()
@@ -71,7 +74,7 @@ class MetricsStrip(QWidget):
         return {cell.caption(): cell.value() for cell in self._cells}
 
     def tips(self) -> dict[str, str]:
-        return {cell.caption(): cell.toolTip() for cell in self._cells}
+        return {cell.caption(): cell.tip() for cell in self._cells}
 
     def note(self) -> str:
         return self._note.text()

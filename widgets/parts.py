@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from html import escape
 from itertools import pairwise
 
 from PySide6.QtCore import QRectF, QSize, Qt, Signal
@@ -46,10 +47,21 @@ def set_tone(widget: QWidget, tone: str, prop: str = "tone") -> None:
         widget.style().polish(widget)
 
 
+def tip(text: str) -> str:
+    """Words for a tooltip, as they were written. Qt takes what looks like HTML for HTML, and would open the pictures in
+    it; so all of it is escaped, in one element that wraps."""
+    return f"<span>{escape(text).replace(chr(10), '<br>')}</span>" if text else ""
+
+
+def set_tip(widget: QWidget, text: str) -> None:
+    """The one way to give a widget a tooltip that is not fixed text: servers, files and people write some of it."""
+    widget.setToolTip(tip(text))
+
+
 def button(text: str, tip: str, *, icon: str = "", kind: str = "", tone: str = "text", name: str = "") -> QPushButton:
     """A push button; `name` is what a screen reader says where the text alone is not enough."""
     made = QPushButton(text)
-    made.setToolTip(tip)
+    set_tip(made, tip)
     made.setAccessibleName(name or text)
     made.setAccessibleDescription(tip)
     if kind:
@@ -63,7 +75,7 @@ def icon_button(icon: str, name: str, tip: str = "", tone: str = "muted") -> QTo
     """A button with only a picture; its name is spoken and shown as the tooltip."""
     made = QToolButton()
     made.setProperty("kind", "icon")
-    made.setToolTip(tip or name)
+    set_tip(made, tip or name)
     made.setAccessibleName(name)
     made.setAccessibleDescription(tip)
     made.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
@@ -122,7 +134,7 @@ class Elided(QLabel):
 
     def setText(self, text: str) -> None:
         super().setText(text)
-        self.setToolTip(text)
+        set_tip(self, text)
         self.setAccessibleName(text)
 
     def minimumSizeHint(self) -> QSize:
@@ -154,7 +166,7 @@ class Badge(QFrame):
         ink = "muted" if tone == "plain" else tone
         self._mark.show_icon(icon, ink)
         self._text.setText(text)
-        self._text.setToolTip(f"{text}. {tip}" if tip else text)
+        set_tip(self._text, f"{text}. {tip}" if tip else text)
         set_tone(self._text, ink)
         set_tone(self, tone, "badge")
         self.setAccessibleName(text)
@@ -193,7 +205,7 @@ class Switch(QAbstractButton):
         self.setText(name)
         self.setAccessibleName(name)
         self.setAccessibleDescription(tip)
-        self.setToolTip(tip)
+        set_tip(self, tip)
         self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
         self.setSizePolicy(QSizePolicy.Policy.Fixed, QSizePolicy.Policy.Fixed)
 

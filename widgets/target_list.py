@@ -20,7 +20,7 @@ from PySide6.QtWidgets import (
 from backends.errors import UnknownTarget
 from backends.targets import parse_target
 from widgets import format as fmt
-from widgets import icons, theme
+from widgets import icons, parts, theme
 from widgets.values import GROUP_CLOUD, GROUP_HERE, GROUP_PRACTICE, TargetChoice
 
 FILE_ROW = "file"
@@ -33,14 +33,14 @@ def detail_of(choice: TargetChoice) -> str:
     """The second line of a row: where it runs and what is special about it."""
     if choice.disabled_reason:
         return choice.disabled_reason
-    parts = [choice.detail] if choice.detail else []
+    said = [choice.detail] if choice.detail else []
     if not choice.is_here:
-        parts.append(f"leaves this machine: {choice.where}")
+        said.append(f"leaves this machine: {choice.where}")
     if choice.retires_on:
-        parts.append(f"retires {fmt.iso_day(choice.retires_on)}")
+        said.append(f"retires {fmt.iso_day(choice.retires_on)}")
     if choice.needs_key:
-        parts.append("asks for a key")
-    return " · ".join(parts)
+        said.append("asks for a key")
+    return " · ".join(said)
 
 
 def matches(choice: TargetChoice, words: Sequence[str]) -> bool:
@@ -196,7 +196,7 @@ class TargetList(QFrame):
         item.setData(detail, DETAIL)
         item.setData(mark, ICON_NAME)
         item.setData(f"{text}, {detail}", Qt.ItemDataRole.AccessibleTextRole)
-        item.setToolTip(detail)
+        item.setToolTip(parts.tip(detail))
         self._model.appendRow(item)
         return item
 

@@ -9,7 +9,7 @@ from PySide6.QtCore import QEvent, QSize, Qt, Signal
 from PySide6.QtGui import QPainter, QPaintEvent
 from PySide6.QtWidgets import QFileDialog, QPushButton, QSizePolicy, QStyle, QStyleOptionButton
 
-from widgets import icons, theme
+from widgets import icons, parts, theme
 from widgets.target_list import TargetList
 from widgets.values import GROUP_CLOUD, TargetChoice
 
@@ -81,7 +81,7 @@ class TargetPicker(QPushButton):
         self.setText(shown)
         self.setAccessibleName(f"Target: {shown}")
         name = f"{shown} ({self._choice.name})\n" if self._choice is not None else ""
-        self.setToolTip(f"{name}Choose what answers in this lane.")
+        parts.set_tip(self, f"{name}Choose what answers in this lane.")
 
     def minimumSizeHint(self) -> QSize:
         return QSize(96, super().minimumSizeHint().height())

@@ -1,7 +1,7 @@
 """The practice endpoint's process: llama.cpp's own HTTP server on 127.0.0.1. The only importer of xllamacpp.
 
 Must not write a file, read the environment, or listen anywhere but on loopback. It reads one JSON line from stdin
-(model, key, n_ctx, alias), prints one with its port, and ends when stdin does.
+(model, key, alias), prints one with its port, and ends when stdin does.
 """
 
 from __future__ import annotations

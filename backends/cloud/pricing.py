@@ -7,7 +7,6 @@ Reasoning tokens are inside completion. Sums are decimal, so that they agree wit
 
 from __future__ import annotations
 
-import asyncio
 import importlib
 from dataclasses import replace
 from decimal import Decimal
@@ -22,12 +21,8 @@ PRACTICE_PROVIDER = "openai"
 PRACTICE_MODEL = "gpt-4o"
 
 
-async def load_prices() -> None:
-    """Read the table, once, off the loop: it takes about a second. Without it `cost` would block its caller."""
-    await asyncio.to_thread(load_prices_now)
-
-
 def load_prices_now() -> None:
+    """Read the table, once: it takes about a second, so call it in a thread. Without it `cost` would block its caller."""
     importlib.import_module("genai_prices.data")
 
 

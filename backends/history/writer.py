@@ -27,6 +27,19 @@ class Writer:
 
     def submit(self, job: Callable[[], T], *, delay_s: float = 0.0) -> Future[T]:
         """The future of `job`, which starts after `delay_s` at the earliest; it fails once the writer is closed."""
+        with self._lock:
+            return self._put(job, delay_s)
+
+    def close(self, last: Callable[[], Any]) -> Future[Any]:
+        """Do what was submitted, then `last`, then end the thread; jobs that were due later are dropped."""
+        with self._lock:  # held throughout, so that no job comes between `last` and the end
+            future = self._put(last, 0.0)
+            self._closed = True
+            self._inbox.put(None)
+        return future
+
+    def _put(self, job: Callable[[], T], delay_s: float) -> Future[T]:
+        """To be called with the lock held."""
         future: Future[T] = Future()
 
         def run() -> None:
@@ -36,23 +49,14 @@ class Writer:
                 except Exception as error:  # noqa: BLE001 - handed to whoever waits for the future
                     future.set_exception(error)
 
-        with self._lock:
-            if self._closed:
-                future.set_exception(HistoryUnavailable("The history is closed.", fix=""))
-                return future
-            if self._thread is None:
-                # A daemon: the program can always end, and what is not written by then is at most one interval.
-                self._thread = threading.Thread(target=self._loop, name="history-writer", daemon=True)
-                self._thread.start()
-            self._inbox.put((time.monotonic() + delay_s, run))
-        return future
-
-    def close(self, last: Callable[[], Any]) -> Future[Any]:
-        """Do what was submitted, then `last`, then end the thread; jobs that were due later are dropped."""
-        future = self.submit(last)
-        with self._lock:
-            self._closed = True
-            self._inbox.put(None)
+        if self._closed:
+            future.set_exception(HistoryUnavailable("The history is closed.", fix=""))
+            return future
+        if self._thread is None:
+            # A daemon: the program can always end, and what is not written by then is at most one interval.
+            self._thread = threading.Thread(target=self._loop, name="history-writer", daemon=True)
+            self._thread.start()
+        self._inbox.put((time.monotonic() + delay_s, run))
         return future
 
     def _loop(self) -> None:

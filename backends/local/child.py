@@ -16,6 +16,7 @@ from backends.local.endings import why_it_died
 from backends.local.facts import WorkerFacts
 from backends.local.fields import ProtocolError
 from backends.local.messages import Beat, Hello, Reply, Request
+from backends.local.process import FOLDER_PREFIX
 from backends.local.protocol import MAX_REPLY_BYTES, MAX_REQUEST_BYTES, decode_reply, decode_request, encode
 
 START_LIMIT_S = 60.0
@@ -40,21 +41,14 @@ class WorkerProcess:
     @classmethod
     async def start(cls, command: Sequence[str]) -> WorkerProcess:
         """Start a worker and wait for its hello; raises WorkerError. A cancelled start leaves no process."""
-        folder = Path(tempfile.mkdtemp(prefix="nearfar-worker-"))
+        folder = Path(tempfile.mkdtemp(prefix=FOLDER_PREFIX))
         try:
-            process = await asyncio.create_subprocess_exec(
-                *command,
-                stdin=asyncio.subprocess.PIPE,
-                stdout=asyncio.subprocess.PIPE,
-                stderr=asyncio.subprocess.PIPE,
-                limit=MAX_REPLY_BYTES,
-                cwd=folder,
-                env=child_environment(os.environ),
-                creationflags=0x0800_0000 if sys.platform == "win32" else 0,  # CREATE_NO_WINDOW
-            )
-        except OSError as error:
+            process = await _spawn(command, folder)
+        except BaseException as error:
             _remove(folder)
-            raise WorkerDied(f"The local engine could not be started ({error.strerror}).") from None
+            if isinstance(error, OSError):
+                raise WorkerDied(f"The local engine could not be started ({error.strerror}).") from None
+            raise
         worker = cls(process, folder)
         try:
             await worker._await_hello()
@@ -140,9 +134,6 @@ class WorkerProcess:
         if not isinstance(reply, Hello):
             raise WorkerConfused("The local engine did not introduce itself.")
         self.facts = reply.facts
-        if os.name == "posix":
-            # A folder in use may be removed here: the worker stays in a place where nobody can put a library.
-            _remove(self._folder)
 
     async def _read_replies(self) -> None:
         stdout = self._process.stdout
@@ -173,6 +164,20 @@ class WorkerProcess:
         while chunk := await stderr.read(4096):
             self._log += chunk
             del self._log[:-LOG_BYTES]
+
+
+async def _spawn(command: Sequence[str], folder: Path) -> asyncio.subprocess.Process:
+    """The process, with `folder` as its place; raises OSError. asyncio kills and reaps it when cancelled half way."""
+    return await asyncio.create_subprocess_exec(
+        *command,
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+        limit=MAX_REPLY_BYTES,
+        cwd=folder,
+        env=child_environment(os.environ),
+        creationflags=0x0800_0000 if sys.platform == "win32" else 0,  # CREATE_NO_WINDOW
+    )
 
 
 def _remove(folder: Path) -> None:

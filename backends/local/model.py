@@ -11,6 +11,7 @@ from typing import Any
 import psutil
 
 from backends.errors import ModelUnusable
+from backends.local.endings import memory_ran_out
 from backends.local.facts import LoadOptions
 from backends.local.gguf_check import check_model_file
 from backends.local.log_capture import LogCapture, LogFigures, read_figures
@@ -25,7 +26,6 @@ ALL_LAYERS = -1
 SMALL_MODEL_BYTES = 50_000_000
 NS_PER_MS = 1_000_000
 MAX_TEMPLATE_BYTES = 262_144
-MEMORY_WORDS = ("out of memory", "failed to allocate", "unable to allocate", "alloc failed", "cudamalloc")
 TRIAL = (Message("user", "Hello"),)
 
 
@@ -159,8 +159,7 @@ class LoadedModel:
     def _unusable(self, what: str) -> ModelUnusable:
         """The cause as a sentence: memory, an unknown architecture, else llama.cpp's own last error."""
         errors = self._log.errors()
-        everything = "\n".join(errors).lower()
-        if any(words in everything for words in MEMORY_WORDS):
+        if memory_ran_out("\n".join(errors)):
             return ModelUnusable(f"There is not enough memory to run {self._path.name}.")
         last = next((line for line in errors if "error" in line.lower()), errors[-1] if errors else "")
         return ModelUnusable(f"{what} ({last[:300]})." if last else f"{what}.")

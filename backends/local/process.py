@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 import signal
@@ -9,6 +10,7 @@ import sys
 
 STDIN, STDOUT, STDERR = 0, 1, 2
 PR_SET_PDEATHSIG = 1
+FOLDER_PREFIX = "nearfar-worker-"
 SEM_FAILCRITICALERRORS, SEM_NOGPFAULTERRORBOX, SEM_NOOPENFILEERRORBOX = 0x1, 0x2, 0x8000
 
 
@@ -22,6 +24,19 @@ def take_stdout() -> int:
         msvcrt.setmode(private, os.O_BINARY)
         msvcrt.setmode(STDIN, os.O_BINARY)
     return private
+
+
+def leave_no_folder() -> None:
+    """Remove the empty folder that was made for this process to stand in, and stay in it: nobody can put a library there.
+
+    Done by the worker itself and first of all, so that nothing is left of an app that was killed during the start.
+    Windows keeps a folder that is in use; there the app removes it in the end.
+    """
+    if sys.platform != "win32":
+        with contextlib.suppress(OSError):
+            place = os.getcwd()
+            if os.path.basename(place).startswith(FOLDER_PREFIX):
+                os.rmdir(place)
 
 
 def guard() -> None:

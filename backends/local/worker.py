@@ -138,6 +138,7 @@ def _ending(request_id: int, outcome: Outcome) -> Reply:
 
 def main() -> int:
     """Serve until the app closes our stdin; the process ends in the reading thread."""
+    process.leave_no_folder()
     outlet = Outlet(process.take_stdout())
     process.guard()
     inbox = Inbox()
