@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import date
 
-from backends.cloud.providers import Endpoint, endpoint_for, shipped_endpoints
+from backends.cloud.providers import Endpoint, endpoint_for, model_of, shipped_endpoints
 from backends.errors import NearfarError
 from backends.records import Target
 from backends.targets import DEMO, PRACTICE
@@ -44,31 +44,39 @@ def choice_for(bench: Workbench, target: Target, today: date) -> TargetChoice | 
 
 
 def _cloud(bench: Workbench, today: date) -> Iterator[TargetChoice]:
-    for provider in shipped_endpoints():
-        for model in shipped_endpoints()[provider].models:
-            target = Target(provider, model.id)
-            if not model.offered or (model.retires is not None and model.retires < today):
-                continue
-            endpoint = endpoint_for(target, addresses=bench.settings.custom_servers)
-            yield _choice(bench, target, endpoint, model.retires)
+    for provider, shipped in shipped_endpoints().items():
+        for model in shipped.models:
+            if model.offered and (model.retires is None or model.retires >= today):
+                yield _listed(bench, Target(provider, model.id), shipped.label, model.retires)
 
 
 def _own_servers(bench: Workbench) -> Iterator[TargetChoice]:
     for name in bench.settings.custom_servers:
-        target = Target("custom", f"{name}/default")
-        try:
-            endpoint = endpoint_for(target, addresses=bench.settings.custom_servers)
-        except NearfarError:
-            continue
-        yield _choice(bench, target, endpoint, None)
+        if name not in shipped_endpoints():  # by a provider's name it moves that provider, which is listed already
+            yield _listed(bench, Target("custom", f"{name}/default"), name, None)
+
+
+def _listed(bench: Workbench, target: Target, label: str, retires: date | None) -> TargetChoice:
+    """A target of the list; one whose address cannot be used is shown with the reason and cannot be chosen."""
+    try:
+        endpoint = endpoint_for(target, addresses=bench.settings.custom_servers)
+    except NearfarError as error:
+        return TargetChoice(
+            name=str(target),
+            label=model_of(target),
+            group=GROUP_CLOUD,
+            where=label,
+            retires_on=retires.isoformat() if retires else None,
+            disabled_reason=f"{label}: {error.problem.what}",
+        )
+    return _choice(bench, target, endpoint, retires)
 
 
 def _choice(bench: Workbench, target: Target, endpoint: Endpoint, retires: date | None) -> TargetChoice:
     refused = endpoint.leaves_machine and bench.settings.local_only is True
-    model = target.model.partition("/")[2] if target.provider == "custom" else target.model
     return TargetChoice(
         name=str(target),
-        label=model,
+        label=model_of(target),
         detail=endpoint.label,
         group=GROUP_CLOUD,
         where=endpoint.host if endpoint.leaves_machine else "this machine",

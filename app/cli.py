@@ -7,12 +7,17 @@ import sys
 from collections.abc import Sequence
 from typing import NoReturn, TypeVar
 
+from app.cli_print import discard_output, reader_is_gone, say, use_utf8
+from app.exits import EXIT_CANCELLED, EXIT_FAILED, EXIT_OK, EXIT_USAGE
 from backends.errors import NearfarError, UsageError
 from backends.version import APP_VERSION
 
 Number = TypeVar("Number", int, float)
 
-EXIT_OK, EXIT_FAILED, EXIT_USAGE, EXIT_CANCELLED = 0, 1, 2, 130
+RUN_ENDS = (
+    "Exit status: 0 every answer is complete; 1 a run failed, or the server ended an answer early so that it is "
+    "incomplete; 2 bad usage, nothing was started; 130 stopped."
+)
 
 
 class Parser(argparse.ArgumentParser):
@@ -38,7 +43,7 @@ def build_parser() -> Parser:
 
 
 def _add_run(commands: argparse._SubParsersAction[Parser]) -> None:
-    run = commands.add_parser("run", help="one prompt on one or more targets", allow_abbrev=False)
+    run = commands.add_parser("run", help="one prompt on one or more targets", epilog=RUN_ENDS, allow_abbrev=False)
     run.add_argument("prompt", metavar="PROMPT", help="the question; - reads it from standard input")
     run.add_argument(
         "--target",
@@ -52,7 +57,15 @@ def _add_run(commands: argparse._SubParsersAction[Parser]) -> None:
     run.add_argument("--max-tokens", type=_positive, metavar="N", default=1024)
     run.add_argument("--temperature", type=_temperature, metavar="X", default=0.7)
     run.add_argument("--seed", type=_seed, metavar="N")
-    run.add_argument("--key-env", metavar="NAME", help="variable that holds the API key of the cloud targets")
+    run.add_argument(
+        "--key-env",
+        dest="key_variables",
+        metavar="[PROVIDER=]NAME",
+        action="append",
+        default=[],
+        help="variable that holds the API key of the cloud targets; with several providers, one for each: "
+        "--key-env openai=OPENAI_API_KEY --key-env custom:lab=LAB_API_KEY",
+    )
     run.add_argument("--race", action="store_true", help="all targets at once (they compete for this machine)")
     run.add_argument("--json", action="store_true", help="one JSON object per event and line")
 
@@ -103,20 +116,29 @@ def _number(text: str, kind: type[Number], low: Number, high: Number, words: str
 
 def main(argv: Sequence[str]) -> int:
     """Run one command; returns the exit status: 0 done, 1 a run failed, 2 bad usage, 130 cancelled."""
+    use_utf8()
+    if sys.stdout is None:  # closed by whoever started us
+        say("There is no standard output to print to. Nothing was started. Send the output to a file or a pipe.")
+        return EXIT_FAILED
     try:
         arguments = build_parser().parse_args(argv)
-        return _dispatch(arguments)
+        status = _dispatch(arguments)
+        sys.stdout.flush()  # here a full disk is a sentence; when Python ends it would be a traceback
+        return status
     except UsageError as error:
-        print(f"nearfar: {error}", file=sys.stderr)
+        say(str(error))
         return EXIT_USAGE
     except NearfarError as error:
-        print(f"nearfar: {error}", file=sys.stderr)
+        say(str(error))
         return EXIT_FAILED
     except KeyboardInterrupt:
         return EXIT_CANCELLED
-    except BrokenPipeError:  # the reader has gone, as in `nearfar history list | head`
-        sys.stderr.close()
-        return EXIT_OK
+    except OSError as error:
+        discard_output()
+        if reader_is_gone(error):  # as in `nearfar history list | head`
+            return EXIT_OK
+        say(f"Reading or writing failed ({error.strerror or type(error).__name__}). Send the output elsewhere.")
+        return EXIT_FAILED
 
 
 def _dispatch(arguments: argparse.Namespace) -> int:

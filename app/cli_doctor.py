@@ -6,7 +6,7 @@ import argparse
 import asyncio
 import json
 
-from app.cli import EXIT_OK
+from app.exits import EXIT_OK
 from backends.doctor import DoctorReport, examine
 from backends.doctor_text import as_json, as_text
 from backends.local.engine import LocalEngine
@@ -17,7 +17,7 @@ from backends.workbench import Workbench, model_file
 def doctor(arguments: argparse.Namespace) -> int:
     """Always 0: a problem that was found is an answer, not a failure."""
     report = asyncio.run(_examine())
-    print(json.dumps(as_json(report), ensure_ascii=False) if arguments.json else as_text(report).rstrip())
+    print(json.dumps(as_json(report)) if arguments.json else as_text(report).rstrip())
     return EXIT_OK
 
 

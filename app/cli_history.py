@@ -8,8 +8,8 @@ import json
 import sys
 from collections.abc import Sequence
 
-from app.cli import EXIT_OK
-from app.cli_print import figures, plain
+from app.cli_print import figures, one_line, plain
+from app.exits import EXIT_OK
 from backends.errors import UsageError
 from backends.history.export import as_json, as_markdown, comparison_as_json
 from backends.history.records import ComparisonRecord, ComparisonSummary
@@ -57,12 +57,12 @@ async def _find(kept: History, beginning: str) -> ComparisonRecord:
 def _print_list(found: Sequence[ComparisonSummary], *, as_lines: bool) -> None:
     for each in found:
         if as_lines:
-            print(json.dumps(_summary_as_json(each), ensure_ascii=False))
+            print(json.dumps(_summary_as_json(each)))
         else:
             when = each.started_at.astimezone().strftime("%Y-%m-%d %H:%M")
             ends = ", ".join(f"{run.target} {run.status}" for run in each.runs)
             prompt = " ".join(plain(each.prompt_start).split())
-            print(f"{each.id}  {when}  {prompt[:PROMPT_CHARS]}  [{ends}]")
+            print(one_line(f"{each.id}  {when}  {prompt[:PROMPT_CHARS]}  [{ends}]"))
     if not found and not as_lines:
         print("No comparisons.", file=sys.stderr)
 
@@ -91,16 +91,17 @@ def _summary_as_json(each: ComparisonSummary) -> dict[str, object]:
 
 def _print_one(record: ComparisonRecord, action: str, *, as_object: bool) -> None:
     if action == "export":
-        sys.stdout.write(as_json([record]) if as_object else as_markdown([record]))
+        document = as_json([record]) if as_object else as_markdown([record])
+        sys.stdout.write(plain(document) if sys.stdout.isatty() else document)
         return
     if as_object:
-        print(json.dumps(comparison_as_json(record), ensure_ascii=False))
+        print(json.dumps(comparison_as_json(record)))
         return
-    print(f"{record.id}  {record.started_at.astimezone():%Y-%m-%d %H:%M:%S}\n\n{plain(record.prompt.text)}\n")
+    print(f"{one_line(record.id)}  {record.started_at.astimezone():%Y-%m-%d %H:%M:%S}\n\n{plain(record.prompt.text)}\n")
     for run in record.runs:
         voted = f", voted {run.vote}" if run.vote else ""
-        print(f"{run.target} ({run.status}{voted})\n{plain(run.text)}\n")
+        print(f"{one_line(run.target)} ({run.status}{voted})\n{plain(run.text)}\n")
         if run.result is not None:
             print(f"{figures(run.result)}\n")
         if run.problem is not None:
-            print(f"{run.problem.sentence}\n")
+            print(f"{one_line(run.problem.sentence)}\n")

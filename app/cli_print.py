@@ -1,7 +1,10 @@
-"""Prints runs to a terminal or as JSON lines. Must not import Qt or start anything."""
+"""Prints runs and sentences to a terminal, or runs as JSON lines. Must not import Qt or start anything."""
 
 from __future__ import annotations
 
+import contextlib
+import errno
+import io
 import json
 import os
 import sys
@@ -14,6 +17,50 @@ from backends.wire import event_as_json
 
 # Model text must not steer the terminal: every control character but tab and newline is dropped.
 _CONTROLS = {code: None for code in (*range(32), *range(0x7F, 0xA0)) if chr(code) not in "\t\n"}
+_BREAKS = {ord("\t"): " ", ord("\n"): " "}
+_WIPE_LINE = "\r\x1b[K"
+
+
+def plain(text: str) -> str:
+    """Text without control characters, for a terminal."""
+    return text.translate(_CONTROLS)
+
+
+def one_line(text: str) -> str:
+    """`plain`, without line breaks: a name or a sentence cannot pass for two."""
+    return plain(text).translate(_BREAKS)
+
+
+def say(sentence: str) -> None:
+    """One line on standard error; lost where that cannot be written, which must not end a run."""
+    if sys.stderr is not None:  # closed by whoever started us; print would then choose standard output
+        with contextlib.suppress(OSError):
+            print(f"nearfar: {one_line(sentence)}", file=sys.stderr, flush=True)
+
+
+def use_utf8() -> None:
+    """Text of any language goes in and out, whatever the locale; a lone surrogate goes out as \\udcff."""
+    for stream, errors in (
+        (sys.stdin, "replace"),
+        (sys.stdout, "backslashreplace"),
+        (sys.stderr, "backslashreplace"),
+    ):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(encoding="utf-8", errors=errors)
+
+
+def reader_is_gone(error: BaseException) -> bool:
+    """True for the error of a pipe that nobody reads; Windows calls it an invalid argument."""
+    return isinstance(error, BrokenPipeError) or (
+        os.name == "nt" and isinstance(error, OSError) and error.errno == errno.EINVAL
+    )
+
+
+def discard_output() -> None:
+    """After standard output broke: what is buffered would break once more when Python ends, and change the status."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, sys.stdout.fileno())
+    os.close(nowhere)
 
 
 class JsonLines:
@@ -25,16 +72,18 @@ class JsonLines:
     def show(self, event: Event) -> None:
         line = event_as_json(event, self._targets[event.run_id])
         if line is not None:
-            print(json.dumps(line, ensure_ascii=False), flush=True)
+            print(json.dumps(line), flush=True)
 
 
 class Terminal:
     """Answers in the order in which they began, each streamed when its turn has come. Colour only on a terminal."""
 
     def __init__(self, requests: Sequence[RunRequest], out: TextIO) -> None:
-        self._targets = {request.run_id: str(request.target) for request in requests}
+        self._targets = {request.run_id: one_line(str(request.target)) for request in requests}
         self._out = out
         self._colour = out.isatty() and "NO_COLOR" not in os.environ
+        self._shows_progress = sys.stderr is not None and sys.stderr.isatty()
+        self._progress_shown = False
         self._order: list[str] = []
         self._text: dict[str, list[str]] = {}
         self._ends: dict[str, tuple[RunResult, str]] = {}
@@ -48,10 +97,11 @@ class Terminal:
                 self._text[event.run_id].append(text)
                 if event.run_id == self._order[0]:
                     self._print(text)
-            case Loading() if event.run_id == self._order[0] and sys.stderr.isatty():
-                print(f"\rloading {event.fraction:4.0%} ", end="", file=sys.stderr, flush=True)
+            case Loading() if event.run_id == self._order[0]:
+                self._progress_shown = True
+                self._progress(f"\rloading {event.fraction:4.0%} ")
             case Notice(text=text) if text:
-                print(f"nearfar: {text}", file=sys.stderr, flush=True)
+                self._say(text)
             case Failed():
                 self._end(event.run_id, event.result, event.problem.sentence)
             case Finished():
@@ -76,22 +126,33 @@ class Terminal:
             result, words = self._ends.pop(self._order[0])
             self._print("\n" + self._styled("2", figures(result)) + "\n\n")
             if words:
-                print(f"nearfar: {words}", file=sys.stderr, flush=True)
+                self._say(words)
             self._text.pop(self._order.pop(0))
             if self._order:
                 self._head()
 
+    def _progress(self, text: str) -> None:
+        if self._shows_progress:
+            with contextlib.suppress(OSError):
+                print(text, end="", file=sys.stderr, flush=True)
+
+    def _wipe_progress(self) -> None:
+        """Before anything else is printed, since both streams share one line of the terminal."""
+        if self._progress_shown:
+            self._progress_shown = False
+            self._progress(_WIPE_LINE)
+
+    def _say(self, sentence: str) -> None:
+        self._wipe_progress()
+        say(sentence)
+
     def _print(self, text: str) -> None:
+        self._wipe_progress()
         self._out.write(text)
         self._out.flush()
 
     def _styled(self, code: str, text: str) -> str:
         return f"\x1b[{code}m{text}\x1b[0m" if self._colour else text
-
-
-def plain(text: str) -> str:
-    """Text without control characters, for a terminal."""
-    return text.translate(_CONTROLS)
 
 
 def figures(result: RunResult) -> str:
@@ -105,7 +166,7 @@ def figures(result: RunResult) -> str:
         cost_words(result),
     ]
     if result.device:
-        parts.append(result.device)
+        parts.append(one_line(result.device))
     return " · ".join(parts)
 
 

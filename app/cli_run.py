@@ -4,53 +4,101 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import re
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 
-from app.cli import EXIT_CANCELLED, EXIT_FAILED, EXIT_OK
-from app.cli_print import JsonLines, Terminal
+from app.cli_print import JsonLines, Terminal, discard_output, reader_is_gone, say
+from app.exits import EXIT_CANCELLED, EXIT_FAILED, EXIT_OK
 from backends.compare import Comparison
-from backends.errors import UsageError
-from backends.events import Event, Finished, is_terminal
+from backends.errors import KeyMissing, NearfarError, UsageError
+from backends.events import Cancelled, Event, Failed, Finished, is_terminal
 from backends.ids import new_id
-from backends.records import Prompt, RunRequest, Sampling
+from backends.records import Prompt, RunRequest, Sampling, Target
 from backends.targets import parse_target
 from backends.workbench import Workbench
 
 MAX_STDIN_CHARS = 16 * 1024 * 1024
 
+Printer = Terminal | JsonLines
+
 
 def run(arguments: argparse.Namespace) -> int:
-    """Returns 0 when every run finished, 1 when one failed, 130 when it was cancelled."""
+    """Returns 0 when every answer is complete, 1 when a run failed or broke off, 130 when it was cancelled."""
     targets = [parse_target(name) for name in arguments.targets]
     prompt = Prompt.ask(_question(arguments.prompt), arguments.system)
     sampling = Sampling(max_tokens=arguments.max_tokens, temperature=arguments.temperature, seed=arguments.seed)
     requests = [RunRequest(new_id("run"), target, prompt, sampling) for target in targets]
     bench = Workbench.open()
+    for warning in bench.warnings:
+        say(warning)
     bench.consent(targets)
-    if arguments.key_env:
-        bench.keys_from_variable(arguments.key_env, targets)
+    bench.keys_from_variables(arguments.key_variables, targets)
     printer = JsonLines(requests) if arguments.json else Terminal(requests, sys.stdout)
     return asyncio.run(_compare(bench, requests, printer, race=arguments.race))
 
 
 def _question(text: str) -> str:
-    question = sys.stdin.read(MAX_STDIN_CHARS) if text == "-" else text
+    question = _from_stdin() if text == "-" else text
     if not question.strip():
         raise UsageError("The prompt is empty.", fix="Type a question after `nearfar run`.")
     return question
 
 
-async def _compare(bench: Workbench, requests: list[RunRequest], printer: Terminal | JsonLines, *, race: bool) -> int:
+def _from_stdin() -> str:
+    if sys.stdin is None:  # closed by whoever started us
+        raise UsageError("There is no standard input to read the prompt from.", fix="Type it after `nearfar run`.")
+    question = sys.stdin.read(MAX_STDIN_CHARS + 1)
+    if len(question) > MAX_STDIN_CHARS:
+        raise UsageError(f"The prompt is longer than {MAX_STDIN_CHARS:,} characters.", fix="Shorten it.")
+    return question
+
+
+class Screen:
+    """Between the engines and the printer: an engine never meets the printer's errors, the first of them stops it."""
+
+    def __init__(self, printer: Printer, stop: Callable[[], None]) -> None:
+        self._printer = printer
+        self._stop = stop
+        self.error: Exception | None = None
+
+    def show(self, event: Event) -> None:
+        """Never raises; shows nothing more after the first error."""
+        if self.error is not None:
+            return
+        try:
+            self._printer.show(event)
+        except Exception as error:  # noqa: BLE001 - told to the person by `check`, when the engines are closed
+            self.error = error
+            self._stop()
+
+    def check(self, *, is_kept: bool) -> None:
+        """Raises NearfarError where something could not be printed, unless its reader had gone."""
+        if self.error is None:
+            return
+        discard_output()
+        if not reader_is_gone(self.error):
+            why = getattr(self.error, "strerror", None) or type(self.error).__name__
+            raise NearfarError(
+                f"The answers could not be printed ({why}), so the runs were stopped.",
+                safe="What arrived is in the history." if is_kept else "",
+                fix="Send the output elsewhere and run it again.",
+            )
+
+
+async def _compare(bench: Workbench, requests: list[RunRequest], printer: Printer, *, race: bool) -> int:
     recording = bench.record(requests, "race" if race else "sequence", new_id("cmp"))
+    screen = Screen(printer, lambda: comparison.stop_all())
+    advice = _key_advice(bench, [request.target for request in requests])
     ends: list[Event] = []
 
     def emit(event: Event) -> None:
         recording(event)
-        printer.show(event)
         if is_terminal(event):
             ends.append(event)
+        screen.show(_advised(event, advice))
 
     comparison = Comparison(requests, bench.engine_for, emit, "race" if race else "sequence")
     interrupted = _stop_on_signal(comparison.stop_all)
@@ -58,9 +106,31 @@ async def _compare(bench: Workbench, requests: list[RunRequest], printer: Termin
         await comparison.run()
     finally:
         await bench.close()
-    if interrupted():
+    screen.check(is_kept=bench.settings.keep_history)
+    if interrupted() or any(isinstance(end, Cancelled) for end in ends):
         return EXIT_CANCELLED
-    return EXIT_OK if all(isinstance(end, Finished) for end in ends) else EXIT_FAILED
+    return EXIT_OK if all(isinstance(end, Finished) and end.result.complete for end in ends) else EXIT_FAILED
+
+
+def _key_advice(bench: Workbench, targets: Sequence[Target]) -> str:
+    """What to type where a key is missing; the window has a dialog instead."""
+    servers: dict[str, None] = {}
+    for target in targets:
+        endpoint = bench.endpoint(target)
+        if endpoint is not None:
+            servers[endpoint.key_name] = None
+    named = [(f"{name}=" if len(servers) > 1 else "") + _usual_variable(name) for name in servers]
+    return f"Name the variable that holds it: {' '.join(f'--key-env {each}' for each in named)}."
+
+
+def _usual_variable(server: str) -> str:
+    return re.sub(r"[^A-Za-z0-9]", "_", server.rpartition(":")[2]).upper() + "_API_KEY"
+
+
+def _advised(event: Event, advice: str) -> Event:
+    if isinstance(event, Failed) and event.problem.code == KeyMissing.code:
+        return replace(event, problem=replace(event.problem, fix=advice))
+    return event
 
 
 def _stop_on_signal(stop: Callable[[], None]) -> Callable[[], bool]:

@@ -2,9 +2,20 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from PySide6.QtWidgets import QApplication
+
+    from app.crash import Teller
+    from app.session import Session
+    from backends.errors import Problem
+
+log = logging.getLogger("nearfar")
 
 NO_DISPLAY = """nearfar: there is no display, so the window cannot open. Nothing was started.
 On a desktop, run it from a terminal inside the session. Over ssh, use ssh -X. Without a display, use the command line:
@@ -13,6 +24,10 @@ On a desktop, run it from a terminal inside the session. Over ssh, use ssh -X. W
 
 BROKEN_QT = """nearfar: PySide6 {qt} makes Python {python} abort. Nothing was started.
 Install what the project locks: run `make run` again, or use Python 3.12 or newer."""
+
+
+NOT_OPENED = """nearfar: the window could not be opened. Your settings and your history are as they were.
+Start it again; if that does not help, the command line works without the window. What happened {where}."""
 
 
 def has_display() -> bool:
@@ -42,15 +57,42 @@ def main(arguments: Sequence[str]) -> int:
     from PySide6.QtWidgets import QApplication
 
     from app.crash import keep_logs
-    from app.session import Session
-    from backends.workbench import Workbench
+    from backends.errors import NearfarError
+    from backends.paths import app_paths
 
     qt = QApplication(["nearfar", *arguments])
     qt.setApplicationName("nearfar")
     qt.setApplicationDisplayName("Nearfar")
     qt.setDesktopFileName("nearfar")
-    bench = Workbench.open()
-    keep_logs(bench.paths.logs)
-    session = Session(qt, bench)
+    teller = keep_logs(app_paths().logs)
+    try:
+        session = open_window(qt, teller)
+    except NearfarError as error:
+        print(f"nearfar: {error}", file=sys.stderr)
+        return 1
+    except Exception:
+        teller.listener = lambda _problem: print(NOT_OPENED.format(where=teller.where), file=sys.stderr)
+        log.critical("the window could not be opened", exc_info=True)
+        return 1
     session.window.show()
     return qt.exec()
+
+
+def open_window(qt: QApplication, teller: Teller) -> Session:
+    """The whole window, not shown yet; from here on it is where unexpected errors are told."""
+    from app.crash_notice import CrashNotice
+    from app.session import Session
+    from backends.workbench import Workbench
+
+    session = Session(qt, Workbench.open())
+
+    def show(problem: Problem) -> None:
+        if session.window.current_page() == "history":
+            session.history.show_problem(problem)
+        else:
+            session.window.open_page("compare")  # the settings have no place for it
+            session.compare.show_problem(problem)
+
+    teller.listener = CrashNotice(show, session.window).tell
+    session.window.closing.connect(lambda: setattr(teller, "listener", None))
+    return session

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QObject, QTimer
 
 from app.engine_thread import EngineThread
+from backends.errors import NearfarError
+from backends.targets import parse_target
 from backends.workbench import Workbench
 from widgets.main_window import MainWindow
 from widgets.values import DeviceLine, PrivacyState
@@ -21,8 +24,16 @@ IDLE_MS = 15_000
 class StatusController(QObject):
     """Reads devices on the engine thread: once a second while runs are live, now and then while the window is idle."""
 
-    def __init__(self, window: MainWindow, engine: EngineThread, bench: Workbench) -> None:
+    def __init__(
+        self,
+        window: MainWindow,
+        engine: EngineThread,
+        bench: Workbench,
+        lane_targets: Callable[[], Iterable[str]] = tuple,
+    ) -> None:
+        """`lane_targets` gives the names of the targets that the lanes show now."""
         super().__init__(window)
+        self._lane_targets = lane_targets
         self._window = window
         self._engine = engine
         self._bench = bench
@@ -45,17 +56,31 @@ class StatusController(QObject):
         self._look()
 
     def show_privacy(self) -> None:
-        """From the network's own log."""
-        seen = self._bench.egress.snapshot()
-        hosts = tuple(dict.fromkeys((*seen.allowed_hosts, *seen.contacted_hosts)))
+        """What the lanes would contact, and what the network's own log says was contacted."""
+        seen, hosts = self._bench.egress.snapshot(), self._hosts()
+        # Until the person has decided, nothing is contacted, but pressing Run on a lane that names a host decides.
+        undecided = self._bench.settings.local_only is None
         self._window.show_privacy(
             PrivacyState(
-                local_only=seen.local_only,
-                hosts=() if seen.local_only else hosts,
+                local_only=seen.local_only and not (undecided and hosts),
+                hosts=hosts,
                 connections=seen.connections,
                 since=seen.since.astimezone(),
+                contacted=seen.contacted_hosts,
             )
         )
+
+    def _hosts(self) -> tuple[str, ...]:
+        """The other machines that the lanes shown now would ask, each once."""
+        hosts: dict[str, None] = {}
+        for name in self._lane_targets():
+            try:
+                endpoint = self._bench.endpoint(parse_target(name))
+            except NearfarError:
+                continue  # a lane without a usable address contacts nobody
+            if endpoint is not None and endpoint.leaves_machine:
+                hosts[endpoint.host] = None
+        return tuple(hosts)
 
     def _look(self) -> None:
         self.show_privacy()

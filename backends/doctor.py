@@ -67,7 +67,6 @@ async def examine(*, paths: Paths, network: Snapshot, probe: Probe) -> DoctorRep
         *_folder_problems(paths),
         *_disk_problems(paths),
         *_memory_problems(memory),
-        *_keyring_problems(keyring),
         *pyside_problems(_pyside_version(), sys.version_info[:2]),
     )
     return DoctorReport(
@@ -172,13 +171,6 @@ def _memory_problems(memory: MemoryInfo) -> tuple[Problem, ...]:
         what = f"Only {gib(memory.free_bytes)} of {gib(memory.total_bytes)} of memory are free."
         return (Problem("memory", what, "", "Close other programs before you load a model."),)
     return ()
-
-
-def _keyring_problems(keyring: KeyringState) -> tuple[Problem, ...]:
-    if keyring.usable:
-        return ()
-    what = f"{keyring.reason} API keys are kept for the session only, and never on disk."
-    return (Problem("keyring", what, "", "Install and unlock one, such as GNOME Keyring or KWallet, to keep keys."),)
 
 
 def pyside_problems(installed: str | None, python: tuple[int, ...]) -> tuple[Problem, ...]:

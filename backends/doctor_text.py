@@ -8,6 +8,7 @@ from typing import Any
 
 from backends.devices.records import Device
 from backends.doctor import DoctorReport, gib
+from backends.keyring_state import KeyringState
 
 
 def as_json(report: DoctorReport) -> dict[str, Any]:
@@ -51,7 +52,8 @@ def as_text(report: DoctorReport) -> str:
         *_numbered("Device", [_device(each) for each in report.devices]),
         ("Processor", _cpu(report)),
         ("Memory", f"{gib(report.memory.free_bytes)} of {gib(report.memory.total_bytes)} free"),
-        ("Keyring", f"{report.keyring.backend}, {'usable' if report.keyring.usable else 'not usable'}"),
+        ("Keyring", _keyring(report.keyring)),
+        ("API keys", "this version keeps them for the session only, and never on disk"),
         ("Network", _network(report)),
         *(("Files", str(each)) for each in (report.paths.config, report.paths.data, report.paths.models)),
     ]
@@ -101,6 +103,11 @@ def _cpu(report: DoctorReport) -> str:
     physical, logical = report.cpu.physical_cores, report.cpu.logical_cores
     cores = [f"{physical} cores"] * (physical is not None) + [f"{logical} threads"] * (logical is not None)
     return ", ".join([report.cpu.name, *cores])
+
+
+def _keyring(keyring: KeyringState) -> str:
+    """No problem where there is none: nothing is kept in it yet."""
+    return f"{keyring.backend}, usable" if keyring.usable else f"{keyring.backend}, not usable: {keyring.reason}"
 
 
 def _network(report: DoctorReport) -> str:

@@ -20,7 +20,15 @@ from backends.cloud.providers import Endpoint, endpoint_for
 from backends.compare import Comparison, Mode
 from backends.egress import Egress, Policy
 from backends.engine import Engine
-from backends.errors import ModelMissing, NearfarError, NetworkNotAllowed, Problem, SettingsNotSaved, UnknownTarget
+from backends.errors import (
+    ModelMissing,
+    NearfarError,
+    NetworkNotAllowed,
+    Problem,
+    SettingsNotSaved,
+    UnknownTarget,
+    UsageError,
+)
 from backends.events import Emit
 from backends.history.store import History
 from backends.keys import Secret, SessionKeys, key_from_env
@@ -116,12 +124,31 @@ class Workbench:
             raise UnknownTarget(f"{target} takes no key.")
         self.keys.put(endpoint.key_name, key)
 
-    def keys_from_variable(self, name: str, targets: Iterable[Target]) -> None:
-        """The key in the variable `name`, for every target that a server answers; raises UsageError or KeyMissing."""
-        key = key_from_env(name)
-        for target in targets:
-            if self.endpoint(target) is not None:
-                self.keep_key(target, key)
+    def keys_from_variables(self, named: Iterable[str], targets: Iterable[Target]) -> None:
+        """Take keys from variables, each named as NAME or, where several servers answer these targets, PROVIDER=NAME.
+
+        Raises UsageError or KeyMissing; a sentence never repeats what was named, which may be a key by mistake.
+        """
+        servers = {endpoint.key_name for target in targets if (endpoint := self.endpoint(target)) is not None}
+        listed = " and ".join(sorted(servers))
+        given: dict[str, Secret] = {}
+        for each in named:
+            server, _equals, variable = each.rpartition("=")
+            if not server and len(servers) > 1:
+                example = " ".join(f"--key-env {name}=NAME" for name in sorted(servers))
+                raise UsageError(f"One key would be sent to {listed}.", fix=f"Name one for each: {example}.")
+            if server and server not in servers:
+                raise UsageError(
+                    "--key-env names a provider that no target asks.",
+                    fix=f"The targets ask {listed}." if servers else "Leave it out: no target asks a provider.",
+                )
+            key = key_from_env(variable)
+            for name in {server} if server else servers:
+                if name in given:
+                    raise UsageError(f"--key-env names two keys for {name}.", fix="Name one.")
+                given[name] = key
+        for name, key in given.items():
+            self.keys.put(name, key)
 
     def consent(self, targets: Iterable[Target]) -> bool:
         """The person chose these targets: their hosts may be contacted. Raises NetworkNotAllowed under local only.

@@ -64,7 +64,8 @@ class LaneHead(QWidget):
         self._status = parts.Elided(role="caption")
         self._bar = ProgressRule()
         self._lay_out()
-        self.show_state(LaneState())
+        self._shown = LaneState()
+        self.show_state(self._shown)
 
     def _lay_out(self) -> None:
         layout = QVBoxLayout(self)
@@ -98,6 +99,7 @@ class LaneHead(QWidget):
 
     def choose(self, name: str) -> None:
         self._picker.choose(name)
+        self._shown = LaneState()
         self._say_where()
 
     def set_removable(self, removable: bool) -> None:
@@ -106,19 +108,19 @@ class LaneHead(QWidget):
 
     def show_state(self, state: LaneState) -> None:
         """Put the run's phase into words, an icon and, where it has a length, a bar."""
+        self._shown = state
         icon, tone = _PHASE_ICON[state.phase]
         self._mark.show_icon(icon, tone)
         text = state.status_text()
         if text != self._status.text():
             self._status.setText(text)
+        parts.set_tip(self._status, state.status_tip())
         parts.set_tone(self._status, tone if tone in ("danger", "caution") else "")
         self._bar.show_progress(state.progress())
         self._stop.setVisible(state.live or state.phase == "queued")
         self._retry.setVisible(state.ended or bool(state.notice))
         self._picker.setEnabled(not (state.live or state.phase == "queued"))
-        self._detail.setText(self._detail_text(state.report))
-        if state.report is not None:
-            self._detail.setToolTip(report_tip(state.report))
+        self._say_detail()
 
     def status_text(self) -> str:
         return self._status.text()
@@ -133,6 +135,7 @@ class LaneHead(QWidget):
         return self._detail.text()
 
     def _picked(self, name: str) -> None:
+        self._shown = LaneState()
         self._say_where()
         self.target_chosen.emit(name)
 
@@ -149,7 +152,20 @@ class LaneHead(QWidget):
         retires = choice.retires_on if choice is not None else None
         tip = "The provider ends this model then. Choose its successor in the list." if retires else ""
         self._retires.show_text(f"retires {fmt.iso_day(retires)}" if retires else "", "calendar", "caution", tip)
-        self._detail.setText(self._detail_text(None))
+        self._say_detail()
+
+    def _say_detail(self) -> None:
+        """What answers, and what of the person's wishes it was not told; the tooltip has all of it."""
+        state = self._shown
+        detail = self._detail_text(state.report)
+        self._detail.setText(" · ".join((*state.lasting(), detail)))
+        whole = [detail if state.report is None else report_tip(state.report)]
+        if state.ended:
+            not_sent = state.not_sent()
+            whole += [f"Not sent: {', '.join(not_sent)}."] if not_sent else []
+            whole += dict.fromkeys(remark.text for remark in state.remarks)
+        parts.set_tip(self._detail, "\n".join(whole))
+        self._detail.setAccessibleDescription("\n".join(whole[1:]))
 
     def _detail_text(self, report: EngineReport | None) -> str:
         choice = self.choice()

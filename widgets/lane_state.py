@@ -48,7 +48,13 @@ _FIXED_TEXT: dict[Phase, str] = {
     "failed": "Failed",
     "interrupted": "Interrupted: the app was closed while this run was under way",
 }
-PASSING = frozenset({"preparing", "practice_starting", "waiting", "silent"})  # notices about the moment alone
+# Notices that stay true when the run is over, and the few words that its lane then keeps in sight.
+LASTING = {
+    "unencrypted": "not encrypted",
+    "template_plain": "plain chat format",
+    "own_sampling": "",  # named among what was not sent
+    "parameter_refused": "",
+}
 MAX_REASON = 80
 _FINISH_TEXT = {
     "stop": "Done",
@@ -58,7 +64,7 @@ _FINISH_TEXT = {
 }
 
 
-_NO_CHANGE: dict[object, object] = {"repeat_penalty": 1.0, "min_p": 0.0, "top_k": 0, "top_p": 1.0}
+_NEUTRAL: dict[str, float] = {"repeat_penalty": 1.0, "min_p": 0.0, "top_k": 0, "top_p": 1.0}
 
 
 class LaneState:
@@ -72,7 +78,7 @@ class LaneState:
         self.fraction: float | None = None
         self.read: tuple[int, int] | None = None
         self.notice = ""
-        self.remarks: dict[str, str] = {}
+        self.remarks: tuple[Notice, ...] = ()
         self.problem: Problem | None = None
         self.report: EngineReport | None = None
         self.result: RunResult | None = None
@@ -124,7 +130,8 @@ class LaneState:
                 self._delta(event)
             case Notice():
                 self.notice = event.text
-                self._remark(event)
+                if event.code in LASTING:
+                    self.remarks = (*self.remarks, event)
             case Finished():
                 self._end("done" if event.result.complete else "incomplete", event.result)
             case Failed():
@@ -155,13 +162,22 @@ class LaneState:
             return self.status_text()
         return f"Done. The server's own word for why the answer ended: “{reason[:MAX_REASON]}”."
 
+    def lasting(self) -> tuple[str, ...]:
+        """What a run that ended keeps in sight: what its server was not told, and how else it differed."""
+        if not self.ended:
+            return ()
+        not_sent = self.not_sent()
+        short = dict.fromkeys(LASTING[remark.code] for remark in self.remarks)
+        return (*([f"not sent: {', '.join(not_sent)}"] if not_sent else ()), *filter(None, short))
+
     def not_sent(self) -> tuple[str, ...]:
         """The settings of this run that its server was not told and that would have changed something, in words."""
         settings = self.result.settings if self.result is not None else {}
         names = settings.get("not_sent")
         if not isinstance(names, list | tuple):
             return ()
-        return tuple(str(name).replace("_", " ") for name in names if settings.get(str(name)) != _NO_CHANGE.get(name))
+        told = [name for name in map(str, names) if name not in _NEUTRAL or settings.get(name) != _NEUTRAL[name]]
+        return tuple(name.replace("_", " ") for name in told)
 
     def progress(self) -> float | None:
         """0 to 1 where the phase has a known length, else None."""
@@ -170,13 +186,6 @@ class LaneState:
         if self.phase == "reading" and self.read is not None and self.read[1] > 0:
             return min(1.0, self.read[0] / self.read[1])
         return None
-
-    def _remark(self, event: Notice) -> None:
-        """Keep what is still true when the run is over: "not encrypted", "asked again without it"."""
-        if not event.text:
-            self.remarks.pop(event.code, None)
-        elif event.code not in PASSING:
-            self.remarks[event.code] = event.text
 
     def _delta(self, event: Delta) -> None:
         if self.meter is None:

@@ -6,7 +6,7 @@ from PySide6.QtCore import QEvent, QSize, Qt, Signal
 from PySide6.QtGui import QKeyEvent
 from PySide6.QtWidgets import QFrame, QSizePolicy, QToolButton, QVBoxLayout
 
-from widgets import icons, theme
+from widgets import icons, parts, theme
 
 WIDTH = 88
 
@@ -43,7 +43,7 @@ class NavRail(QFrame):
         made.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
         made.setFont(theme.font("caption"))
         made.setAccessibleName(f"{title} page")
-        made.setToolTip(f"{title} (Ctrl+{len(self._buttons) + 1})")
+        parts.set_tip(made, f"{title} (Ctrl+{len(self._buttons) + 1})")
         made.clicked.connect(lambda: self._choose(key))
         self._buttons[key] = made
         self._icons[key] = icon

@@ -54,11 +54,11 @@ class Parameters(QWidget):
         grid.addWidget(caption, 0, 0, 1, COLUMNS)
         grid.addWidget(self._system, 1, 0, 1, COLUMNS)
         for at, (name, field, tip) in enumerate(self._rows()):
-            field.setToolTip(tip)
+            parts.set_tip(field, tip)
             field.setAccessibleName(name)
             field.setAccessibleDescription(tip)
             caption = parts.label(name, "caption", "muted")
-            caption.setToolTip(tip)
+            parts.set_tip(caption, tip)
             caption.setBuddy(field)
             grid.addWidget(caption, 2, at)
             grid.addWidget(field, 3, at)

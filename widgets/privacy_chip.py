@@ -47,7 +47,7 @@ class PrivacyChip(parts.Chip):
         text = chip_text(state)
         self.setText(text)
         self.setAccessibleName(f"Privacy: {text}")
-        self.setToolTip(f"{text}\nWhat may leave this machine, and the local-only switch")
+        parts.set_tip(self, f"{text}\nWhat may leave this machine, and the local-only switch")
         away = bool(state.hosts) and not state.local_only
         icons.dress(self, "cloud-arrow-up" if away else "shield-check", "away" if away else "here")
         if self._switch is not None and self._popover is not None and self._popover.isVisible():
@@ -77,9 +77,15 @@ class PrivacyChip(parts.Chip):
         state = self._state
         if state is None:
             return []
-        lines = [f"{fmt.plural(state.connections, 'connection')} to other machines since {fmt.clock(state.since)}."]
-        if state.hosts and not state.local_only:
-            lines.append(f"Lanes chosen now may contact: {', '.join(state.hosts)}. They get the prompt you run.")
-        elif not state.local_only:
-            lines.append("No lane chosen now leaves this machine.")
-        return [*lines, UPDATES_TEXT]
+        hosts, counted = ", ".join(state.hosts), fmt.plural(state.connections, "connection")
+        if not state.hosts:
+            lanes = "No lane chosen now leaves this machine."
+        elif state.local_only:
+            lanes = f"Local only refuses {hosts}, which lanes chosen now name."
+        else:
+            lanes = f"Lanes chosen now may contact: {hosts}. They get the prompt you run."
+        if state.contacted:
+            past = f"Contacted since {fmt.clock(state.since)}: {', '.join(state.contacted)}, {counted}."
+        else:
+            past = f"{counted} to other machines since {fmt.clock(state.since)}."
+        return [lanes, past, UPDATES_TEXT]

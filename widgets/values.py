@@ -75,7 +75,8 @@ class DeviceLine:
 
 @dataclass(frozen=True, slots=True)
 class PrivacyState:
-    """Whether anything may leave the machine. `hosts` are those that chosen lanes may contact.
+    """Whether anything may leave the machine. `hosts` are those that the lanes shown now would ask; `contacted` are
+    those that were, whatever lanes are shown.
 
     `connections` counts outgoing connections since `since`; loopback is not counted.
     """
@@ -84,6 +85,7 @@ class PrivacyState:
     hosts: tuple[str, ...]
     connections: int
     since: datetime
+    contacted: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,7 +22,7 @@ PRACTICE_MODEL = "gpt-4o"
 
 
 def load_prices_now() -> None:
-    """Read the table, once: it takes about a second, so call it in a thread. Without it `cost` would block its caller."""
+    """Read the table, once; without it the first `cost` would. It takes about a second: call it off the loop."""
     importlib.import_module("genai_prices.data")
 
 

@@ -56,6 +56,11 @@ def _joined(text: str) -> str:
     return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
 
 
+def _name(text: str) -> str:
+    """A name that a server gave, as text that every file and stream can hold."""
+    return _joined(text)[:MAX_NAME]
+
+
 class Reader:
     """Takes chunks in order. Text after the first finish_reason is ignored; usage and timings still count."""
 
@@ -74,7 +79,7 @@ class Reader:
         self.chunks += 1
         # The SDK builds chunks without checking them, so every field may be missing or of another kind.
         if isinstance(chunk.model, str) and chunk.model:
-            self._tally.model = chunk.model[:MAX_NAME]
+            self._tally.model = _name(chunk.model)
         self._take_figures(chunk)
         if self.finish_reason is not None or not chunk.choices:
             return False
@@ -123,7 +128,7 @@ class Reader:
         if reason == "error":
             self.error = error.get("message", "") if isinstance(error, dict) else ""
             return
-        self.finish_reason = reason[:MAX_NAME]
+        self.finish_reason = _name(reason)
         self.close()
 
     def close(self) -> None:
@@ -171,7 +176,7 @@ def _timings(fields: Mapping[str, object]) -> Iterator[tuple[str, Number]]:
     """The server's own measurements, under its own names."""
     for name, value in list(fields.items())[:MAX_TIMINGS]:
         if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value):
-            yield name[:MAX_NAME], value
+            yield _name(name), value
 
 
 def _as_dict(value: object) -> Mapping[str, object]:

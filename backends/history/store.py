@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import builtins
+import logging
 import sqlite3
 from collections.abc import Callable
 from pathlib import Path
@@ -21,6 +22,8 @@ from backends.history.schema import forget_deleted_words
 from backends.history.writer import Writer
 
 T = TypeVar("T")
+
+log = logging.getLogger(__name__)
 
 CLOSE_S = 5.0
 
@@ -95,7 +98,7 @@ class History:
         return await self._do(lambda: write(records))
 
     async def close(self) -> None:
-        """Write what is waiting and give the file back; waits at most 5 s (then TimeoutError). Idempotent.
+        """Write what is waiting and give the file back; waits at most 5 s, then says so in the log. Idempotent.
 
         Nothing can be read or kept afterwards.
         """
@@ -110,7 +113,10 @@ class History:
             finally:
                 self._database.close()
 
-        await asyncio.wait_for(asyncio.wrap_future(self._writer.close(last)), CLOSE_S)
+        try:
+            await asyncio.wait_for(asyncio.wrap_future(self._writer.close(last)), CLOSE_S)
+        except TimeoutError:  # a disk that hangs must not keep the program from ending
+            log.warning("the history was not written within %.0f s; what was not is lost", CLOSE_S)
 
     async def _read(self, work: Callable[[sqlite3.Connection], T], empty: T) -> T:
         return await self._do(lambda: self._flushed(lambda: self._database.read(work, empty)))

@@ -14,6 +14,9 @@ MAX_LINES = 4000
 MAX_LINE_CHARS = 1000
 BYTES_PER_MIB = 2**20
 
+# A model file's own words reach the log: they must not steer a terminal, nor pass for two lines.
+_CONTROLS = {code: " " if chr(code).isspace() else None for code in (*range(32), *range(0x7F, 0xA0))}
+
 _BUFFER = re.compile(r"(\S+) +(model|KV|compute) buffer size = +([\d.]+) MiB")
 _OFFLOADED = re.compile(r"offloaded (\d+)/(\d+) layers to GPU")
 
@@ -56,7 +59,7 @@ class LogCapture:
     def _on_text(self, level: int, text: bytes, _user_data: object) -> None:
         if level not in (INFO, WARN, ERROR):
             return
-        line = text.decode("utf-8", "replace").strip()[:MAX_LINE_CHARS]
+        line = text.decode("utf-8", "replace").strip().translate(_CONTROLS)[:MAX_LINE_CHARS]
         self._lines.append((level, line))
         if level >= WARN:
             sys.stderr.write(f"{line}\n")

@@ -27,9 +27,9 @@ def take_stdout() -> int:
 
 
 def leave_no_folder() -> None:
-    """Remove the empty folder that was made for this process to stand in, and stay in it: nobody can put a library there.
+    """Remove the empty folder that was made for this process, and stay in it: nobody can put a library there.
 
-    Done by the worker itself and first of all, so that nothing is left of an app that was killed during the start.
+    The worker does it, first of all, so that nothing is left when the app was killed during the start.
     Windows keeps a folder that is in use; there the app removes it in the end.
     """
     if sys.platform != "win32":

@@ -196,13 +196,6 @@ def test_bad_usage_is_one_sentence_and_exit_2(arguments: tuple[str, ...]) -> Non
     assert "sk-not-a-name" not in done.stderr
 
 
-def test_a_cloud_target_without_a_key_asks_for_one_and_sends_nothing(unused_port: int) -> None:
-    env = {"NEARFAR_OPENAI_BASE_URL": f"http://127.0.0.1:{unused_port}/v1"}
-    done = nearfar("run", QUESTION, "--target", "openai:gpt-4o", env=env)
-    assert done.returncode == 1
-    assert "key" in done.stderr
-
-
 def test_history_lists_shows_searches_and_exports() -> None:
     assert nearfar("run", QUESTION, "--target", "local:demo", "--max-tokens", "12").returncode == 0
     assert nearfar("run", "Another question", "--target", "local:demo", "--max-tokens", "4").returncode == 0

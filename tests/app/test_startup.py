@@ -15,6 +15,7 @@ import pytest
 
 from app import gui
 from tests.gguf_factory import write_script
+from tests.processes import wait_gone
 
 LIMIT_S = 60
 
@@ -23,14 +24,16 @@ FIRST_PAINT = """
     from PySide6.QtWidgets import QApplication
     from app.session import Session
     from backends.workbench import Workbench
+    from tests.heavy import HEAVY
     qt = QApplication(["nearfar"])
     session = Session(qt, Workbench.open())
-    def painted():
-        heavy = ("openai", "httpx2", "numpy", "llama_cpp", "xllamacpp", "genai_prices", "keyring")
-        print(json.dumps([name for name in heavy if name in sys.modules]), flush=True)
-        session.window.close()
-    session.window.shown.connect(painted)
+    def look():
+        print(json.dumps(sorted(HEAVY & set(sys.modules))), flush=True)
+    session.window.shown.connect(look)
+    session.window.shown.connect(session.window.close)
     session.window.show()
+    session.window.grab()
+    look()
     sys.exit(qt.exec())
 """
 
@@ -77,7 +80,9 @@ def test_nothing_heavy_is_imported_before_the_first_paint() -> None:
     child = start(FIRST_PAINT)
     out, errors = child.communicate(timeout=LIMIT_S)
     assert child.returncode == 0, errors
-    assert json.loads(out) == []
+    painted, shown = map(json.loads, out.splitlines())
+    assert painted == []
+    assert shown == ["qtawesome"], "icons are drawn right after the first paint"
 
 
 @pytest.mark.parametrize("stopped", [False, True], ids=["running", "stopped"])
@@ -87,15 +92,14 @@ def test_killing_the_app_leaves_no_child(tmp_path: Path, stopped: bool) -> None:
     model = write_script(tmp_path / "endless.gguf", words, loop_to=0, n_ctx_train=65_536)
     app = start(ASK_AND_WAIT, str(model))
     assert app.stdout is not None
-    children = [psutil.Process(int(pid)) for pid in app.stdout.readline().split()]
+    children = [int(pid) for pid in app.stdout.readline().split()]
     assert len(children) >= 2
     if stopped and sys.platform == "linux":
         for child in children:
-            child.suspend()
+            psutil.Process(child).suspend()
     os.kill(app.pid, signal.SIGKILL)
     app.communicate(timeout=LIMIT_S)
-    _, left = psutil.wait_procs(children, timeout=2)
-    assert left == []
+    assert wait_gone(*children)
 
 
 def test_without_a_display_it_says_what_to_do() -> None:

@@ -131,11 +131,19 @@ async def one_comparison() -> None:
         history.recorder.vote("cmp-1-b", "up")
 
 
+async def keep_nothing_from_now_on() -> None:
+    bench = Workbench(app_paths())
+    bench.change(keep_history=False)
+    assert await bench.save() is None
+    await bench.close()
+
+
 def test_keep_nothing_keeps_no_vote(qtbot: QtBot, qapp: QApplication) -> None:
     asyncio.run(one_comparison())
-    assert Workbench(app_paths()).change(keep_history=False) is None
+    asyncio.run(keep_nothing_from_now_on())
     before = raw(app_paths().history_file)
     for session in opened(qtbot, qapp):
+        assert not session.bench.settings.keep_history
         compare(qtbot, session)
         click(qtbot, session, 0, GOOD)
         assert painted(session, 0) == UP, "the button still answers"

@@ -175,11 +175,12 @@ SCRIPT = """
 import asyncio, json
 from tests.backends.test_doctor import QUIET, cpu_only
 from backends.doctor import examine
-from backends.doctor_text import as_json
+from backends.doctor_text import as_json, as_text
 from backends.paths import app_paths
 async def main():
     report = await examine(paths=app_paths(), network=QUIET, probe=cpu_only)
-    print(json.dumps(as_json(report) | {"codes": [each.code for each in report.problems]}))
+    codes = [each.code for each in report.problems]
+    print(json.dumps(as_json(report) | {"codes": codes, "text": as_text(report)}))
 asyncio.run(main())
 """
 
@@ -257,6 +258,9 @@ def test_keyrings(tmp_path: Path, backend: str, name: str, usable: bool, words: 
     (tmp_path / "stand_ins.py").write_text(BACKENDS)
     body = elsewhere(tmp_path, {"PYTHONPATH": str(tmp_path), "PYTHON_KEYRING_BACKEND": backend})
     assert body["keyring"] == {"backend": name, "usable": usable}
-    said = [each["what"] for each, code in zip(body["problems"], body["codes"], strict=True) if code == "keyring"]
-    assert len(said) == (not usable)
-    assert all(words in each and "secret-detail" not in each for each in said)
+    (said,) = [line for line in body["text"].splitlines() if line.startswith("Keyring")]
+    assert words in said
+    assert ("not usable" in said) == (not usable)
+    assert "secret-detail" not in body["text"]
+    assert "keeps them for the session only" in body["text"]
+    assert "keyring" not in body["codes"], "no key is kept in it, so nothing is wrong without it"

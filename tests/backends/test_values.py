@@ -108,6 +108,23 @@ def test_a_finished_run_has_its_text_figures_and_cost() -> None:
     assert last.result.decode_tok_s == pytest.approx(10)  # (20 visible - 1) / 1.9 s
 
 
+@pytest.mark.parametrize(("reasoning", "rate"), [(None, 20 / 1.9), (19, 1 / 1.9), (20, None), (50, None)])
+def test_reasoning_that_leaves_no_visible_token_leaves_no_rate(reasoning: int | None, rate: float | None) -> None:
+    """Some servers count reasoning apart: a rate of 0 or less would be worse than none."""
+    tally, seen = books()
+    tally.started()
+    tally.sent()
+    for _ in range(20):
+        tally.text_arrived("word ")
+    tally.usage = Usage(prompt_tokens=9, completion_tokens=20, reasoning_tokens=reasoning)
+    tally.finished("stop")
+    last = seen[-1]
+    assert isinstance(last, Finished)
+    assert last.result.answer_tok_s == (None if rate is None else pytest.approx(rate))
+    if rate is None:
+        assert last.result.decode_tok_s is None
+
+
 def test_no_finish_reason_is_incomplete() -> None:
     tally, seen = books()
     tally.started()

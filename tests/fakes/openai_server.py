@@ -21,6 +21,8 @@ from typing import Any, Self
 
 CERTIFICATES = Path(__file__).parent / "certificates"
 EVENT_STREAM = "text/event-stream; charset=utf-8"
+# What the kernel has accepted is ours a few turns of the loop later; asyncio forgets to close it if that is too late.
+TURNS_TO_CONNECT = 5
 
 
 @dataclass(frozen=True)
@@ -233,19 +235,20 @@ class OpenAIServer:
             tls.load_cert_chain(CERTIFICATES / f"{self._certificate}.pem")
         tasks: set[asyncio.Task[None]] = set()
 
-        async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            task = asyncio.current_task()
-            assert task is not None
+        def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            # Not a coroutine: one that is cancelled before its first step would never close what it was given.
+            self.connections += 1
+            self._writers.add(writer)
+            task = asyncio.create_task(self._connection(reader, writer))
             tasks.add(task)
-            try:
-                await self._connection(reader, writer)
-            finally:
-                tasks.discard(task)
+            task.add_done_callback(tasks.discard)
 
         server = await asyncio.start_server(connected, self._host, 0, ssl=tls, limit=2**20)
         self.port = server.sockets[0].getsockname()[1]
         self._ready.set()
         await self._stopping.wait()
+        for _ in range(TURNS_TO_CONNECT):
+            await asyncio.sleep(0)
         server.close()
         for writer in self._writers:
             writer.transport.abort()
@@ -254,8 +257,6 @@ class OpenAIServer:
         await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _connection(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self.connections += 1
-        self._writers.add(writer)
         try:
             while (request := await _read_request(reader)) is not None:
                 self.received.append(request)

@@ -8,6 +8,7 @@ import sys
 CODE = """
 import sys
 from PySide6.QtWidgets import QApplication
+from tests.heavy import HEAVY
 from widgets import theme
 from widgets.compare_page import ComparePage
 from widgets.history_page import HistoryPage
@@ -21,7 +22,6 @@ for key, page in zip(("compare", "history", "settings"), pages):
     window.add_page(key, key, key, page)
 pages[0].add_lane("local:demo")
 window.shown.connect(lambda: print("SHOWN", sorted(set(sys.modules) & HEAVY)))
-HEAVY = {"openai", "numpy", "llama_cpp", "qtawesome", "xllamacpp", "keyring", "sqlite3", "genai_prices"}
 window.show()
 window.grab()
 print("PAINTED", sorted(set(sys.modules) & HEAVY))

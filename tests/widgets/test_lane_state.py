@@ -47,13 +47,45 @@ def test_progress_only_where_there_is_a_length() -> None:
         ("stop", True, "Done"),
         ("length", True, "Done: the token limit was reached"),
         ("content_filter", True, "Ended by the provider's content filter"),
-        ("function_call", True, "Done: function_call"),
+        ("function_call", True, "Done"),
         (None, False, "Incomplete: the stream ended before the answer did"),
     ],
 )
 def test_how_a_run_ended(reason: str | None, complete: bool, text: str) -> None:
     ended = samples.cloud_result(finish_reason=reason, complete=complete)
     assert fed(*samples.whole_run("openai:gpt-4o", ended, 0)).status_text() == text
+
+
+def test_a_reason_of_the_servers_own_is_quoted_in_full_view_of_nobody_but_the_curious() -> None:
+    ended = samples.cloud_result(finish_reason="function_call" + "!" * 5_000)
+    tip = fed(*samples.whole_run("openai:gpt-4o", ended, 0)).status_tip()
+    assert "“function_call!!!" in tip
+    assert len(tip) < 200
+    known = samples.cloud_result(finish_reason="length")
+    state = fed(*samples.whole_run("openai:gpt-4o", known, 0))
+    assert state.status_tip() == state.status_text()
+
+
+def test_what_was_not_sent_outlives_the_run() -> None:
+    settings = {"not_sent": ["repeat_penalty", "temperature", "top_k"], "repeat_penalty": 1.0, "top_k": 40}
+    ended = Finished("run-1", 9 * MS, samples.cloud_result(settings=settings))
+    clear = Notice("run-1", MS, "unencrypted", "The connection is not encrypted.")
+    again = Notice("run-1", MS, "parameter_refused", "gpt-4o does not take temperature: asked again without it.")
+    waiting = Notice("run-1", MS, "waiting", "OpenAI asks to wait: asking once more in 1 s.")
+    state = fed(*samples.opening("openai:gpt-4o", 0), clear, again, waiting)
+    assert state.lasting() == (), "while it runs, the notices themselves are shown"
+    state.take(ended)
+    assert state.lasting() == ("not sent: temperature, top k", "not encrypted")
+    assert state.remarks == (clear, again)
+    state.take(samples.opening("openai:gpt-4o", 10 * MS)[0])
+    assert not state.remarks
+
+
+@pytest.mark.parametrize("stored", [None, 7, "temperature", {"a": 1}, [], [None, ["x"]]])
+def test_damaged_lists_of_what_was_not_sent(stored: object) -> None:
+    state = LaneState()
+    state.restore("finished", samples.cloud_result(settings={"not_sent": stored}), None)
+    assert all(isinstance(each, str) for each in state.not_sent())
 
 
 def test_reasoning_is_thinking_and_not_answering() -> None:

@@ -13,6 +13,7 @@ from widgets import device_chip, privacy_chip
 from widgets.main_window import MainWindow
 from widgets.parts import Switch
 from widgets.popover import Popover
+from widgets.values import PrivacyState
 
 
 def rail(window: MainWindow) -> list[QToolButton]:
@@ -98,6 +99,32 @@ def test_privacy_chip() -> None:
     two = replace(samples.AWAY, hosts=("api.openai.com", "api.together.xyz"))
     assert privacy_chip.chip_text(two) == "May contact: api.openai.com +1"
     assert privacy_chip.chip_text(samples.QUIET) == "All lanes local, 0 connections since 09:12"
+
+
+def privacy_card(window: MainWindow, qtbot: QtBot, state: PrivacyState) -> list[str]:
+    window.show_privacy(state)
+    qtbot.mouseClick(chip(window, "Privacy"), Qt.MouseButton.LeftButton)
+    card = window.findChildren(Popover)[-1]
+    said = [label.text() for label in card.findChildren(QLabel)]
+    card.hide()
+    return said[2:-1]
+
+
+def test_the_privacy_card_tells_what_may_be_contacted_from_what_was(show: Show, qtbot: QtBot) -> None:
+    window = show("local:demo").window
+    been = replace(samples.QUIET, contacted=("api.openai.com",), connections=3)
+    assert privacy_card(window, qtbot, been) == [
+        "No lane chosen now leaves this machine.",
+        "Contacted since 09:12: api.openai.com, 3 connections.",
+    ]
+    assert privacy_card(window, qtbot, replace(samples.AWAY, connections=0)) == [
+        "Lanes chosen now may contact: api.openai.com. They get the prompt you run.",
+        "0 connections to other machines since 09:12.",
+    ]
+    assert privacy_card(window, qtbot, replace(samples.LOCAL_ONLY, hosts=("api.openai.com",))) == [
+        "Local only refuses api.openai.com, which lanes chosen now name.",
+        "0 connections to other machines since 09:12.",
+    ]
 
 
 def test_the_device_card_lists_every_device(show: Show, qtbot: QtBot) -> None:

@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import AsyncIterator
 from decimal import Decimal
 from pathlib import Path
@@ -26,6 +25,7 @@ from backends.records import Prompt, RunRequest, Sampling
 from backends.targets import PRACTICE
 from tests.backends.cloud.support import end_of, failed, finished, has_text, until
 from tests.gguf_factory import write_script
+from tests.processes import wait_gone
 
 PIECES = [f" piece{number}".encode() for number in range(30)]
 EVIL = {"Origin": "https://evil.example", "Access-Control-Request-Method": "POST"}
@@ -276,18 +276,7 @@ asyncio.run(main())
     )
     assert parent.stdout is not None
     pid = int(parent.stdout.readline())
-    child = psutil.Process(pid)
     parent.kill()
     parent.wait()
     parent.stdout.close()
-    deadline = time.monotonic() + 2.0
-    while _is_alive(child) and time.monotonic() < deadline:
-        time.sleep(0.02)
-    assert not _is_alive(child)
-
-
-def _is_alive(process: psutil.Process) -> bool:
-    try:
-        return process.status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False
+    assert wait_gone(pid)

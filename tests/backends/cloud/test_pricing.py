@@ -81,7 +81,7 @@ async def test_loading_prices_contacts_nobody(monkeypatch: pytest.MonkeyPatch) -
 
     monkeypatch.setattr(socket, "getaddrinfo", refuse)
     monkeypatch.setattr(socket.socket, "connect", refuse)
-    await asyncio.gather(pricing.load_prices(), pricing.load_prices())
+    await asyncio.gather(*(asyncio.to_thread(pricing.load_prices_now) for _ in range(2)))
     assert pricing.cost("openai", "gpt-4o", Usage(1, 1)).usd
     import genai_prices.data_snapshot as snapshot
 

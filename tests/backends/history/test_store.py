@@ -1,11 +1,9 @@
-"""Keeping, listing, searching, reopening, deleting and exporting comparisons, on a real SQLite file."""
+"""Keeping, reopening and exporting comparisons, on a real SQLite file."""
 
 from __future__ import annotations
 
 import asyncio
 import json
-import stat
-from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -18,19 +16,7 @@ from backends.history.records import RunStatus
 from backends.history.store import History
 from backends.records import Cost
 from backends.tally import Tally
-from tests.backends.history.helpers import ANSWER, is_sound, keep, look, opened, play, raw, request
-
-
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "data" / "history.sqlite3"
-
-
-@pytest.fixture
-async def history(path: Path) -> AsyncIterator[History]:
-    async with opened(path) as history:
-        await history.open()
-        yield history
+from tests.backends.history.helpers import ANSWER, is_sound, keep, look, opened, play, request
 
 
 async def test_a_comparison_comes_back_whole(history: History, path: Path) -> None:
@@ -138,115 +124,6 @@ async def test_a_retried_lane_has_both_runs(history: History) -> None:
     ]
 
 
-async def test_the_list_pages_newest_first_with_figures(history: History) -> None:
-    for n in range(7):
-        await keep(history, f"cmp-{n}", question=f"Question {n}? " + "long " * 200)
-    first = await history.list(limit=3)
-    assert [each.id for each in first] == ["cmp-6", "cmp-5", "cmp-4"]
-    assert len(first[0].prompt_start) == 300
-    second = await history.list(limit=3, before=first[-1].id)
-    assert [each.id for each in second] == ["cmp-3", "cmp-2", "cmp-1"]
-    run = first[0].runs[0]
-    assert (run.target, run.status, run.cost_usd) == ("local:demo", "finished", None)
-    assert run.ttft_ms is not None
-    assert run.e2e_ms is not None
-    assert await history.list(before="no such comparison") == ()
-    assert await history.ids("cmp-4") == ("cmp-4",)
-    assert len(await history.ids("cmp-")) == 7
-    assert await history.ids("%") == ()
-
-
-SEARCHES = [
-    ("ttft", {"a"}),
-    ("TTFT", {"a"}),
-    ("first token", {"a", "b"}),
-    ("token first", {"a", "b"}),
-    ('"first token"', {"a", "b"}),
-    ('"token first"', set()),
-    ("tok", {"a", "b"}),
-    ("oken", set()),
-    ("grosse", {"b"}),
-    ("gross modele", {"b"}),
-    ("tok/s", {"b"}),
-    ("brief", {"a", "b", "c"}),
-    ("TTFT answer", {"a"}),
-    ("显存", {"c"}),
-    ("显存 brief", {"c"}),
-    ("100%", {"c"}),
-    ("%", {"c"}),
-    ("_", set()),
-    ("💡", {"c"}),
-    ('un"balanced', set()),
-    ('"', set()),
-    ("* OR NOT ( : ^ -", set()),
-    ("NEAR(", set()),
-    ("", set()),
-    ("   ", set()),
-    ("\0", set()),
-    ("prompt:ttft", set()),
-    ("word " * 100, set()),
-]
-
-
-@pytest.mark.parametrize("with_index", [True, False])
-async def test_search(path: Path, monkeypatch: pytest.MonkeyPatch, with_index: bool) -> None:
-    if not with_index:
-        monkeypatch.setattr("backends.history.schema.has_fts5", lambda _connection: False)
-    async with opened(path) as history:
-        await keep(history, "a", "What is TTFT?")
-        await keep(history, "b", "Größe modèle grosse: how many tok/s until the first token?", "The first token.")
-        await keep(history, "c", "模型需要多少显存？", "About 100% of it. 💡")
-        for text, expected in SEARCHES:
-            if not with_index and text in ("oken", "gross modele"):
-                continue  # without the index, any part of a word is found and accents count
-            found = {each.id for each in await history.search(text)}
-            assert found == expected, text
-        assert [each.id for each in await history.search("brief", limit=2)] == ["c", "b"]
-
-
-async def test_an_index_that_missed_something_is_rebuilt(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    async with opened(path) as history:
-        await keep(history, "a", "Indexed at once")
-    with monkeypatch.context() as without:
-        without.setattr("backends.history.schema.has_fts5", lambda _connection: False)
-        async with opened(path) as history:
-            await keep(history, "b", "Written without an index")
-    async with opened(path, keep=False) as history:
-        assert [each.id for each in await history.search("written")] == ["b"], "a stale index is not trusted"
-    async with opened(path) as history:
-        await history.open()
-        assert [each.id for each in await history.search("written")] == ["b"]
-        assert [each.id for each in await history.search("index")] == ["b", "a"]
-    assert look(path, "SELECT stale FROM search_state") == [(0,)]
-
-
-async def test_what_is_deleted_leaves_the_file(history: History, path: Path) -> None:
-    secret = "canarycanary"
-    await keep(history, "cmp-1", f"My {secret} prompt", f"An answer about {secret}.")
-    await keep(history, "cmp-2")
-    assert secret.encode() in raw(path)
-    assert await history.delete("cmp-1") is True
-    assert await history.delete("cmp-1") is False
-    assert await history.show("cmp-1") is None
-    assert await history.search(secret) == ()
-    assert [each.id for each in await history.list()] == ["cmp-2"]
-    await history.close()
-    for file in path.parent.iterdir():
-        assert secret.encode() not in raw(file), file.name
-    assert is_sound(path)
-
-
-async def test_deleting_a_run_that_streams_does_not_disturb_it(history: History) -> None:
-    asked = request("run-1")
-    history.recorder.begin("cmp-1", [asked], "sequence")
-    play(history.recorder, asked, "some text", end=None)
-    assert await history.delete("cmp-1") is True
-    play(history.recorder, asked, "and some more")
-    assert await history.list() == ()
-    await keep(history, "cmp-2")
-    assert [each.id for each in await history.list()] == ["cmp-2"]
-
-
 @pytest.mark.parametrize(
     "answer", ["", "a\0b", "\ud83d half a pair \ude00", "x" * 3_000_000, "e\u0301 \U0001f469\u200d\U0001f4bb"]
 )
@@ -269,61 +146,6 @@ async def test_any_text_is_kept(history: History, answer: str) -> None:
 async def test_events_of_unknown_runs_are_not_kept(history: History) -> None:
     play(history.recorder, request("run-9"))
     assert await history.list() == ()
-
-
-async def test_keep_nothing_touches_no_disk(path: Path) -> None:
-    async with opened(path, keep=False) as history:
-        assert await history.open() == ()
-        asked = request("run-1")
-        assert await asyncio.wrap_future(history.recorder.begin("cmp-1", [asked], "sequence")) is False
-        play(history.recorder, asked)
-        assert await history.list() == ()
-        assert await history.search("TTFT") == ()
-        assert await history.show("cmp-1") is None
-        assert await history.delete("cmp-1") is False
-        assert json.loads(await history.export("json"))["comparisons"] == []
-    assert not path.parent.exists()
-
-
-async def test_keep_nothing_still_reads_what_was_kept_and_changes_no_byte(path: Path) -> None:
-    async with opened(path) as history:
-        await keep(history, "cmp-1")
-        history.recorder.begin("cmp-2", [request("run-9")], "sequence")
-        await history.list()
-    before = raw(path)
-    async with opened(path, keep=False) as history:
-        await history.open()
-        await keep(history, "cmp-3")
-        assert [each.id for each in await history.list()] == ["cmp-2", "cmp-1"]
-        assert [each.id for each in await history.search("TTFT")] == ["cmp-2", "cmp-1"]
-        record = await history.show("cmp-2")
-        assert record is not None
-        assert record.runs[0].status == "interrupted"
-        assert raw(path) == before
-        assert await history.delete("cmp-1") is True, "deleting is allowed"
-
-
-async def test_the_switch_holds_from_the_next_comparison_on(history: History) -> None:
-    under_way = request("run-1")
-    history.recorder.begin("cmp-1", [under_way], "sequence")
-    history.set_keep(False)
-    play(history.recorder, under_way)
-    await keep(history, "cmp-2")
-    history.set_keep(True)
-    await keep(history, "cmp-3")
-    assert [each.id for each in await history.list()] == ["cmp-3", "cmp-1"]
-    record = await history.show("cmp-1")
-    assert record is not None
-    assert record.runs[0].status == "finished"
-
-
-def mode(path: Path) -> int:
-    return stat.S_IMODE(path.stat().st_mode)
-
-
-async def test_files_are_private(history: History, path: Path) -> None:
-    await keep(history, "cmp-1")
-    assert (mode(path), mode(path.parent)) == (0o600, 0o700)
 
 
 async def test_export(history: History) -> None:

@@ -19,6 +19,7 @@ from backends.local import engine as engine_module
 from backends.local.engine import LocalEngine
 from tests.backends.local.conftest import MakeEngine
 from tests.backends.local.driver import HELLO_TEXT, Recorder, answer, ask, request
+from tests.processes import wait_gone
 
 HELLO_LINE = '{"v":1,"type":"hello","facts":{"version":"0","backends":[],"devices":[],"gpu_offload":false}}'
 
@@ -243,10 +244,7 @@ def test_no_worker_outlives_a_killed_app(endless: Path, stopped: bool) -> None:
             while psutil.Process(pid).status() != psutil.STATUS_STOPPED:
                 time.sleep(0.01)
         parent.kill()
-    deadline = time.monotonic() + 2.0
-    while psutil.pid_exists(pid) and time.monotonic() < deadline:
-        time.sleep(0.02)
-    assert not psutil.pid_exists(pid)
+    assert wait_gone(pid)
 
 
 async def test_the_worker_sees_no_key_and_an_empty_folder(

@@ -40,6 +40,10 @@ def test_a_log_that_says_nothing_gives_nothing() -> None:
     [
         (-signal.SIGKILL, b"", "memory"),
         (-signal.SIGABRT, b"CUDA error: out of memory", "memory ran out"),
+        (-signal.SIGABRT, b"ggml_gallocr_reserve_n: failed to allocate CUDA0 buffer of size", "memory ran out"),
+        (-signal.SIGABRT, b"CUDA error 2 in cudaMalloc", "memory ran out"),
+        (-signal.SIGABRT, b"terminate called after throwing an instance of 'std::bad_alloc'", "memory ran out"),
+        (1, b"MemoryError", "memory ran out"),
         (-signal.SIGILL, b"", "processor"),
         (0xC000001D, b"", "processor"),
         (0xC0000005, b"", "crashed"),

@@ -1,0 +1,93 @@
+"""Servers that send too much, or too slowly, are bounded in memory and in time."""
+
+from __future__ import annotations
+
+import asyncio
+
+import psutil
+import pytest
+
+from backends.cloud import guard, stream
+from backends.events import Event
+from tests.backends.cloud.breaks import SAID
+from tests.backends.cloud.support import IMPATIENT, ask, engine_at, failed, finished, request
+from tests.fakes.openai_server import Exchange, OpenAIServer, usage
+
+
+async def test_eight_megabytes_are_kept_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stream, "MAX_TEXT_BYTES", 100_000)
+
+    async def script(exchange: Exchange) -> None:
+        await exchange.head()
+        while True:
+            await exchange.say("ü" * 1000)
+
+    with OpenAIServer(script) as server:
+        async with engine_at(server.base_url) as engine:
+            events: list[Event] = []
+            await engine.run(request(), events.append)
+            assert await asyncio.to_thread(server.gone.wait, 1.0)  # it cannot go on sending
+    end = failed(events)
+    assert end.problem.code == "answer_too_large"
+    assert end.result.text == "ü" * 50_000
+
+
+async def test_a_line_without_end_does_not_fill_the_memory() -> None:
+    line = b"x" * 1_000_000
+
+    async def script(exchange: Exchange) -> None:
+        await exchange.head()
+        await exchange.say(SAID)
+        await exchange.data(b"data: ")
+        for _ in range(100):
+            await exchange.data(line)
+
+    with OpenAIServer(script) as server:
+        async with engine_at(server.base_url) as engine:
+            await engine.warm_up()
+            before = psutil.Process().memory_info().rss
+            events: list[Event] = []
+            await engine.run(request(), events.append)
+            grown = psutil.Process().memory_info().rss - before
+    end = failed(events)
+    assert end.problem.code == "answer_too_large"
+    assert end.result.text == SAID
+    assert grown < 150_000_000
+
+
+async def test_a_long_line_is_read() -> None:
+    async def script(exchange: Exchange) -> None:
+        await exchange.head()
+        await exchange.say("y" * 1_000_000)
+        await exchange.finish(usage=usage(1, 1))
+
+    with OpenAIServer(script) as server:
+        assert len(finished(await ask(server)).result.text) == 1_000_000
+
+
+async def test_an_endless_error_body_is_cut() -> None:
+    async def script(exchange: Exchange) -> None:
+        await exchange.head(400, kind="text/plain")
+        for _ in range(1000):
+            await exchange.data(b"bad " * 25_000)
+
+    with OpenAIServer(script) as server:
+        end = failed(await ask(server))
+    assert end.problem.code == "request_refused"
+    assert len(end.problem.what) < 400
+    assert guard.MAX_ERROR_BYTES < 1_000_000
+
+
+async def test_a_drip_of_single_bytes_is_read_in_time_or_given_up() -> None:
+    async def script(exchange: Exchange) -> None:
+        await exchange.head()
+        await exchange.say(SAID)
+        gone = asyncio.create_task(exchange.until_gone())
+        while not gone.done():
+            await exchange.data(b"x")
+            await asyncio.sleep(0.05)
+
+    with OpenAIServer(script) as server:
+        end = failed(await ask(server, patience=IMPATIENT))
+    assert end.problem.code == "stalled"
+    assert end.result.text == SAID
