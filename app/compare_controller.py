@@ -19,7 +19,7 @@ from backends.targets import parse_target
 from backends.workbench import Workbench
 from widgets import verdict
 from widgets.compare_page import ComparePage
-from widgets.values import Ask, LaneAsk, Vote
+from widgets.values import Ask, LaneAsk, StoredComparison, Vote
 
 AskKey = Callable[[Target], bool]
 
@@ -53,6 +53,7 @@ class CompareController(QObject):
         self._live: list[_Live] = []
         self._last: Ask | None = None
         self._comparison_id: str | None = None
+        self._places: dict[str, int] = {}  # where each lane stands in the history, also when others are removed
         page.run_requested.connect(self.run)
         page.stop_requested.connect(self.stop)
         page.lane_stop_requested.connect(self.stop_lane)
@@ -70,14 +71,16 @@ class CompareController(QObject):
         if not self.busy:
             self._start(ask, ask.lanes)
 
-    @property
-    def comparison_id(self) -> str | None:
-        """The comparison that the lanes show, once one has begun."""
-        return self._comparison_id
+    def adopt(self, stored: StoredComparison) -> None:
+        """The page now shows this comparison from history: a retry asks its question and joins it there."""
+        lanes = tuple(LaneAsk(lane_id, self._page.lane(lane_id).target) for lane_id in self._page.lane_ids)
+        self._last = Ask(stored.prompt, stored.system, stored.sampling, stored.mode, lanes)
+        self._comparison_id = stored.comparison_id
+        self._places = {lane.lane_id: place for place, lane in enumerate(lanes)}
 
     @Slot(str)
     def retry(self, lane_id: str) -> None:
-        """Ask one lane again, as the last comparison was asked, whatever state its last run is in."""
+        """Ask one lane again, as the comparison that the page shows was asked, whatever state its last run is in."""
         self.stop_lane(lane_id)
         again = (LaneAsk(lane_id, self._page.lane(lane_id).target),)
         self._start(self._last or self._page.ask(), again, retry=self._last is not None)
@@ -115,9 +118,10 @@ class CompareController(QObject):
     def _recording(self, requests: Sequence[RunRequest], ask: Ask, lanes: Sequence[LaneAsk], *, retry: bool) -> Emit:
         """Where the history takes events; a retry joins the comparison whose lane it repeats."""
         if retry and self._comparison_id is not None:
-            position = self._page.lane_ids.index(lanes[0].lane_id)
-            return self._bench.record_retry(requests[0], self._comparison_id, position)
+            place = self._places.setdefault(lanes[0].lane_id, max(self._places.values(), default=-1) + 1)
+            return self._bench.record_retry(requests[0], self._comparison_id, place)
         self._comparison_id = new_id("cmp")
+        self._places = {lane.lane_id: place for place, lane in enumerate(lanes)}
         return self._bench.record(requests, ask.mode, self._comparison_id)
 
     def _launch(self, requests: Sequence[RunRequest], ask: Ask, lanes: Sequence[LaneAsk], record: Emit) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import logging
 import os
 import sys
@@ -46,6 +47,8 @@ def main(arguments: Sequence[str]) -> int:
     if not has_display():
         print(NO_DISPLAY, file=sys.stderr)
         return 2
+    # Before Qt: PySide6's import hook looks into every later module, which pydantic's lazy ones do not survive.
+    importlib.import_module("pydantic.types")
     from PySide6.QtCore import qVersion
 
     if not qt_is_safe(qVersion(), sys.version_info[:2]):

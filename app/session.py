@@ -47,7 +47,7 @@ class Session(QObject):
         self.window.add_page("compare", "Compare", "columns", self.compare)
         self.window.add_page("history", "History", "history", self.history)
         self.window.add_page("settings", "Settings", "settings", self.settings, at_bottom=True)
-        self.status = StatusController(self.window, self.engine, bench)
+        self.status = StatusController(self.window, self.engine, bench, lane_targets=self._lane_targets)
         self.runs = CompareController(
             self.compare, self.engine, bench, ask_key=self._ask_key, changed=self._runs_changed
         )
@@ -225,5 +225,7 @@ class Session(QObject):
             self.history.show_problem(Problem("busy", "A comparison is running.", "", "Stop it, then open this one."))
             return
         self.compare.show_comparison(stored)
+        self.runs.adopt(stored)
         self._show_targets()
+        self.status.show_privacy()
         self.window.open_page("compare")

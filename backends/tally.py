@@ -166,7 +166,7 @@ class Tally:
         if total is None:
             return self._counted if self._count_known and self._text else None
         visible = total - (self.usage.reasoning_tokens or 0)
-        # Some servers count reasoning apart from the completion: how many are visible is then unknown, and so is a rate.
+        # Some servers count reasoning apart from the completion: how many are visible is then unknown.
         return visible if visible > 0 else None
 
     def _result(self, finish_reason: str | None, complete: bool) -> RunResult:

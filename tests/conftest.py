@@ -6,6 +6,7 @@ It must import where PySide6 and pytest-qt are absent, because tests of backends
 from __future__ import annotations
 
 import gc
+import importlib
 import importlib.util
 import ipaddress
 import os
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
 _QT = importlib.util.find_spec("PySide6") is not None and importlib.util.find_spec("pytestqt") is not None
 _FOREIGN = re.compile(r".*_API_KEY|.*_proxy|OPENAI_.*|TOGETHER_.*|NEARFAR_.*|HF_.*|NOTIFY_SOCKET", re.IGNORECASE)
 _FAILED = pytest.StashKey[bool]()
+
+# PySide6's import hook looks into every module that is imported after it, which pydantic's lazy ones do not survive.
+importlib.import_module("pydantic.types")
 
 if _QT:
     os.environ["QT_QPA_PLATFORM"] = "offscreen"

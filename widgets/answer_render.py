@@ -1,4 +1,4 @@
-"""Writes blocks into a QTextDocument, changing only what differs from what is there. Must not know Markdown or windows."""
+"""Writes blocks into a QTextDocument, changing only what differs from what is there. Must not know Markdown."""
 
 from __future__ import annotations
 

@@ -12,6 +12,7 @@ from types import ModuleType
 from PySide6.QtCore import QRectF, QSize, Qt
 from PySide6.QtGui import QIcon, QPainter, QPaintEvent, QPixmap
 from PySide6.QtWidgets import QAbstractButton, QPushButton, QWidget
+from shiboken6 import isValid
 
 from widgets import theme
 
@@ -36,9 +37,11 @@ def load() -> None:
 def recolour() -> None:
     """Draw every icon again in the colours of the current theme."""
     for button in list(_dressed):
-        _draw(button)
+        if isValid(button):  # Python may hold a button longer than its window lives
+            _draw(button)
     for mark in list(_marks):
-        mark.update()
+        if isValid(mark):
+            mark.update()
 
 
 def dress(button: QAbstractButton, name: str, tone: str = "text", size: int = theme.ICON) -> None:

@@ -56,6 +56,7 @@ WINDOW = """
     session.window.shown.connect(lambda: QTimer.singleShot(0, begin))
     session.window.show()
     timer.start(20)
+    QTimer.singleShot(40_000, end)
     sys.exit(qt.exec())
 """
 

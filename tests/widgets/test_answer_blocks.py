@@ -18,12 +18,14 @@ Line = tuple[object, ...]
 
 _MARK = r"[ \t]*(?:[>*+-]|\d+[.)])[ \t]*"
 # Where markdown-it leaves CommonMark: a quote mark indented as code; a table's head that begins with a quote or item
-# mark; a lazy line indented as code under marks; an indented line in a code span; an empty item, then empty lines.
+# mark; a lazy line indented as code under marks, or under an item whose text stands further in; an indented line in a
+# code span; an empty item, then empty lines.
 _DEPARTURES = [
     re.compile(r"(    |\t) *>"),
     re.compile(rf"^{_MARK}.*\|.*\n+[ \t]*[|:-][-|: \t]*$", re.MULTILINE),
     re.compile(rf"^(?:{_MARK}){{2}}(.|\n)*^ *(\t|    )", re.MULTILINE),
     re.compile(rf"^{_MARK}.*\n(?:(?=.*\S).*\n)+ *(\t|    )", re.MULTILINE),
+    re.compile(r"^[ >]*(?=[ \d.)+*-]{5}) *(?:[-+*]|\d+[.)]) +.*\n[ >]*(\t|    )", re.MULTILINE),
     re.compile(r"`[^`]*\n[ \t>]*[ \t]"),
     re.compile(rf"{_MARK}\n(?:[ \t>]*\n)+", re.MULTILINE),
 ]
@@ -156,6 +158,12 @@ def test_one_pass_equals_markdown_it(text: str) -> None:
     lines = text.replace("\r\n", "\n").replace("\r", "\n")
     assume(not any(departure.search(lines) for departure in _DEPARTURES))
     assert outline(read([text])) == reference_outline(text)
+
+
+def test_a_line_indented_as_code_goes_on_lazily_under_an_item_that_stands_further_in() -> None:
+    """CommonMark: code cannot interrupt a paragraph. markdown-it ends the item and begins code."""
+    (line,) = outline(read(["-    text\n    # no head\n"]))
+    assert line == ("paragraph", "l", (None, "-"), 0, "text # no head")
 
 
 @given(pieces())

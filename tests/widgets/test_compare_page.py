@@ -47,13 +47,17 @@ def test_ctrl_enter_asks_every_lane_once(show: Show, qtbot: QtBot) -> None:
     assert (asks[0].mode, asks[0].system) == ("sequence", None)
 
 
-def test_enter_alone_is_a_new_line(show: Show, qtbot: QtBot) -> None:
+def test_enter_runs_and_shift_enter_is_a_new_line(show: Show, qtbot: QtBot) -> None:
     shown = show("local:demo")
     asks = caught(shown.compare)
+    editor = shown.compare.prompt_box.editor
     type_prompt(qtbot, shown, "one")
-    qtbot.keyClick(shown.compare.prompt_box.editor, Qt.Key.Key_Return)
+    qtbot.keyClick(editor, Qt.Key.Key_Return, Qt.KeyboardModifier.ShiftModifier)
     assert shown.compare.prompt_box.prompt() == "one\n"
     assert not asks
+    qtbot.keyClicks(editor, "two")
+    qtbot.keyClick(editor, Qt.Key.Key_Return)
+    assert [ask.prompt for ask in asks] == ["one\ntwo"]
 
 
 def test_an_empty_prompt_cannot_run(show: Show, qtbot: QtBot) -> None:

@@ -123,3 +123,14 @@ def test_a_newer_description_of_the_target_is_taken_over(show: Show) -> None:
     shown.compare.set_targets([*samples.CHOICES, newer])
     assert lane.label == "Phi in the lab"
     assert lane.head.where_text() == "leaves this machine: lab.example.org"
+
+
+def test_what_was_not_sent_stays_in_sight_until_another_target_is_chosen(show: Show) -> None:
+    shown = show(CLOUD)
+    lane = shown.compare.lane(shown.compare.lane_ids[0])
+    lane.show_events(samples.whole_run(CLOUD, samples.cloud_result(settings={"not_sent": ["temperature"]}), 0))
+    assert lane.head.detail_text() == "not sent: temperature · OpenAI"
+    shown.compare.set_targets(samples.CHOICES)
+    assert lane.head.detail_text() == "not sent: temperature · OpenAI"
+    lane.set_target("practice")
+    assert lane.head.detail_text() == "practice: the demo model served on this machine"
