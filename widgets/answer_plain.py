@@ -1,4 +1,4 @@
-"""A painted answer's parts as plain text, with list marks and tabs between table cells. Must not change what it reads."""
+"""A painted answer as plain text, with list marks and tabs between table cells. Must not change what it reads."""
 
 from __future__ import annotations
 
