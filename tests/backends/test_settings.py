@@ -193,7 +193,7 @@ def test_a_folder_that_cannot_be_written_is_a_sentence(tmp_path: Path) -> None:
     (tmp_path / "config").write_text("a file")
     file = SettingsFile(tmp_path / "config" / "settings.json")
     loaded = file.load()
-    assert loaded.settings == replace(Settings(), **PRIVATE_CHOICES)
+    assert loaded.settings == replace(Settings(), local_only=True, keep_history=False)
     assert len(loaded.warnings) == 1
     with pytest.raises(SettingsNotSaved, match="could not be saved"):
         file.save(Settings())
