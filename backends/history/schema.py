@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import os
 import sqlite3
 from collections.abc import Iterator, Sequence
@@ -63,6 +64,9 @@ MIGRATIONS: tuple[Migration, ...] = (VERSION_1, VERSION_2)
 SEARCH_TABLES = {"comparisons": "prompt, system", "runs": "text"}
 
 
+BACKUP = ".before-v"
+
+
 @contextmanager
 def transaction(connection: sqlite3.Connection) -> Iterator[sqlite3.Connection]:
     """All of it or nothing. Takes the write lock at once: a lock taken half way could never be waited for."""
@@ -95,7 +99,7 @@ def migrate(connection: sqlite3.Connection, path: Path, migrations: Sequence[Mig
     start = version_of(connection)
     connection.execute(f"PRAGMA page_size = {PAGE_BYTES}")  # of a new file; recovery counts on it
     if 0 < start < len(migrations):
-        _back_up(connection, path.with_name(f"{path.stem}.before-v{len(migrations)}{path.suffix}"))
+        _back_up(connection, path.with_name(f"{path.stem}{BACKUP}{len(migrations)}{path.suffix}"))
     for version in range(start, len(migrations)):
         with transaction(connection):
             if version_of(connection) != version:  # another process of ours was faster
@@ -103,6 +107,12 @@ def migrate(connection: sqlite3.Connection, path: Path, migrations: Sequence[Mig
             for statement in migrations[version]:
                 connection.execute(statement)
             connection.execute(f"PRAGMA user_version = {version + 1}")
+
+
+def remove_backups(path: Path) -> None:
+    """Delete the copies that migrations left: whatever a person deletes must not live on in them."""
+    for copy in path.parent.glob(f"{glob.escape(path.stem)}{BACKUP}*{glob.escape(path.suffix)}"):
+        copy.unlink(missing_ok=True)
 
 
 def _back_up(connection: sqlite3.Connection, copy: Path) -> None:

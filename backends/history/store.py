@@ -18,7 +18,7 @@ from backends.history import export, queries
 from backends.history.database import Database
 from backends.history.recorder import HistoryRecorder, OnProblem
 from backends.history.records import ComparisonRecord, ComparisonSummary
-from backends.history.schema import forget_deleted_words
+from backends.history.schema import forget_deleted_words, remove_backups
 from backends.history.writer import Writer
 
 T = TypeVar("T")
@@ -37,6 +37,7 @@ class History:
 
     def __init__(self, path: Path, *, keep: bool = True, on_problem: OnProblem = lambda _problem: None) -> None:
         self._writer = Writer()
+        self._path = path
         self._database = Database(path)
         self._keep = keep
         self._closed = False
@@ -79,12 +80,14 @@ class History:
         return await self._read(lambda c: queries.ids(c, beginning), ())
 
     async def delete(self, comparison_id: str) -> bool:
-        """Remove one comparison for good, its words in the search index included; False where there is none."""
+        """Remove one comparison for good, from the search index and older copies too; False where there is none."""
 
         def work(connection: sqlite3.Connection) -> bool:
             gone = bool(connection.execute("DELETE FROM comparisons WHERE id = ?", (comparison_id,)).rowcount)
             if gone and self._database.fts5:
                 forget_deleted_words(connection)
+            if gone:
+                remove_backups(self._path)
             return gone
 
         return await self._do(lambda: self._flushed(lambda: self._database.write(work, False, create=False)))

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+import sqlite3
 import stat
+from contextlib import closing
 from pathlib import Path
 
 from backends.history.store import History
@@ -91,3 +93,19 @@ def mode(path: Path) -> int:
 async def test_files_are_private(history: History, path: Path) -> None:
     await keep(history, "cmp-1")
     assert (mode(path), mode(path.parent)) == (0o600, 0o700)
+
+
+async def test_what_was_deleted_does_not_live_on_in_a_migrations_copy(tmp_path: Path) -> None:
+    path = tmp_path / "history.sqlite3"
+    old = Path(__file__).parent / "fixtures" / "v1.sql"
+    with closing(sqlite3.connect(path)) as connection:
+        connection.executescript(old.read_text(encoding="utf-8"))
+    history = History(path)
+    try:
+        kept = await history.list()
+        await history.open()
+        assert [copy.name for copy in tmp_path.glob("*before*")] == ["history.before-v2.sqlite3"]
+        assert await history.delete(kept[0].id)
+        assert list(tmp_path.glob("*before*")) == []
+    finally:
+        await history.close()
