@@ -95,6 +95,10 @@ async def test_files_are_private(history: History, path: Path) -> None:
     assert (mode(path), mode(path.parent)) == (0o600, 0o700)
 
 
+def copies(folder: Path) -> list[str]:
+    return [copy.name for copy in folder.glob("*before*")]
+
+
 async def test_what_was_deleted_does_not_live_on_in_a_migrations_copy(tmp_path: Path) -> None:
     path = tmp_path / "history.sqlite3"
     old = Path(__file__).parent / "fixtures" / "v1.sql"
@@ -104,8 +108,8 @@ async def test_what_was_deleted_does_not_live_on_in_a_migrations_copy(tmp_path: 
     try:
         kept = await history.list()
         await history.open()
-        assert [copy.name for copy in tmp_path.glob("*before*")] == ["history.before-v2.sqlite3"]
+        assert copies(tmp_path) == ["history.before-v2.sqlite3"]
         assert await history.delete(kept[0].id)
-        assert list(tmp_path.glob("*before*")) == []
+        assert copies(tmp_path) == []
     finally:
         await history.close()
