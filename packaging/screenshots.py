@@ -14,7 +14,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 from PySide6.QtCore import QEvent, QEventLoop, Qt
-from PySide6.QtGui import QFont
 from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QApplication
 
@@ -25,7 +24,6 @@ from backends.workbench import Workbench
 
 SIZE = (1280, 800)
 LIMIT_S = 120.0
-FONT = "DejaVu Sans"
 
 
 def wait(until: Callable[[], bool], limit_s: float = LIMIT_S) -> None:
@@ -81,7 +79,6 @@ def session_in(theme: str, home: str) -> Session:
     os.environ["NEARFAR_HOME"] = home
     qt = QApplication.instance() or QApplication(["nearfar"])
     assert isinstance(qt, QApplication)
-    qt.setFont(QFont(FONT, 10))
     bench = Workbench(app_paths())
     bench.change(theme=theme)
     return Session(qt, bench)
