@@ -11,6 +11,7 @@ import importlib.util
 import ipaddress
 import os
 import re
+import socket
 import sys
 from collections.abc import Generator, Iterator
 from pathlib import Path
@@ -24,6 +25,16 @@ if TYPE_CHECKING:
 _QT = importlib.util.find_spec("PySide6") is not None and importlib.util.find_spec("pytestqt") is not None
 _FOREIGN = re.compile(r".*_API_KEY|.*_proxy|OPENAI_.*|TOGETHER_.*|NEARFAR_.*|HF_.*|NOTIFY_SOCKET", re.IGNORECASE)
 _FAILED = pytest.StashKey[bool]()
+
+try:
+    socket.getaddrinfo("localhost", 80)
+except socket.gaierror:  # as in a chroot without /etc/hosts
+    _by_system = socket.getaddrinfo
+
+    def _by_us(host: Any, *args: Any, **kwargs: Any) -> Any:
+        return _by_system("127.0.0.1" if host in ("localhost", b"localhost") else host, *args, **kwargs)
+
+    socket.getaddrinfo = _by_us
 
 # PySide6's import hook looks into every module that is imported after it, which pydantic's lazy ones do not survive.
 importlib.import_module("pydantic.types")

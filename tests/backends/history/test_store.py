@@ -44,6 +44,7 @@ async def test_a_comparison_comes_back_whole(history: History, path: Path) -> No
         tally.engine_timings = {"prompt_ms": 1.5, "n": 3}
         tally.finished("stop")
     results = [event.result for event in events if isinstance(event, Finished)]
+    await history.list()  # a reader of the same program sees all; one of another sees what is written
     async with opened(path) as reader:
         record = await reader.show("cmp-1")
     assert record is not None
