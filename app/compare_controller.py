@@ -11,8 +11,8 @@ from PySide6.QtCore import QObject, Slot
 
 from app.engine_thread import EngineThread, Inbox
 from backends.compare import Comparison
-from backends.errors import NearfarError, Problem, UsageError
-from backends.events import Emit, Event, is_terminal
+from backends.errors import KeyRefused, NearfarError, Problem, UsageError
+from backends.events import Emit, Event, Failed, is_terminal
 from backends.ids import new_id
 from backends.records import Prompt, RunRequest, Target
 from backends.targets import parse_target
@@ -106,14 +106,17 @@ class CompareController(QObject):
         try:
             requests = [_request(ask, lane) for lane in lanes]
             targets = [request.target for request in requests]
-            self._bench.consent(targets)
-            if not all(self._ask_key(target) for target in targets if self._bench.needs_key(target)):
+            if not self._bench.settings.local_only and not self._has_keys(targets):
                 return
+            self._bench.consent(targets)
         except NearfarError as error:
             self._page.show_problem(error.problem)
             return
         self._last = ask
         self._launch(requests, ask, lanes, self._recording(requests, ask, lanes, retry=retry))
+
+    def _has_keys(self, targets: Sequence[Target]) -> bool:
+        return all(self._ask_key(target) for target in targets if self._bench.needs_key(target))
 
     def _recording(self, requests: Sequence[RunRequest], ask: Ask, lanes: Sequence[LaneAsk], *, retry: bool) -> Emit:
         """Where the history takes events; a retry joins the comparison whose lane it repeats."""
@@ -159,6 +162,8 @@ class CompareController(QObject):
                 by_lane[live.lanes[event.run_id]].append(event)
             if is_terminal(event):
                 live.open_runs.discard(event.run_id)
+            if isinstance(event, Failed) and event.problem.code == KeyRefused.code:
+                self._bench.forget_key(parse_target(event.result.target))  # so that Retry asks for another
         for lane_id, events in by_lane.items():
             self._page.show_events(lane_id, events)
         self._close_ended()

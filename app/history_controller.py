@@ -95,7 +95,10 @@ class HistoryController(QObject):
     @Slot(str)
     def _delete(self, comparison_id: str) -> None:
         asked = QMessageBox.question(
-            self._page, "Delete comparison", "Delete this comparison with its answers? It cannot be brought back."
+            self._page,
+            "Delete comparison",
+            "Delete this comparison with its answers? It cannot be brought back.",
+            defaultButton=QMessageBox.StandardButton.No,
         )
         if asked == QMessageBox.StandardButton.Yes:
             self._engine.ask(self._bench.history.delete(comparison_id), lambda _gone: self.refresh(), self._failed)

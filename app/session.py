@@ -126,10 +126,10 @@ class Session(QObject):
     def _target_chosen(self, lane_id: str, name: str) -> None:
         try:
             target = parse_target(name)
-            if self.bench.consent([target]):
+            # A dialog that was cancelled is no consent; under local only the refusal comes first.
+            may_ask = not self.bench.settings.local_only and self.bench.needs_key(target)
+            if (not may_ask or self._ask_key(target)) and self.bench.consent([target]):
                 self._save(local_only=False)
-            if self.bench.needs_key(target):
-                self._ask_key(target)
         except NearfarError as error:
             self.compare.show_problem(error.problem)
         self._lanes_changed(lane_id)

@@ -1,9 +1,12 @@
-"""What the app's own child processes may see of its environment. Must not start any of them."""
+"""Starts the app's own child processes and says what they may see. Must not know what they do."""
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 KEPT_NAMES = frozenset(
     {"PATH", "HOME", "LANG", "LANGUAGE", "TZ", "TMPDIR", "TMP", "TEMP", "VIRTUAL_ENV", "PYTHONHOME", "PYTHONPATH"}
@@ -23,3 +26,20 @@ def child_environment(environment: Mapping[str, str]) -> dict[str, str]:
         if (name.upper() in KEPT_NAMES or name.upper().startswith(KEPT_PREFIXES)) and not SECRET.search(name)
     }
     return kept | {"GGML_NO_BACKTRACE": "1", "PYTHONUTF8": "1"}
+
+
+async def spawn(command: Sequence[str], **options: Any) -> asyncio.subprocess.Process:
+    """`asyncio.create_subprocess_exec` that leaves no child behind where its caller is cancelled half way.
+
+    Some Pythons (3.11.2 is one) leave it running. Raises OSError where the command cannot be started.
+    """
+    starting = asyncio.ensure_future(asyncio.create_subprocess_exec(*command, **options))
+    try:
+        return await asyncio.shield(starting)
+    except asyncio.CancelledError:
+        with contextlib.suppress(OSError):
+            process = await starting
+            with contextlib.suppress(ProcessLookupError):
+                process.kill()
+            await process.communicate()
+        raise

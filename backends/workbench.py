@@ -118,6 +118,12 @@ class Workbench:
         endpoint = self.endpoint(target)
         return endpoint is not None and endpoint.needs_key and not self.keys.has(endpoint.key_name)
 
+    def forget_key(self, target: Target) -> None:
+        """Give up the key of a target's server, as when it was refused; idempotent."""
+        endpoint = self.endpoint(target)
+        if endpoint is not None:
+            self.keys.forget(endpoint.key_name)
+
     def keep_key(self, target: Target, key: Secret) -> None:
         endpoint = self.endpoint(target)
         if endpoint is None:

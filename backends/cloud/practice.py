@@ -11,7 +11,7 @@ import sys
 from collections import deque
 from pathlib import Path
 
-from backends.children import child_environment
+from backends.children import child_environment, spawn
 from backends.cloud import pricing
 from backends.cloud.engine import CloudEngine
 from backends.cloud.patience import Patience
@@ -111,8 +111,8 @@ class PracticeServer:
 
     async def _spawn(self, key: str) -> dict[str, object]:
         """Start the child, hand it its settings by stdin, and read its one line."""
-        process = await asyncio.create_subprocess_exec(
-            *self._command,
+        process = await spawn(
+            self._command,
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
