@@ -29,9 +29,9 @@ def child_environment(environment: Mapping[str, str]) -> dict[str, str]:
 
 
 async def spawn(command: Sequence[str], **options: Any) -> asyncio.subprocess.Process:
-    """`asyncio.create_subprocess_exec` that leaves no child behind where its caller is cancelled half way.
+    """`asyncio.create_subprocess_exec` that leaves no child behind, whichever step of it a cancel meets.
 
-    Some Pythons (3.11.2 is one) leave it running. Raises OSError where the command cannot be started.
+    Raises OSError where the command cannot be started.
     """
     starting = asyncio.ensure_future(asyncio.create_subprocess_exec(*command, **options))
     try:

@@ -156,13 +156,13 @@ async def _end(process: asyncio.subprocess.Process, grace_s: float) -> None:
     """Close its stdin, which it takes as the order to end; kill it if it does not within the grace."""
     if process.stdin is not None:
         process.stdin.close()
-    try:
-        async with asyncio.timeout(grace_s):
-            await process.wait()
-    except TimeoutError:
+    # Not asyncio.timeout: in a task that is being cancelled, that of Python 3.11.2 raises CancelledError instead.
+    ended = asyncio.ensure_future(process.wait())
+    await asyncio.wait([ended], timeout=grace_s)
+    if not ended.done():
         with contextlib.suppress(ProcessLookupError):
             process.kill()
-        await process.wait()
+    await ended
 
 
 class PracticeEngine:
