@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import datetime
 
 from PySide6.QtCore import QObject, Qt, Signal, Slot
@@ -11,8 +12,9 @@ from PySide6.QtWidgets import QMessageBox
 
 from app.engine_thread import EngineThread
 from backends.errors import NearfarError, Problem
+from backends.history.codec import BLANK_RESULT
 from backends.history.records import ComparisonRecord, ComparisonSummary, RunRecord, RunStatus
-from backends.records import Cost, RunResult, Usage
+from backends.records import Cost, RunResult
 from backends.workbench import Workbench
 from widgets.history_page import HistoryPage
 from widgets.values import EndStatus, HistoryLine, StoredComparison, StoredLane
@@ -132,24 +134,15 @@ def _end_of(status: RunStatus) -> EndStatus:
 def _text_only(run: RunRecord) -> RunResult:
     """What is left of a run that the program did not outlive: its text, and no figures."""
     provider, _, model = run.target.partition(":")
-    return RunResult(
+    return replace(
+        BLANK_RESULT,
         run_id=run.run_id,
         target=run.target,
         model=model or provider,
         provider=provider,
         text=run.text,
         reasoning_text=run.reasoning,
-        finish_reason=None,
-        complete=False,
-        usage=Usage(),
-        ttft_ms=None,
-        ttfr_ms=None,
-        decode_tok_s=None,
-        answer_tok_s=None,
-        chars_s=None,
-        e2e_ms=None,
-        load_ms=None,
-        cost=Cost(None, "not_measured"),
+        cost=Cost(None, "not_measured" if provider == "local" else "usage_missing"),
     )
 
 
