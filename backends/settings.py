@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
 import re
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
@@ -23,14 +21,15 @@ import pydantic_core
 from pydantic import AfterValidator, Field, TypeAdapter, ValidationError
 
 from backends.errors import SettingsNotSaved, UnknownTarget
-from backends.paths import ensure_folder
-from backends.records import Sampling
+from backends.files import replace_file
+from backends.records import KvType, Sampling
 from backends.targets import parse_target
 
 MAX_FILE_BYTES = 1_000_000
 MAX_LANES = 4
 PRIVATE_CHOICES: Mapping[str, bool] = MappingProxyType({"local_only": True, "keep_history": False})
 CAUTION = "Until you choose again, nothing outside this machine is contacted and no history is kept."
+REPO_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,95}/[A-Za-z0-9][A-Za-z0-9._-]{0,95}")
 SERVER_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,39}")
 
 
@@ -68,7 +67,14 @@ def _read_only(servers: Mapping[str, str]) -> Mapping[str, str]:
     return MappingProxyType(dict(servers))
 
 
+def _repo_name(name: str) -> str:
+    if not REPO_NAME.fullmatch(name) or ".." in name:
+        raise ValueError("a repo is named OWNER/REPO")
+    return name
+
+
 TargetName = Annotated[str, AfterValidator(_known_target)]
+RepoName = Annotated[str, AfterValidator(_repo_name)]
 Servers = Mapping[Annotated[str, AfterValidator(_server_name)], Annotated[str, AfterValidator(_plain_address)]]
 
 
@@ -119,6 +125,32 @@ class Settings:
         Field(max_length=16),
         Wording("Stop at", "The answer ends before any of these texts."),
     ] = ()
+    n_ctx: Annotated[
+        int,
+        Field(ge=256, le=1_048_576),
+        Wording("Context", "Tokens that prompt and answer may have together; a longer context takes more memory."),
+    ] = 8192
+    kv_type: Annotated[
+        KvType, Wording("KV cache", "f16 is exact; q8_0 and q4_0 take a half and a quarter of the memory.")
+    ] = "f16"
+    models_folder: Annotated[
+        Annotated[str, Field(max_length=4096)] | None, Wording("Models folder", "Where downloaded models are kept.")
+    ] = None
+    download_limit_mb_s: Annotated[
+        Annotated[float, Field(gt=0, le=100_000)] | None,
+        Wording("Download limit", "In megabytes per second; empty is no limit."),
+    ] = None
+    accepted_licences: Annotated[
+        tuple[Annotated[str, Field(max_length=100)], ...],
+        Field(max_length=1000),
+        Wording("Accepted licences", "Licences of models that you accepted."),
+    ] = ()
+    added_repos: Annotated[
+        tuple[RepoName, ...], Field(max_length=1000), Wording("Your repos", "Hugging Face repos that you added.")
+    ] = ()
+    first_start_done: Annotated[bool, Wording("First steps", "Off shows the assistant again at the next start.")] = (
+        False
+    )
     custom_servers: Annotated[
         Servers,
         Field(max_length=100),
@@ -227,14 +259,14 @@ class SettingsFile:
         stored = {key: _adapter(key).dump_python(_plain(getattr(settings, key)), mode="json") for key in KEYS}
         text = json.dumps({**(self._unknown or {}), **stored}, indent=2, ensure_ascii=False) + "\n"
         try:
-            _replace_file(self.path, text.encode("utf-8", "replace"))
+            replace_file(self.path, text.encode("utf-8", "replace"))
         except OSError as error:
             raise SettingsNotSaved(f"The settings could not be saved in {self.path}: {error.strerror}.") from error
 
     def _keep_damaged(self, raw: bytes) -> str:
         copy = self.path.with_name(self.path.name + ".bad")
         try:
-            _replace_file(copy, raw)
+            replace_file(copy, raw)
         except OSError:
             return f"The file {self.path} is as it was until settings are saved again."
         return f"The file as it was is kept as {copy}."
@@ -262,30 +294,3 @@ def _parse(raw: bytes) -> tuple[dict[str, Any], list[str]]:
     if not isinstance(stored, dict):
         return {}, ["The settings file does not hold settings, so defaults are used."]
     return stored, []
-
-
-def _replace_file(path: Path, content: bytes) -> None:
-    """Write beside, flush to disk, rename: a reader or a power cut sees the old file or the new one, never a part."""
-    target = Path(os.path.realpath(path))  # a person may keep the file elsewhere, behind a link
-    ensure_folder(target.parent)
-    handle, name = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(name, target)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
-    _flush_folder(target.parent)
-
-
-def _flush_folder(folder: Path) -> None:
-    if os.name != "posix":  # Windows has no handle to a folder
-        return
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
