@@ -1,4 +1,4 @@
-"""`nearfar doctor`: what this machine has, and what is wrong with its fix. Must not import Qt, and changes nothing."""
+"""`nearfar doctor`: what this machine has, and what is wrong with its fix. Must not import Qt, nor change any setting."""
 
 from __future__ import annotations
 
@@ -25,7 +25,13 @@ async def _examine() -> DoctorReport:
     bench = Workbench.open()
     engine = LocalEngine(model_file(DEMO))
     try:
-        return await examine(paths=bench.paths, network=bench.egress.snapshot(), probe=engine.probe)
+        return await examine(
+            paths=bench.paths,
+            network=bench.egress.snapshot(),
+            probe=engine.probe,
+            settings=bench.settings,
+            measure=True,
+        )
     finally:
         await engine.close()
         await bench.close()

@@ -1,6 +1,7 @@
-"""What this machine has, what the app may do on it, and what is wrong with its one fix. Must not change anything.
+"""What this machine has, what the app may do on it, and what is wrong with its one fix.
 
-It names neither prompts nor keys, so a report can be passed on.
+Must not change anything but the cached speed of the memory. It names neither prompts nor keys, so a report can be
+passed on.
 """
 
 from __future__ import annotations
@@ -10,20 +11,23 @@ import os
 import platform
 import shutil
 import sys
+import threading
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+from backends.devices.bandwidth import known_bandwidth, measure_and_keep
+from backends.devices.machine import machine_from, read_vendors
 from backends.devices.nvml import read_nvidia
 from backends.devices.records import CpuInfo, Device, MemoryInfo
-from backends.devices.survey import cpu_device
 from backends.devices.system import read_cpu, read_memory
 from backends.egress import Snapshot
 from backends.errors import NearfarError, Problem
 from backends.keyring_state import KeyringState, read_keyring_state
 from backends.local.facts import WorkerFacts
 from backends.paths import Paths
+from backends.settings import Settings
 from backends.version import APP_VERSION
 
 GIB = 2**30
@@ -37,7 +41,10 @@ Probe = Callable[[], Awaitable[WorkerFacts]]
 
 @dataclass(frozen=True, slots=True)
 class DoctorReport:
-    """`llama_cpp` is None where the worker did not start; a problem then says why."""
+    """`llama_cpp` is None where the worker did not start; a problem then says why.
+
+    `measured_now` where the memory's speed was measured for this report. `settings` None: they were not looked at.
+    """
 
     app: str
     python: str
@@ -49,21 +56,32 @@ class DoctorReport:
     network: Snapshot
     paths: Paths
     problems: tuple[Problem, ...]
+    settings: Settings | None = None
+    measured_now: bool = False
 
 
-async def examine(*, paths: Paths, network: Snapshot, probe: Probe) -> DoctorReport:
-    """Look at everything, at most 30 s; never raises for what it finds. `probe` asks llama.cpp, in its own process."""
-    (facts, worker_problems), nvidia, keyring, memory = await asyncio.gather(
+async def examine(
+    *, paths: Paths, network: Snapshot, probe: Probe, settings: Settings | None = None, measure: bool = False
+) -> DoctorReport:
+    """Look at everything, at most 30 s; never raises for what it finds. `probe` asks llama.cpp, in its own process.
+
+    With `measure` the memory's speed is measured where that was never done, in under a second: not while a run is live.
+    """
+    (facts, worker_problems), nvidia, keyring, memory, cpu = await asyncio.gather(
         _ask_worker(probe),
         asyncio.to_thread(read_nvidia),
         read_keyring_state(),
         asyncio.to_thread(read_memory),
+        asyncio.to_thread(read_cpu),
     )
-    gpus = (*nvidia.devices, *_other_gpus(facts, nvidia.devices))
+    bandwidth = await asyncio.to_thread(known_bandwidth, paths.cache, cpu, memory)
+    measured_now = bandwidth is None and measure
+    if measured_now:
+        bandwidth = await _measured(paths.cache, cpu, memory)
+    machine = machine_from(nvidia, facts, memory, cpu, bandwidth, await asyncio.to_thread(read_vendors))
     problems = (
         *worker_problems,
-        *nvidia.problems,
-        *_build_problems(facts, gpus),
+        *machine.problems,
         *_folder_problems(paths),
         *_disk_problems(paths),
         *_memory_problems(memory),
@@ -73,14 +91,25 @@ async def examine(*, paths: Paths, network: Snapshot, probe: Probe) -> DoctorRep
         app=APP_VERSION,
         python=platform.python_version(),
         llama_cpp=facts,
-        devices=(*gpus, cpu_device()),
-        cpu=read_cpu(),
+        devices=(*machine.gpus, machine.cpu),
+        cpu=cpu,
         memory=memory,
         keyring=keyring,
         network=network,
         paths=paths,
         problems=problems,
+        settings=settings,
+        measured_now=measured_now,
     )
+
+
+async def _measured(cache: Path, cpu: CpuInfo, memory: MemoryInfo) -> float | None:
+    """Alone, after everything else has answered; a cancel ends it within milliseconds."""
+    stop = threading.Event()
+    try:
+        return await asyncio.to_thread(measure_and_keep, cache, cpu, memory, stop)
+    finally:
+        stop.set()
 
 
 async def _ask_worker(probe: Probe) -> tuple[WorkerFacts | None, tuple[Problem, ...]]:
@@ -96,35 +125,6 @@ async def _ask_worker(probe: Probe) -> tuple[WorkerFacts | None, tuple[Problem, 
             fix="Close other programs and try again; if it stays so, run `make setup` to build it again.",
         )
         return None, (problem,)
-
-
-def _other_gpus(facts: WorkerFacts | None, known: tuple[Device, ...]) -> tuple[Device, ...]:
-    """GPUs that only llama.cpp sees: AMD, Intel and Apple ones."""
-    names = {each.name for each in known}
-    return tuple(
-        Device(
-            name=each.description or each.name,
-            kind="gpu",
-            total_bytes=each.total_bytes or None,
-            used_bytes=each.total_bytes - each.free_bytes if each.total_bytes else None,
-            free_bytes=each.free_bytes if each.total_bytes else None,
-        )
-        for each in (facts.devices if facts is not None else ())
-        if each.kind in ("gpu", "igpu") and (each.description or each.name) not in names
-    )
-
-
-def _build_problems(facts: WorkerFacts | None, gpus: tuple[Device, ...]) -> tuple[Problem, ...]:
-    if facts is None or facts.gpu_offload or not gpus:
-        return ()
-    return (
-        Problem(
-            code="cpu_build",
-            what=f"llama.cpp is built for the CPU here, so models do not use {gpus[0].name}.",
-            safe="",
-            fix="Run `make run GPU=cuda` once; it builds llama.cpp for the GPU and needs NVIDIA's CUDA toolkit.",
-        ),
-    )
 
 
 def _existing(folder: Path) -> Path:

@@ -6,14 +6,15 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
-from backends.devices.records import Device
+from backends.devices.records import Device, DeviceUser
+from backends.devices.unused import backend_names
 from backends.doctor import DoctorReport, gib
 from backends.keyring_state import KeyringState
 
 
 def as_json(report: DoctorReport) -> dict[str, Any]:
     """The fields that scripts are promised; sizes in bytes, unknown is null."""
-    facts, paths = report.llama_cpp, report.paths
+    facts, paths, settings = report.llama_cpp, report.paths, report.settings
     return {
         "app": report.app,
         "python": report.python,
@@ -21,8 +22,9 @@ def as_json(report: DoctorReport) -> dict[str, Any]:
             "version": facts.version if facts is not None else None,
             "backends": list(facts.backends) if facts is not None else [],
             "gpu_offload": facts.gpu_offload if facts is not None else None,
+            "devices": [asdict(each) for each in facts.devices] if facts is not None else [],
         },
-        "devices": [asdict(each) | {"in_use_by": [asdict(user) for user in each.in_use_by]} for each in report.devices],
+        "devices": [asdict(each) for each in report.devices],
         "cpu": asdict(report.cpu),
         "memory": asdict(report.memory),
         "keyring": {"backend": report.keyring.backend, "usable": report.keyring.usable},
@@ -40,6 +42,10 @@ def as_json(report: DoctorReport) -> dict[str, Any]:
             "settings_file": str(paths.settings_file),
             "history_file": str(paths.history_file),
         },
+        "settings": {
+            "local_only": settings.local_only if settings is not None else None,
+            "keep_history": settings.keep_history if settings is not None else None,
+        },
         "problems": [{"what": each.what, "fix": each.fix} for each in report.problems],
     }
 
@@ -51,10 +57,11 @@ def as_text(report: DoctorReport) -> str:
         ("llama.cpp", _llama_cpp(report)),
         *_numbered("Device", [_device(each) for each in report.devices]),
         ("Processor", _cpu(report)),
-        ("Memory", f"{gib(report.memory.free_bytes)} of {gib(report.memory.total_bytes)} free"),
+        ("Memory", _memory(report)),
         ("Keyring", _keyring(report.keyring)),
         ("API keys", "this version keeps them for the session only, and never on disk"),
         ("Network", _network(report)),
+        *_settings(report),
         *(("Files", str(each)) for each in (report.paths.config, report.paths.data, report.paths.models)),
     ]
     width = max(len(head) for head, _ in rows) + 2
@@ -81,28 +88,64 @@ def _llama_cpp(report: DoctorReport) -> str:
     if facts is None:
         return "did not start"
     offload = "models can use the GPU" if facts.gpu_offload else "models run on the CPU"
-    return f"llama-cpp-python {facts.version}, built for {', '.join(facts.backends) or 'nothing it names'}; {offload}"
+    built_for = ", ".join(backend_names(facts)) or "nothing it names"
+    return f"llama-cpp-python {facts.version}, built for {built_for}; {offload}"
 
 
 def _device(device: Device) -> str:
-    parts = [device.name if device.kind == "gpu" else f"{device.name} (CPU)"]
+    """The CPU's bandwidth stands with the memory, where it is said how it was measured."""
+    is_gpu = device.kind == "gpu"
+    parts = [device.name if is_gpu else f"{device.name} (CPU)"]
     if device.total_bytes is None:
         parts.append("memory unknown")
     else:
         free = "?" if device.free_bytes is None else gib(device.free_bytes)
         parts.append(f"{free} of {gib(device.total_bytes)} free")
-    if device.bandwidth_gb_s is not None:
-        parts.append(f"{device.bandwidth_gb_s:.0f} GB/s")
+    if device.memory == "shared":
+        parts.append("shared with the computer")
+    if is_gpu and device.bandwidth_gb_s is not None:
+        how = " (by its name)" if device.bandwidth_source == "table" else ""
+        parts.append(f"{device.bandwidth_gb_s:.0f} GB/s{how}")
     if device.driver is not None:
-        parts.append(f"driver {device.driver}")
-    users = [user.name or f"process {user.pid}" for user in device.in_use_by]
+        parts.append(f"driver {device.driver}" + (f" for CUDA {device.cuda_version}" if device.cuda_version else ""))
+    if is_gpu and device.backend is not None:
+        parts.append(f"{device.backend} in llama.cpp")
+    users = [_user(user) for user in device.in_use_by]
     return ", ".join(parts) + (f"; in use by {', '.join(users)}" if users else "")
+
+
+def _user(user: DeviceUser) -> str:
+    name = user.name or f"process {user.pid}"
+    return name if user.used_bytes is None else f"{name} ({gib(user.used_bytes)})"
 
 
 def _cpu(report: DoctorReport) -> str:
     physical, logical = report.cpu.physical_cores, report.cpu.logical_cores
     cores = [f"{physical} cores"] * (physical is not None) + [f"{logical} threads"] * (logical is not None)
-    return ", ".join([report.cpu.name, *cores])
+    return ", ".join([report.cpu.name, *cores, *report.cpu.vector_extensions])
+
+
+def _memory(report: DoctorReport) -> str:
+    memory, speed = report.memory, report.devices[-1].bandwidth_gb_s
+    text = f"{gib(memory.free_bytes)} of {gib(memory.total_bytes)} free"
+    if memory.swap_total_bytes:
+        text += f", swap {gib(memory.swap_free_bytes)} of {gib(memory.swap_total_bytes)} free"
+    if speed is None or report.devices[-1].kind != "cpu":
+        return text
+    when = "now" if report.measured_now else "before"
+    return f"{text}, {speed:.0f} GB/s (measured {when}: reads and writes of all cores together)"
+
+
+def _settings(report: DoctorReport) -> list[tuple[str, str]]:
+    if report.settings is None:
+        return []
+    local_only = {
+        None: "not chosen yet; nothing outside this machine is contacted until you choose a lane that leaves it",
+        True: "on; nothing outside this machine is contacted",
+        False: "off; lanes may contact the hosts that you choose",
+    }
+    keep = "on; prompts and answers are kept on this disk" if report.settings.keep_history else "off"
+    return [("Local only", local_only[report.settings.local_only]), ("Keep history", keep)]
 
 
 def _keyring(keyring: KeyringState) -> str:

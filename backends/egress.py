@@ -9,6 +9,7 @@ from __future__ import annotations
 import ipaddress
 import threading
 from collections import deque
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Literal
@@ -18,6 +19,8 @@ from backends.errors import NetworkNotAllowed
 
 if TYPE_CHECKING:
     import httpx2
+
+    from backends.egress_socket import Connection
 
 LOG_LENGTH = 2000
 CONNECT_S, READ_S, WRITE_S, POOL_S = 5.0, 60.0, 30.0, 5.0
@@ -38,15 +41,37 @@ def on_this_machine(host: str) -> bool:
     return (mapped or address).is_loopback
 
 
+def host_matches(host: str, pattern: str) -> bool:
+    """Whether `host` is `pattern`, or, where that begins with "*.", a name below it (*.hf.co: cdn.hf.co, not hf.co)."""
+    name, wanted = host.rstrip(".").lower(), pattern.lower()
+    return name.endswith(wanted[1:]) if wanted.startswith("*.") else name == wanted
+
+
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """What the person allows. Loopback is always allowed; `local_only` refuses everything else."""
+    """What the person allows. Loopback is always allowed; `local_only` refuses everything else.
+
+    `allowed_for` are pairs of a purpose and a host pattern (see `host_matches`) that hold for that purpose alone.
+    """
 
     local_only: bool = True
     allowed_hosts: frozenset[str] = frozenset()
+    allowed_for: frozenset[tuple[str, str]] = frozenset()
 
-    def allows(self, host: str) -> bool:
-        return on_this_machine(host) or (not self.local_only and host.lower() in self.allowed_hosts)
+    def allows(self, host: str, purpose: str = "") -> bool:
+        if on_this_machine(host):
+            return True
+        if self.local_only:
+            return False
+        return host.lower() in self.allowed_hosts or any(
+            purpose == named and host_matches(host, pattern) for named, pattern in self.allowed_for
+        )
+
+
+def address_of(url: str) -> tuple[str, int]:
+    """Host and port that a URL leads to."""
+    parts = urlsplit(url)
+    return parts.hostname or "", parts.port or (80 if parts.scheme == "http" else 443)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,13 +91,17 @@ class Contact:
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """What the privacy chip shows. `connections` and `contacted_hosts` count attempts that left this machine."""
+    """What the privacy chip shows. `connections` and `contacted_hosts` count attempts that left this machine.
+
+    `allowed_for` are the pairs of purpose and host pattern that the person allowed, as in `Policy`.
+    """
 
     local_only: bool
     allowed_hosts: tuple[str, ...]
     contacted_hosts: tuple[str, ...]
     connections: int
     since: datetime
+    allowed_for: tuple[tuple[str, str], ...] = ()
 
 
 class Entry:
@@ -128,16 +157,20 @@ class Egress:
         with self._lock:
             self._policy = replace(self._policy, allowed_hosts=self._policy.allowed_hosts | {host.lower()})
 
+    def allow_for(self, purpose: str, patterns: Iterable[str]) -> None:
+        """Add host patterns (see `host_matches`) for one purpose, as the person chose; `local_only` still refuses."""
+        pairs = {(purpose, pattern.lower()) for pattern in patterns}
+        with self._lock:
+            self._policy = replace(self._policy, allowed_for=self._policy.allowed_for | pairs)
+
     def check(self, purpose: str, url: str) -> None:
         """Raise NetworkNotAllowed, and write the refusal down, where the policy refuses the address."""
-        parts = urlsplit(url)
-        default_port = 80 if parts.scheme == "http" else 443
-        self.check_host(purpose, parts.hostname or "", parts.port or default_port)
+        self.check_host(purpose, *address_of(url))
 
     def check_host(self, purpose: str, host: str, port: int) -> None:
         """As `check`, for a host and port."""
         policy = self._policy
-        if policy.allows(host):
+        if policy.allows(host, purpose):
             return
         self._write(Entry(purpose, host, port, "refused"))
         if policy.local_only:
@@ -173,6 +206,16 @@ class Egress:
             headers={"User-Agent": f"Nearfar/{APP_VERSION}", "Accept-Encoding": "identity"},
         )
 
+    def connect(self, purpose: str, url: str, *, timeout_s: float) -> Connection:
+        """A blocking connection to the server of `url`, for a thread that moves many bytes; recorded like any other.
+
+        Raises NetworkNotAllowed or OSError (ssl.SSLError and socket.gaierror are kinds of it).
+        """
+        self.check(purpose, url)
+        from backends.egress_socket import Connection
+
+        return Connection.open(self, purpose, url, timeout_s)
+
     def snapshot(self) -> Snapshot:
         with self._lock:
             policy = self._policy
@@ -182,6 +225,7 @@ class Egress:
                 contacted_hosts=tuple(self._contacted),
                 connections=self._connections,
                 since=self._since,
+                allowed_for=tuple(sorted(policy.allowed_for)),
             )
 
     def log(self) -> tuple[Contact, ...]:

@@ -1,6 +1,6 @@
 """The HTTP transport behind `Egress.http_client`: checks, counts and stamps at the socket. Must not read what passes.
 
-The only module that opens connections. It imports httpx2, so import it late.
+This module and egress_socket are the only ones that open connections. It imports httpx2, so import it late.
 """
 
 from __future__ import annotations

@@ -117,6 +117,22 @@ class Cost:
 
 
 @dataclass(frozen=True, slots=True)
+class PartReport:
+    """What a loaded model takes on one device, in bytes as llama.cpp logged them; None if it did not say.
+
+    `device` is ggml's name of a GPU (`CUDA0`) or `CPU`, `device_id` its PCI bus id where known. On the CPU, weights that
+    are mapped from the file count with everything that lies between them in the file, so they may be more than needed.
+    """
+
+    device: str
+    device_id: str | None
+    layers: int
+    weights_bytes: int | None
+    kv_bytes: int | None
+    compute_bytes: int | None
+
+
+@dataclass(frozen=True, slots=True)
 class EngineReport:
     """What a loaded local model really uses; sizes are bytes as llama.cpp logged them, None if it did not say."""
 
@@ -134,6 +150,7 @@ class EngineReport:
     load_ms: float
     engine_build: str
     template: Literal["gguf", "plain"] = "gguf"
+    parts: tuple[PartReport, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

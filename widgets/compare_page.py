@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from itertools import count
 
-from PySide6.QtCore import Qt, Signal
+from PySide6.QtCore import Qt, QTimer, Signal
 from PySide6.QtGui import QKeySequence, QShortcut
 from PySide6.QtWidgets import QHBoxLayout, QScrollArea, QSizePolicy, QVBoxLayout, QWidget
 
@@ -20,7 +20,7 @@ from widgets import icons, parts, theme, verdict
 from widgets.banner import Banner
 from widgets.lane import Lane, now_ns
 from widgets.prompt_box import PromptBox
-from widgets.values import MAX_LANES, Ask, LaneAsk, StoredComparison, TargetChoice
+from widgets.values import MAX_LANES, Ask, LaneAsk, Mode, StoredComparison, TargetChoice
 
 ADD_WIDTH = 36
 
@@ -54,6 +54,8 @@ class ComparePage(QWidget):
         self._numbers = count(1)
         self._turn = 0
         self._running = False
+        self._mode_run: Mode = "sequence"
+        self._scroll = QScrollArea()
         self.prompt_box = PromptBox()
         self._banner = Banner(closable=True)
         self._add = parts.icon_button("plus", "Add lane", "Add lane: compare one more target (Ctrl+T)")
@@ -74,7 +76,7 @@ class ComparePage(QWidget):
         inner = QWidget()
         inner.setProperty("ground", "clear")
         inner.setLayout(self._lane_row)
-        scroll = QScrollArea()
+        scroll = self._scroll
         scroll.setWidgetResizable(True)
         scroll.setWidget(inner)
         scroll.setFrameShape(QScrollArea.Shape.NoFrame)
@@ -140,11 +142,13 @@ class ComparePage(QWidget):
         return lane.lane_id
 
     def remove_lane(self, lane_id: str) -> None:
-        """Take a lane away, without a signal."""
+        """Take a lane away, without a signal. What was said of it goes with it."""
         lane = self._lanes.pop(lane_id)
         self._lane_row.removeWidget(lane)
         lane.hide()
         lane.deleteLater()
+        if self.verdict_text():
+            self.show_verdict(verdict.sentence(self.outcomes(), self._mode_run))
         self._lanes_changed()
 
     @property
@@ -172,6 +176,7 @@ class ComparePage(QWidget):
         """Clear these lanes (all by default) and show them waiting for their turn."""
         for lane_id in self._lanes if lane_ids is None else lane_ids:
             self._lanes[lane_id].begin()
+        self._mode_run = self.prompt_box.mode()
         self.show_verdict("")
         self.show_problem(None)
 
@@ -243,6 +248,7 @@ class ComparePage(QWidget):
         box.parameters.set_sampling(stored.sampling)
         box.set_mode(stored.mode)
         self.show_problem(None)
+        self._mode_run = stored.mode
         self.show_verdict(verdict.sentence(self.outcomes(), stored.mode))
         self.tick_wanted.emit()
 
@@ -263,7 +269,18 @@ class ComparePage(QWidget):
         fresh = next((choice for choice in open_to_choose if choice.name not in used and not choice.needs_key), None)
         target = fresh or next(iter(open_to_choose), None)
         if target is not None:
-            self.lane_added.emit(self.add_lane(target.name))
+            lane_id = self.add_lane(target.name)
+            QTimer.singleShot(0, self, lambda: self._bring_into_view(lane_id))
+            self.lane_added.emit(lane_id)
+
+    def _bring_into_view(self, lane_id: str) -> None:
+        """Once it is laid out: with little room, a new lane lies beyond the right edge."""
+        lane = self._lanes.get(lane_id)
+        inner = self._scroll.widget()
+        if lane is not None and inner is not None:
+            self._lane_row.activate()
+            inner.adjustSize()
+            self._scroll.ensureWidgetVisible(lane, 0, 0)
 
     def _remove_pressed(self, lane_id: str) -> None:
         if len(self._lanes) > 1:

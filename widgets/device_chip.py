@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from PySide6.QtCore import Signal
+from PySide6.QtWidgets import QLabel
+
 from widgets import format as fmt
 from widgets import icons, parts, theme
 from widgets.popover import Popover
@@ -33,7 +36,9 @@ def _free(device: DeviceLine) -> str:
 
 
 class DeviceChip(parts.Chip):
-    """Click for every device with its memory."""
+    """Click for every device with its memory. `watched` says that the figures are in sight, or no longer."""
+
+    watched = Signal(bool)
 
     def __init__(self) -> None:
         super().__init__()
@@ -49,21 +54,53 @@ class DeviceChip(parts.Chip):
         self.setAccessibleName(f"Devices: {text}")
         parts.set_tip(self, f"{text}\nWhat this machine can run models on")
         icons.dress(self, "cpu", "muted")
+        if self._popover is not None and self._popover.isVisible():
+            self._fill(self._popover)
 
     def _open(self) -> None:
         if self._popover is not None:
             self._popover.deleteLater()
         self._popover = popover = Popover("Devices", self)
-        popover.body.addWidget(parts.label("This machine", "heading"))
-        for device in self._devices:
-            popover.body.addSpacing(theme.HAIR)
-            popover.body.addWidget(parts.label(device.name, "strong", wrap=True))
-            popover.body.addWidget(parts.label(_memory(device), wrap=True))
-            if device.detail:
-                popover.body.addWidget(parts.label(device.detail, "caption", "muted", wrap=True))
-        if not self._devices:
-            popover.body.addWidget(parts.label("Still looking.", tone="muted"))
+        popover.closed.connect(lambda: self.watched.emit(False))
+        self._fill(popover)
         popover.open_below(self)
+        self.watched.emit(True)
+
+    def _fill(self, popover: Popover) -> None:
+        """All the lines anew; while it is open, only where there are other lines than before."""
+        lines = _lines(self._devices)
+        shown = [label for at in range(popover.body.count()) if (label := _label_at(popover, at)) is not None]
+        if [label.property("role") for label in shown] == [role for _text, role, _tone in lines]:
+            for label, (text, _role, _tone) in zip(shown, lines, strict=True):
+                if label.text() != text:
+                    label.setText(text)
+            return
+        while popover.body.count():
+            item = popover.body.takeAt(0)
+            widget = item.widget() if item is not None else None
+            if widget is not None:
+                widget.deleteLater()
+        for text, role, tone in lines:
+            if role == "strong":
+                popover.body.addSpacing(theme.HAIR)
+            popover.body.addWidget(parts.label(text, role, tone, wrap=True))
+        popover.adjustSize()
+
+
+def _lines(devices: Sequence[DeviceLine]) -> list[tuple[str, theme.Role, str]]:
+    """What the card says, from top to bottom: text, role and tone."""
+    made: list[tuple[str, theme.Role, str]] = [("This machine", "heading", "")]
+    for device in devices:
+        made += [(device.name, "strong", ""), (_memory(device), "body", "")]
+        if device.detail:
+            made.append((device.detail, "caption", "muted"))
+    return made if devices else [*made, ("Still looking.", "body", "muted")]
+
+
+def _label_at(popover: Popover, at: int) -> QLabel | None:
+    item = popover.body.itemAt(at)
+    widget = item.widget() if item is not None else None
+    return widget if isinstance(widget, QLabel) else None
 
 
 def _memory(device: DeviceLine) -> str:

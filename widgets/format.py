@@ -126,6 +126,47 @@ def one_line(text: str, limit: int = 200) -> str:
     return folded if len(folded) <= limit else folded[: limit - 1].rstrip() + "…"
 
 
+def part_of(done_bytes: int, total_bytes: int | None) -> str:
+    """`1.23 of 4.58 GiB`, `812 MiB of 4.58 GiB`, or what arrived alone where the whole is not known."""
+    done = byte_size(done_bytes)
+    if total_bytes is None:
+        return done
+    total, (figure, unit) = byte_size(total_bytes), done.split(" ")
+    return f"{figure if total.endswith(f' {unit}') else done} of {total}"
+
+
+def rate(bytes_s: float | None) -> str:
+    """`38.2 MiB/s`."""
+    return NA if bytes_s is None else f"{byte_size(round(bytes_s))}/s"
+
+
+def time_left(seconds: float | None) -> str:
+    """`8 s left`, `1 min 32 s left`, `2 h 05 min left`; empty where it is not known."""
+    if seconds is None:
+        return ""
+    whole = max(1, round(seconds))
+    if whole < 60:
+        return f"{whole} s left"
+    minutes, rest = divmod(whole, 60)
+    if minutes < 60:
+        return f"{minutes} min {rest:02d} s left"
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours:,} h {minutes:02d} min left"
+
+
+def number_range(low: float | None, high: float | None) -> str:
+    """`95–130`, one figure where both read the same, `n/a` where one is missing."""
+    if low is None or high is None:
+        return NA
+    first, last = number(low), number(high)
+    return first if first == last else f"{first}–{last}"
+
+
+def short_count(value: int) -> str:
+    """Tokens as people name contexts: `256`, `4k`, `128k`; exact where it is no round number of 1,024."""
+    return f"{value // 1024}k" if value >= 1024 and value % 1024 == 0 else count(value)
+
+
 def _three_figures(value: float) -> str:
     if value >= 99.95:
         return f"{value:,.0f}"

@@ -40,6 +40,7 @@ class Lane(QFrame):
         super().__init__(parent)
         self.lane_id = lane_id
         self.run_id = ""  # of the run that it shows, once that has begun
+        self._asked = ""  # the label of the target that this run asked, whatever is chosen for the next
         self.state = LaneState()
         self._queued = False
         self._at_top = False
@@ -116,6 +117,7 @@ class Lane(QFrame):
         """Clear the last run and wait for this one to start."""
         self.state.queue()
         self.run_id = ""
+        self._asked = self.label
         self._clear()
         self._refresh()
 
@@ -123,8 +125,10 @@ class Lane(QFrame):
         """Take events in order. Text is queued; phases and messages show at once."""
         for event in events:
             self.run_id = event.run_id
-            if isinstance(event, Started) and self.state.phase != "queued":
-                self._clear()
+            if isinstance(event, Started):
+                self._asked = self.label
+                if self.state.phase != "queued":
+                    self._clear()
             before = self.state.phase
             self.state.take(event)
             if isinstance(event, Delta):
@@ -139,6 +143,7 @@ class Lane(QFrame):
     def show_stored(self, stored: StoredLane) -> None:
         """Show a run from history; its text is painted by `flush`."""
         self.set_target(stored.target)
+        self._asked = self.label
         self.run_id = stored.run_id
         self._clear()
         self.state.restore(stored.status, stored.result, stored.problem)
@@ -176,7 +181,7 @@ class Lane(QFrame):
         return self._queued
 
     def outcome(self) -> Outcome:
-        return Outcome(self.label, self.state.phase, self.state.result)
+        return Outcome(self._asked or self.label, self.state.phase, self.state.result)
 
     def answer_text(self) -> str:
         """The whole answer so far, as the model wrote it."""

@@ -65,6 +65,8 @@ class LaneHead(QWidget):
         self._bar = ProgressRule()
         self._lay_out()
         self._shown = LaneState()
+        self._report: EngineReport | None = None
+        self._predicted_bytes: int | None = None  # of the load that the report is about
         self.show_state(self._shown)
 
     def _lay_out(self) -> None:
@@ -109,18 +111,27 @@ class LaneHead(QWidget):
     def show_state(self, state: LaneState) -> None:
         """Put the run's phase into words, an icon and, where it has a length, a bar."""
         self._shown = state
+        self._keep_prediction(state.report)
         icon, tone = _PHASE_ICON[state.phase]
         self._mark.show_icon(icon, tone)
-        text = state.status_text()
+        choice = self.choice()
+        text = state.status_text(choice.size_bytes if choice is not None else None)
         if text != self._status.text():
             self._status.setText(text)
-        parts.set_tip(self._status, state.status_tip())
+        parts.set_tip(self._status, state.status_tip() if state.phase == "done" else text)
         parts.set_tone(self._status, tone if tone in ("danger", "caution") else "")
         self._bar.show_progress(state.progress())
         self._stop.setVisible(state.live or state.phase == "queued")
         self._retry.setVisible(state.ended or bool(state.notice))
         self._picker.setEnabled(not (state.live or state.phase == "queued"))
         self._say_detail()
+
+    def _keep_prediction(self, report: EngineReport | None) -> None:
+        """As it was when the model was loaded: the next estimate learns from this load."""
+        if report is not self._report:
+            choice = self.choice()
+            self._report = report
+            self._predicted_bytes = choice.predicted_bytes if choice is not None else None
 
     def status_text(self) -> str:
         return self._status.text()
@@ -159,7 +170,7 @@ class LaneHead(QWidget):
         state = self._shown
         detail = self._detail_text(state.report)
         self._detail.setText(" · ".join((*state.lasting(), detail)))
-        whole = [detail if state.report is None else report_tip(state.report)]
+        whole = [detail if state.report is None else report_tip(state.report, self._predicted_bytes)]
         if state.ended:
             not_sent = state.not_sent()
             whole += [f"Not sent: {', '.join(not_sent)}."] if not_sent else []
@@ -172,7 +183,7 @@ class LaneHead(QWidget):
         if choice is None:
             return ""
         if report is not None:
-            return report_text(report)
+            return report_text(report, self._predicted_bytes)
         if choice.is_practice:
             return PRACTICE_TEXT
         if choice.is_demo:
@@ -180,14 +191,36 @@ class LaneHead(QWidget):
         return choice.detail or choice.name
 
 
-def report_text(report: EngineReport) -> str:
-    """What a loaded local model really uses, in one line."""
+def report_text(report: EngineReport, predicted_bytes: int | None = None) -> str:
+    """Where a loaded local model runs and what it really uses, in one line; the place comes first, for narrow lanes."""
     if report.gpu_layers <= 0:
-        return f"{report.device}, no layers on a GPU"
-    return f"{report.device}, {report.gpu_layers} of {report.n_layers} layers on the GPU"
+        place = f"{report.device}, no layers on a GPU"
+    else:
+        place = f"{report.device}, {report.gpu_layers} of {report.n_layers} layers on the GPU"
+    used = memory_text(report, predicted_bytes)
+    return f"{place}, {used}" if used else place
 
 
-def report_tip(report: EngineReport) -> str:
+def used_bytes(report: EngineReport) -> int | None:
+    """Weights, KV cache and compute buffers on all devices; None unless llama.cpp told all three."""
+    sizes = (report.weights_bytes, report.kv_bytes, report.compute_bytes)
+    known = [size for size in sizes if size is not None]
+    return sum(known) if len(known) == len(sizes) else None
+
+
+def memory_text(report: EngineReport, predicted_bytes: int | None) -> str:
+    """`uses 5.70 GiB (predicted 5.80)`; empty where llama.cpp did not say."""
+    used = used_bytes(report)
+    if used is None:
+        return ""
+    real = fmt.byte_size(used)
+    if predicted_bytes is None:
+        return f"uses {real}"
+    figure, unit = fmt.byte_size(predicted_bytes).split(" ")
+    return f"uses {real} (predicted {figure if real.endswith(f' {unit}') else f'{figure} {unit}'})"
+
+
+def report_tip(report: EngineReport, predicted_bytes: int | None = None) -> str:
     """The rest of what a loaded model uses, a line each; what llama.cpp did not say is left out."""
     sizes = (("Weights", report.weights_bytes), ("KV cache", report.kv_bytes), ("Compute", report.compute_bytes))
     lines = [report_text(report), f"Model {report.model}{f', {report.quant}' if report.quant else ''}"]
@@ -195,6 +228,8 @@ def report_tip(report: EngineReport) -> str:
         f"Context {report.n_ctx:,} tokens, KV cache {report.kv_type}, {fmt.plural(report.n_threads, 'thread')}"
     )
     lines.extend(f"{name}: {fmt.byte_size(size)}" for name, size in sizes if size)
+    if predicted_bytes is not None and used_bytes(report) is not None:
+        lines.append(f"Together: {fmt.byte_size(used_bytes(report))}, predicted {fmt.byte_size(predicted_bytes)}")
     if report.load_ms:
         lines.append(f"Loaded in {fmt.duration(report.load_ms)}")
     return "\n".join([*lines, f"llama.cpp {report.engine_build}"])

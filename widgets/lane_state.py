@@ -140,11 +140,12 @@ class LaneState:
             case Cancelled():
                 self._end("stopped", event.result)
 
-    def status_text(self) -> str:
-        """One short line; the words for a screen reader too."""
+    def status_text(self, size_bytes: int | None = None) -> str:
+        """One short line; the words for a screen reader too. `size_bytes` is the model's file, where it is known."""
         match self.phase:
             case "loading":
-                return f"Loading the model, {fmt.percent(self.fraction or 0.0)}"
+                whole = f" of {fmt.byte_size(size_bytes)}" if size_bytes is not None else ""
+                return f"Loading the model, {fmt.percent(self.fraction or 0.0)}{whole}"
             case "reading" if self.read is not None:
                 return f"Reading the prompt, {self.read[0]:,} of {self.read[1]:,} tokens"
             case "thinking":

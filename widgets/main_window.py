@@ -16,13 +16,18 @@ from widgets.values import DeviceLine, PrivacyState
 
 SIZE = (1280, 800)
 SMALLEST = (800, 560)
+MODELS = "models"  # the key of the page that downloads belong to
 
 
 class MainWindow(QMainWindow):
-    """`page_chosen` carries a page's key; `closing` comes before the window goes; `shown` after its first paint."""
+    """`page_chosen` carries a page's key; `closing` comes before the window goes; `shown` after its first paint.
+
+    `devices_watched` says whether figures of devices are in sight now: the device card, or a page added as `watching`.
+    """
 
     page_chosen = Signal(str)
     local_only_toggled = Signal(bool)
+    devices_watched = Signal(bool)
     closing = Signal()
     shown = Signal()
 
@@ -38,6 +43,9 @@ class MainWindow(QMainWindow):
         self._stack = QStackedWidget()
         self._title = parts.label("", "heading")
         self._devices = DeviceChip()
+        self._devices.watched.connect(self._card_watched)
+        self._watching_pages: set[str] = set()
+        self._card_open = self._watched = False
         self._privacy = PrivacyChip()
         self._privacy.local_only_toggled.connect(self.local_only_toggled)
         self._painted = False
@@ -64,8 +72,15 @@ class MainWindow(QMainWindow):
         layout.addLayout(right, 1)
         self.setCentralWidget(whole)
 
-    def add_page(self, key: str, title: str, icon: str, page: QWidget, *, at_bottom: bool = False) -> None:
-        """Put a page on the rail; `icon` is a name of the icon set. The first one added is open."""
+    def add_page(
+        self, key: str, title: str, icon: str, page: QWidget, *, at_bottom: bool = False, watching: bool = False
+    ) -> None:
+        """Put a page on the rail; `icon` is a name of the icon set. The first one added is open.
+
+        `watching` pages show figures of devices, so that these are read anew while the page is open.
+        """
+        if watching:
+            self._watching_pages.add(key)
         self._rail.add(key, title, icon, at_bottom=at_bottom)
         self._pages[key] = page
         self._titles[key] = title
@@ -92,6 +107,11 @@ class MainWindow(QMainWindow):
     def show_devices(self, devices: Sequence[DeviceLine]) -> None:
         self._devices.show_devices(devices)
 
+    def show_download_progress(self, share: float | None, failed: bool) -> None:
+        """On the rail's Models entry: all downloads together, from 0 to 1 (None while none runs), and if one failed."""
+        if MODELS in self._pages:
+            self._rail.show_downloads(MODELS, share, failed=failed)
+
     def show_privacy(self, state: PrivacyState) -> None:
         self._privacy.show_state(state)
 
@@ -100,6 +120,18 @@ class MainWindow(QMainWindow):
         self._rail.show_current(key)
         self._title.setText(self._titles[key])
         self.setWindowTitle(f"Nearfar: {self._titles[key]}")
+        self._watch()
+
+    def _card_watched(self, opened: bool) -> None:
+        self._card_open = opened
+        self._watch()
+
+    def _watch(self) -> None:
+        """Say it when the answer is another one."""
+        watched = self._card_open or self.current_page() in self._watching_pages
+        if watched != self._watched:
+            self._watched = watched
+            self.devices_watched.emit(watched)
 
     def _focus_page(self) -> None:
         """Pages say by `focus_main` where typing goes; a focus proxy would take the page out of the Tab order."""

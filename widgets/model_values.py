@@ -75,7 +75,8 @@ class ModelRow:
     """One quant of the catalogue with its verdict at the context and KV type that are set now.
 
     `needs_bytes` is all that it takes on the device the verdict is about; `n_ctx` is the context it gets, at most its
-    own. `exact` where llama.cpp itself was asked. `state` not_runnable has its why in `reason`.
+    own. `exact` where llama.cpp itself was asked, `asking` while it is. `state` not_runnable has its why in `reason`.
+    Links are shown where their address is given; `credit` is “Built with Llama” where it is due.
     """
 
     ref: str
@@ -103,6 +104,10 @@ class ModelRow:
     exact: bool = False
     parts: tuple[PartLine, ...] = ()
     levers: tuple[LeverLine, ...] = ()
+    asking: bool = False
+    licence_url: str = ""
+    repo_url: str = ""
+    credit: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +147,11 @@ class InstalledLine:
 
 @dataclass(frozen=True, slots=True)
 class ModelsView:
-    """The whole page. `folder` is where models are kept, with what is free on its disk."""
+    """The whole page. `folder` is where models are kept, with what is free on its disk.
+
+    `wanted_ref` is the row that the devices' `wanted_bytes` belong to. `local_only` is True only where the person
+    chose so: nothing can be downloaded then.
+    """
 
     machine: MachineView = MachineView()
     rows: tuple[ModelRow, ...] = ()
@@ -153,6 +162,7 @@ class ModelsView:
     folder: str = ""
     folder_free_bytes: int | None = None
     local_only: bool = False
+    wanted_ref: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,13 +2,61 @@
 
 from __future__ import annotations
 
-from PySide6.QtCore import QEvent, QSize, Qt, Signal
-from PySide6.QtGui import QKeyEvent
+from PySide6.QtCore import QEvent, QRectF, QSize, Qt, Signal
+from PySide6.QtGui import QKeyEvent, QPainter, QPaintEvent, QPen
 from PySide6.QtWidgets import QFrame, QSizePolicy, QToolButton, QVBoxLayout
 
+from widgets import format as fmt
 from widgets import icons, parts, theme
 
 WIDTH = 88
+RING, DOT = 14, 8
+
+
+class RailButton(QToolButton):
+    """A page's button; beside its icon a ring fills up while work of the page goes on, and a dot asks for attention."""
+
+    def __init__(self, title: str, tip: str) -> None:
+        super().__init__()
+        self._title, self._tip = title, tip
+        self._share: float | None = None
+        self._attention = False
+        self.setProperty("kind", "rail")
+        self.setText(title)
+        self.setCheckable(True)
+        self.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextUnderIcon)
+        self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
+        self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
+        self.show_work(None, "", attention=False)
+
+    def show_work(self, share: float | None, words: str, *, attention: bool) -> None:
+        """`share` from 0 to 1, None for no ring; `words` say it all to those who see no ring."""
+        self._share, self._attention = share, attention
+        name = f"{self._title} page, {words}" if words else f"{self._title} page"
+        if name != self.accessibleName():
+            self.setAccessibleName(name)
+            parts.set_tip(self, f"{self._tip}\n{words[:1].upper()}{words[1:]}" if words else self._tip)
+        self.update()
+
+    def paintEvent(self, event: QPaintEvent) -> None:
+        super().paintEvent(event)
+        if self._share is None and not self._attention:
+            return
+        painter = QPainter(self)
+        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+        ring = QRectF(self.width() / 2 + 11, 7, RING, RING)
+        if self._share is not None:
+            painter.setBrush(Qt.BrushStyle.NoBrush)
+            painter.setPen(QPen(theme.color("outline"), 1))
+            painter.drawEllipse(ring)
+            pen = QPen(theme.color("accent"), 3)
+            pen.setCapStyle(Qt.PenCapStyle.FlatCap)
+            painter.setPen(pen)
+            painter.drawArc(ring, 90 * 16, -round(self._share * 360 * 16))
+        if self._attention:
+            painter.setPen(Qt.PenStyle.NoPen)
+            painter.setBrush(theme.color("danger"))
+            painter.drawEllipse(ring.center(), DOT / 2, DOT / 2)
 
 
 class NavRail(QFrame):
@@ -21,7 +69,7 @@ class NavRail(QFrame):
         self.setProperty("card", "rail")
         self.setFixedWidth(WIDTH)
         self.setAccessibleName("Pages")
-        self._buttons: dict[str, QToolButton] = {}
+        self._buttons: dict[str, RailButton] = {}
         self._icons: dict[str, str] = {}
         layout = QVBoxLayout(self)
         layout.setContentsMargins(theme.TIGHT, theme.GAP, theme.TIGHT, theme.GAP)
@@ -34,16 +82,8 @@ class NavRail(QFrame):
 
     def add(self, key: str, title: str, icon: str, *, at_bottom: bool = False) -> None:
         """Add a page's button; its shortcut is Ctrl and its place."""
-        made = QToolButton()
-        made.setProperty("kind", "rail")
-        made.setText(title)
-        made.setCheckable(True)
-        made.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextUnderIcon)
-        made.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
-        made.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
+        made = RailButton(title, f"{title} (Ctrl+{len(self._buttons) + 1})")
         made.setFont(theme.font("caption"))
-        made.setAccessibleName(f"{title} page")
-        parts.set_tip(made, f"{title} (Ctrl+{len(self._buttons) + 1})")
         made.clicked.connect(lambda: self._choose(key))
         self._buttons[key] = made
         self._icons[key] = icon
@@ -58,6 +98,12 @@ class NavRail(QFrame):
         for name, made in self._buttons.items():
             made.setChecked(name == key)
             icons.dress(made, self._icons[name], "accent" if name == key else "muted", 20)
+
+    def show_downloads(self, key: str, share: float | None, *, failed: bool) -> None:
+        """On a page's button: how far its downloads are, from 0 to 1 (None for none), and whether one failed."""
+        told = [f"downloading, {fmt.percent(share)}"] if share is not None else []
+        told += ["a download failed"] if failed else []
+        self._buttons[key].show_work(share, ", ".join(told), attention=failed)
 
     def _choose(self, key: str) -> None:
         self.show_current(key)

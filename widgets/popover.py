@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from PySide6.QtCore import Qt
+from PySide6.QtCore import Qt, Signal
+from PySide6.QtGui import QHideEvent
 from PySide6.QtWidgets import QFrame, QVBoxLayout, QWidget
 
 from widgets import theme
@@ -11,7 +12,9 @@ WIDTH = 380
 
 
 class Popover(QFrame):
-    """Put widgets into `body`."""
+    """Put widgets into `body`. `closed` comes when it goes, however that was done."""
+
+    closed = Signal()
 
     def __init__(self, name: str, parent: QWidget) -> None:
         super().__init__(parent, Qt.WindowType.Popup)
@@ -32,3 +35,7 @@ class Popover(QFrame):
         self.move(at)
         self.show()
         self.setFocus(Qt.FocusReason.PopupFocusReason)
+
+    def hideEvent(self, event: QHideEvent) -> None:
+        super().hideEvent(event)
+        self.closed.emit()

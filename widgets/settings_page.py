@@ -5,10 +5,14 @@ from __future__ import annotations
 from dataclasses import replace
 
 from PySide6.QtCore import Qt, Signal
-from PySide6.QtWidgets import QHBoxLayout, QLabel, QScrollArea, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QScrollArea, QVBoxLayout, QWidget
 
+from backends.errors import Problem
 from widgets import parts, theme
+from widgets.banner import Banner
 from widgets.prompt_box import MODES
+from widgets.settings_models import ModelSettings
+from widgets.settings_rows import row, section
 from widgets.values import SettingsView
 
 WIDTH = 760
@@ -20,9 +24,15 @@ THEMES = (
 
 
 class SettingsPage(QWidget):
-    """`changed` carries all settings after each change; `show_settings` sets them without a signal."""
+    """`changed` carries all settings after each change; `show_settings` sets them without a signal.
+
+    The models folder changes by `folder_chosen` (a path), since its models may move with it.
+    """
 
     changed = Signal(object)
+    folder_chosen = Signal(str)
+    folder_open_requested = Signal()
+    first_steps_requested = Signal()
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -35,6 +45,13 @@ class SettingsPage(QWidget):
         self._keep.clicked.connect(lambda on: self._put(keep_history=on))
         self._local = parts.Switch("Local only", "While this is on, every connection to another machine is refused.")
         self._local.clicked.connect(lambda on: self._put(local_only=on))
+        self._models = ModelSettings()
+        self._models.changed.connect(self._took)
+        self._models.folder_chosen.connect(self.folder_chosen)
+        self._models.folder_open_requested.connect(self.folder_open_requested)
+        self._models.first_steps_requested.connect(self.first_steps_requested)
+        self._banner = Banner(closable=True)
+        self._banner.setMaximumWidth(WIDTH)
         self._lay_out()
         self.show_settings(self._view)
 
@@ -46,16 +63,19 @@ class SettingsPage(QWidget):
         stack.setContentsMargins(0, 0, 0, 0)
         stack.setSpacing(theme.ROOM)
         for title, rows in self._sections():
-            stack.addWidget(_section(title, rows))
+            stack.addWidget(section(title, [row(*each) for each in rows]))
+        stack.addWidget(self._models)
         stack.addStretch(1)
         scroll = QScrollArea()
         scroll.setWidgetResizable(True)
         scroll.setFrameShape(QScrollArea.Shape.NoFrame)
         scroll.setFocusPolicy(Qt.FocusPolicy.NoFocus)  # Tab brings each control into sight by itself
         scroll.setWidget(body)
-        layout = QHBoxLayout(self)
+        layout = QVBoxLayout(self)
         layout.setContentsMargins(theme.ROOM, theme.ROOM, theme.ROOM, theme.ROOM)
-        layout.addWidget(scroll)
+        layout.setSpacing(theme.GAP)
+        layout.addWidget(self._banner)
+        layout.addWidget(scroll, 1)
 
     def _sections(self) -> list[tuple[str, list[tuple[str, str, QWidget]]]]:
         return [
@@ -96,6 +116,15 @@ class SettingsPage(QWidget):
         self._mode.choose(view.mode)
         self._keep.setChecked(view.keep_history)
         self._local.setChecked(view.local_only)
+        self._models.show_settings(view)
+
+    def show_problem(self, problem: Problem | None) -> None:
+        """A problem with the settings or with what they are about, at the top of the page."""
+        self._banner.show_problem(problem)
+
+    def problem_text(self) -> str:
+        """What the banner says, or empty."""
+        return self._banner.text()
 
     def focus_main(self) -> None:
         """Where the keyboard is when the page is opened."""
@@ -106,32 +135,10 @@ class SettingsPage(QWidget):
 
     def _put(self, **changes: object) -> None:
         self._view = replace(self._view, **changes)  # type: ignore[arg-type]  # mypy cannot follow ** into replace
+        self._models.show_settings(self._view)
         self.changed.emit(self._view)
 
-
-def _section(title: str, rows: list[tuple[str, str, QWidget]]) -> QWidget:
-    made = QWidget()
-    layout = QVBoxLayout(made)
-    layout.setContentsMargins(0, 0, 0, 0)
-    layout.setSpacing(theme.TIGHT)
-    layout.addWidget(parts.label(title, "heading"))
-    shelf = parts.card()
-    inside = QVBoxLayout(shelf)
-    inside.setContentsMargins(theme.ROOM, theme.GAP, theme.ROOM, theme.GAP)
-    inside.setSpacing(theme.GAP)
-    for at, (name, says, control) in enumerate(rows):
-        if at:
-            inside.addWidget(parts.rule())
-        inside.addLayout(_row(parts.label(name, "strong"), says, control))
-    layout.addWidget(shelf)
-    return made
-
-
-def _row(name: QLabel, says: str, control: QWidget) -> QHBoxLayout:
-    name.setBuddy(control)
-    words = parts.column(name, parts.label(says, tone="muted", wrap=True), gap=theme.HAIR)
-    line = QHBoxLayout()
-    line.setSpacing(theme.WIDE)
-    line.addLayout(words, 1)
-    line.addWidget(control)
-    return line
+    def _took(self, view: SettingsView) -> None:
+        """A change of the models section, which has all the others as they were shown."""
+        self._view = view
+        self.changed.emit(view)

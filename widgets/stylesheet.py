@@ -5,12 +5,14 @@ Widgets opt in by dynamic properties: `kind` (buttons), `role` (text), `tone` (m
 
 from __future__ import annotations
 
+from widgets import models_sheet
 from widgets.theme import CONTROL_HEIGHT, GAP, HAIR, RADIUS, TIGHT, TYPE, Palette
 
 
 def sheet(colours: Palette, body_pt: float) -> str:
     """The whole app's style sheet."""
-    return "\n".join((_text(colours, body_pt), _surfaces(colours), _buttons(colours), _fields(colours), _bars(colours)))
+    made = (_text(colours, body_pt), _surfaces(colours), _buttons(colours), _fields(colours), _bars(colours))
+    return "\n".join((*made, models_sheet.rules(colours)))
 
 
 def _text(c: Palette, body_pt: float) -> str:

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Literal
 
 from backends.errors import Problem
-from backends.records import RunResult, Sampling
+from backends.records import KvType, RunResult, Sampling
 
 THIS_MACHINE = "this machine"
 GROUP_HERE = "On this machine"
@@ -26,6 +26,8 @@ class TargetChoice:
     """One row of the target picker. `where` is "this machine" or the host that prompts would be sent to.
 
     `retires_on` is an ISO date. A choice with a `disabled_reason` is shown with its reason and cannot be chosen.
+    `size_bytes` is a local model's file; `predicted_bytes` what its weights, KV cache and compute buffers together
+    should take on all devices, as `EngineReport` counts them after the load, so without what the driver takes besides.
     """
 
     name: str
@@ -38,6 +40,8 @@ class TargetChoice:
     is_practice: bool = False
     is_demo: bool = False
     disabled_reason: str | None = None
+    size_bytes: int | None = None
+    predicted_bytes: int | None = None
 
     @property
     def is_here(self) -> bool:
@@ -124,11 +128,29 @@ class StoredComparison:
 
 
 @dataclass(frozen=True, slots=True)
+class AcceptedLicence:
+    """A licence that the person accepted once, by its tag (`llama3.1`) and its name for people."""
+
+    tag: str
+    name: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class SettingsView:
-    """What the Settings page shows and gives back whole when one of it changes."""
+    """What the Settings page shows and gives back whole when one of it changes.
+
+    `models_folder` is the folder in use, whether chosen or the default; it changes by a signal of its own.
+    """
 
     theme: ThemeChoice = "system"
     keep_history: bool = True
     local_only: bool = False
     mode: Mode = "sequence"
     sampling: Sampling = field(default_factory=Sampling)
+    n_ctx: int = 8192
+    kv_type: KvType = "f16"
+    models_folder: str = ""
+    models_folder_free_bytes: int | None = None
+    download_limit_mb_s: float | None = None
+    accepted_licences: tuple[AcceptedLicence, ...] = ()
+    added_repos: tuple[str, ...] = ()

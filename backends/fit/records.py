@@ -118,7 +118,11 @@ class Choice:
 
 @dataclass(frozen=True, slots=True)
 class FitSeen:
-    """A load as it was predicted and as it was, on the devices named; None where a size could not be read."""
+    """A load as it was predicted and as it was, on the devices named; None where a size could not be read.
+
+    `devices` are the GPUs that took layers, in order, else the CPU; the sizes are theirs alone. What was predicted holds
+    what earlier loads had taught: `corrected_bytes` of the size, and `speed_factor` times the speed.
+    """
 
     ref: str
     quant: str | None
@@ -130,3 +134,5 @@ class FitSeen:
     real_bytes: int | None
     predicted_tok_s: float | None
     real_tok_s: float | None
+    corrected_bytes: int = 0
+    speed_factor: float = 1.0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Literal
 
@@ -9,16 +10,27 @@ from backends.records import KvType
 
 ChatFormat = Literal["gguf", "plain"]
 
+DEFAULT_N_CTX = 8192
+# Prompt tokens read at a time where a GPU takes part, and where none does.
+GPU_BATCH = 512
+CPU_BATCH = 128
+MAX_DEVICES = 16
+
 
 @dataclass(frozen=True, slots=True)
 class WorkerDevice:
-    """A device as ggml names it; `kind` is cpu, gpu, igpu or accel. Memory in bytes, as the driver states it."""
+    """A device as ggml names it; `kind` is cpu, gpu, igpu or accel. Memory in bytes, as the driver states it.
+
+    `pci_id` is as ggml writes it, `0000:c1:00.0`; None where the backend does not know it.
+    """
 
     name: str
     description: str
     kind: str
     free_bytes: int
     total_bytes: int
+    device_id: str | None = None
+    pci_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,12 +44,26 @@ class WorkerFacts:
 
 
 @dataclass(frozen=True, slots=True)
+class DeviceRef:
+    """A GPU to be found among those that llama.cpp sees: by PCI bus id, else by ggml's name for it (`CUDA0`), else as
+    the `ordinal`-th, from 1, of those so described. A backend need not say a PCI bus id."""
+
+    pci_id: str | None = None
+    name: str | None = None
+    description: str = ""
+    ordinal: int = 1
+
+
+@dataclass(frozen=True, slots=True)
 class LoadOptions:
     """How to load a model; None leaves the choice to the worker, which reports what it chose.
 
     `n_ctx` defaults to the smaller of the model's own context and 8,192; `n_gpu_layers` to all layers where this build
     can use a GPU; `n_threads` to the physical cores less one, or 1 for a model of under 50 MB; `n_batch`, the prompt
     tokens read at a time, to 512 with a GPU and 128 without.
+
+    `devices` are the GPUs to use, in order; None takes all that llama.cpp sees, an empty tuple none at all.
+    `tensor_split` shares the GPU layers out among them in proportion; None lets llama.cpp do it by free memory.
     """
 
     n_ctx: int | None = None
@@ -46,3 +72,40 @@ class LoadOptions:
     n_threads: int | None = None
     n_batch: int | None = None
     chat_format: ChatFormat = "gguf"
+    devices: tuple[DeviceRef, ...] | None = None
+    tensor_split: tuple[float, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class MeasuredDevice:
+    """What llama.cpp would take on one device; `name` is ggml's, `layers` counts the output layer. Bytes.
+
+    Weights are exact; KV cache and compute buffers are to 0.01 MiB, as llama.cpp logs them.
+    """
+
+    name: str
+    device_id: str | None
+    layers: int
+    weights_bytes: int
+    kv_bytes: int
+    compute_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Measurement:
+    """A load that llama.cpp went through without taking memory; the machine's own memory is the last of `devices`."""
+
+    devices: tuple[MeasuredDevice, ...]
+    n_layers: int
+    gpu_layers: int
+    n_ctx: int
+    engine_build: str
+
+
+def same_pci_id(one: str | None, other: str | None) -> bool:
+    """Drivers write a PCI domain with four digits or eight, in capitals or not."""
+    return one is not None and other is not None and _plain_pci_id(one) == _plain_pci_id(other)
+
+
+def _plain_pci_id(text: str) -> str:
+    return re.sub(r"^0+(?=[0-9a-f]{4}:)", "", text.strip().lower())

@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 import sys
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-INFO, WARN, ERROR, CONTINUED = 2, 3, 4, 5
+DEBUG, INFO, WARN, ERROR, CONTINUED = 1, 2, 3, 4, 5
 MAX_LINES = 4000
 MAX_LINE_CHARS = 1000
 BYTES_PER_MIB = 2**20
@@ -17,8 +17,12 @@ BYTES_PER_MIB = 2**20
 # A model file's own words reach the log: they must not steer a terminal, nor pass for two lines.
 _CONTROLS = {code: " " if chr(code).isspace() else None for code in (*range(32), *range(0x7F, 0xA0))}
 
-_BUFFER = re.compile(r"(\S+) +(model|KV|compute) buffer size = +([\d.]+) MiB")
+_BUFFER = re.compile(r"(\S+) +(model|KV|compute|output) buffer size = +([\d.]+) MiB")
 _OFFLOADED = re.compile(r"offloaded (\d+)/(\d+) layers to GPU")
+_USING = re.compile(r"using device (\S+) \(")
+_ASSIGNED = re.compile(r"layer +(\d+) assigned to device (\S+?),")
+_KV_SIZE = re.compile(r"llama_kv_cache: size = +([\d.]+) MiB")
+HOST = "CPU"
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +35,20 @@ class LogFigures:
     gpu_layers: int
     n_layers: int | None
     weight_buffers: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceFigures:
+    """What a load's log says of one device; `layers` are numbers from 0, of which the last stands for the output.
+
+    Bytes as llama.cpp rounded them, None where no line said: of a load that took no memory, only `compute_bytes`.
+    """
+
+    name: str
+    layers: tuple[int, ...]
+    weights_bytes: int | None
+    kv_bytes: int | None
+    compute_bytes: int | None
 
 
 # llama.cpp goes on logging when a capture is gone, and ctypes keeps no reference to a callback: these live for ever.
@@ -57,7 +75,8 @@ class LogCapture:
         return [line for level, line in self._lines if level == ERROR]
 
     def _on_text(self, level: int, text: bytes, _user_data: object) -> None:
-        if level not in (INFO, WARN, ERROR):
+        # Of the flood at level debug one line matters: where a layer lies is said nowhere else.
+        if level not in (INFO, WARN, ERROR) and not (level == DEBUG and b"assigned to device" in text):
             return
         line = text.decode("utf-8", "replace").strip().translate(_CONTROLS)[:MAX_LINE_CHARS]
         self._lines.append((level, line))
@@ -86,6 +105,44 @@ def read_figures(lines: Iterable[str]) -> LogFigures:
         n_layers=n_layers,
         weight_buffers=tuple(buffers),
     )
+
+
+def read_devices(lines: Sequence[str]) -> tuple[DeviceFigures, ...]:
+    """The GPUs used, in llama.cpp's order, then the machine's own memory under the name of `HOST`.
+
+    Buffers of the host carry many names: CPU, CPU_Mapped, CPU_REPACK, CUDA_Host.
+    """
+    names = [found[1] for line in lines if (found := _USING.search(line))]
+    layers: dict[str, list[int]] = {}
+    sums: dict[tuple[str, str], float] = {}
+    for line in lines:
+        if found := _BUFFER.search(line):
+            buffer, what, mib = found.groups()
+            key = (_owner(buffer, names), what)
+            sums[key] = sums.get(key, 0.0) + float(mib)
+        elif found := _ASSIGNED.search(line):
+            layers.setdefault(found[2], []).append(int(found[1]))
+    return tuple(
+        DeviceFigures(
+            name,
+            tuple(sorted(set(layers.get(name, ())))),
+            _bytes(sums.get((name, "model"))),
+            _bytes(sums.get((name, "KV"))),
+            _bytes(sums.get((name, "compute"))),
+        )
+        for name in (*names, HOST)
+    )
+
+
+def read_kv_bytes(lines: Iterable[str]) -> int | None:
+    """The whole KV cache, which the log also tells of a load that took no memory."""
+    return next((_bytes(float(found[1])) for line in lines if (found := _KV_SIZE.search(line))), None)
+
+
+def _owner(buffer: str, names: Sequence[str]) -> str:
+    """`CUDA1` owns CUDA1 and CUDA1_Split, not CUDA10."""
+    owners = [name for name in names if buffer == name or re.match(rf"{re.escape(name)}\D", buffer)]
+    return max(owners, key=len, default=HOST)
 
 
 def _bytes(mib: float | None) -> int | None:

@@ -8,13 +8,43 @@ import importlib.metadata
 import importlib.util
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from backends.local.facts import WorkerDevice, WorkerFacts
+from backends.local.facts import DeviceRef, WorkerDevice, WorkerFacts, same_pci_id
 
 DEVICE_KINDS = ("cpu", "gpu", "igpu", "accel", "meta")
+GPU_KINDS = ("gpu", "igpu")
 MAX_SHOWN_BYTES = 2**60
+
+
+class _Properties(ctypes.Structure):
+    """`ggml_backend_dev_props` of ggml-backend.h."""
+
+    _fields_ = (
+        ("name", ctypes.c_char_p),
+        ("description", ctypes.c_char_p),
+        ("memory_free", ctypes.c_size_t),
+        ("memory_total", ctypes.c_size_t),
+        ("type", ctypes.c_int),
+        ("device_id", ctypes.c_char_p),
+        ("capabilities", ctypes.c_bool * 8),  # five today
+    )
+
+
+class _DeviceProps(ctypes.Structure):
+    """ggml_backend_dev_props, with room to spare for capabilities that later versions add."""
+
+    _fields_ = (
+        ("name", ctypes.c_char_p),
+        ("description", ctypes.c_char_p),
+        ("memory_free", ctypes.c_size_t),
+        ("memory_total", ctypes.c_size_t),
+        ("type", ctypes.c_int),
+        ("device_id", ctypes.c_char_p),
+        ("caps", ctypes.c_bool * 64),
+    )
 
 
 class Native:
@@ -40,8 +70,9 @@ class Native:
 
     def _device(self, device: ctypes.c_void_p) -> WorkerDevice:
         ggml = self._ggml
-        free, total = ctypes.c_size_t(), ctypes.c_size_t()
+        free, total, props = ctypes.c_size_t(), ctypes.c_size_t(), _DeviceProps()
         ggml.ggml_backend_dev_memory(device, ctypes.byref(free), ctypes.byref(total))
+        ggml.ggml_backend_dev_get_props(device, ctypes.byref(props))
         kind = ggml.ggml_backend_dev_type(device)
         return WorkerDevice(
             name=_text(ggml.ggml_backend_dev_name(device))[:128],
@@ -49,6 +80,7 @@ class Native:
             kind=DEVICE_KINDS[kind] if 0 <= kind < len(DEVICE_KINDS) else "other",
             free_bytes=min(free.value, MAX_SHOWN_BYTES),
             total_bytes=min(total.value, MAX_SHOWN_BYTES),
+            pci_id=_text(props.device_id)[:64] or None,
         )
 
     def _register_backends(self) -> None:
@@ -64,6 +96,21 @@ class Native:
             library = extensions.load_shared_library("ggml", _library_folder(self.api))
         _declare(library)
         return library
+
+
+def _find(ref: DeviceRef, gpus: Sequence[tuple[int, WorkerDevice]]) -> int:
+    for handle, gpu in gpus:
+        if same_pci_id(ref.pci_id, gpu.device_id):
+            return handle
+    # A GPU that says another bus id is another one, however it is called.
+    nameless = [(handle, gpu) for handle, gpu in gpus if ref.pci_id is None or gpu.device_id is None]
+    for handle, gpu in nameless:
+        if ref.name is not None and gpu.name == ref.name:
+            return handle
+    alike = [handle for handle, gpu in nameless if gpu.description == ref.description]
+    if not ref.description or not 0 < ref.ordinal <= len(alike):
+        raise LookupError(ref.description or ref.name or ref.pci_id or "the GPU")
+    return alike[ref.ordinal - 1]
 
 
 def _import_api() -> Any:
@@ -92,6 +139,8 @@ def _declare(ggml: Any) -> None:
         "ggml_backend_dev_description": ([pointer], text),
         "ggml_backend_dev_type": ([pointer], ctypes.c_int),
         "ggml_backend_dev_memory": ([pointer, ctypes.POINTER(size), ctypes.POINTER(size)], None),
+        "ggml_backend_dev_get_props": ([pointer, ctypes.POINTER(_DeviceProps)], None),
+        "ggml_backend_dev_get_props": ([pointer, ctypes.POINTER(_Properties)], None),
         "ggml_backend_load_all_from_path": ([text], None),
     }
     for name, (arguments, result) in declarations.items():

@@ -192,6 +192,7 @@ def _facts(fields: Fields) -> WorkerFacts:
             entry.text("kind", 16),
             entry.integer("free_bytes", 0, MAX_BYTES),
             entry.integer("total_bytes", 0, MAX_BYTES),
+            entry.text("pci_id", 64) if entry.has("pci_id") else None,
         )
         for entry in map(Fields, fields.items("devices", 64))
     )

@@ -97,7 +97,8 @@ class RemoteFile:
 class CatalogueQuant:
     """One quant that can be downloaded: all its parts, in order. `size_exact` is False where shapes and rules gave it.
 
-    `revision` is the commit that the sizes belong to, None where the hub's newest is taken.
+    `revision` is the commit that the sizes belong to, None where the hub's newest is taken. Where the names are not
+    `names_confirmed`, the hub's listing decides (`catalogue.resolve`). `imatrix`: made with an importance matrix.
     """
 
     ref: str
@@ -108,6 +109,8 @@ class CatalogueQuant:
     size_bytes: int
     size_exact: bool
     quality: Quality | None
+    names_confirmed: bool = True
+    imatrix: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,7 +160,9 @@ class InstalledModel:
     """A model on this disk. `path` is what llama.cpp opens: the file, or the first of its parts.
 
     `check` is `verified` only while size, time and inode are those of a file whose sha256 matched; `origin` other than
-    downloaded or imported means that another program owns the file, and it is never removed from here.
+    downloaded or imported means that another program owns the file, and it is never removed from here; `in_place`
+    that it lies outside the models folder. `missing_parts` are the file names that a split model lacks, and `note` a
+    sentence about what is wrong with the file, empty where nothing is.
     """
 
     ref: str
@@ -172,3 +177,6 @@ class InstalledModel:
     licence_tag: str | None = None
     sha256: tuple[str | None, ...] = ()
     last_used_at: datetime | None = None
+    missing_parts: tuple[str, ...] = ()
+    in_place: bool = False
+    note: str = ""

@@ -101,7 +101,7 @@ def test_a_streaming_answer_is_painted_by_ticks(show: Show) -> None:
     page.show_events(lane.lane_id, [*samples.opening(LOCAL, now), *samples.deltas(samples.ANSWER, now)])
     assert lane.view.toPlainText() == ""
     assert lane.head.status_text() == "Answering"
-    assert lane.head.detail_text() == "NVIDIA RTX 4090, 28 of 28 layers on the GPU"
+    assert lane.head.detail_text() == "NVIDIA RTX 4090, 28 of 28 layers on the GPU, uses 2.98 GiB"
     shown.settle()
     assert "Two models with the same tok/s can still feel different:" in lane.view.toPlainText()
     assert lane.answer_text() == samples.ANSWER

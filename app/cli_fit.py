@@ -1,0 +1,102 @@
+"""`nearfar fit`: which models this machine can run, how fast, and which to take. Must not import Qt, and changes nothing."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from app.exits import EXIT_OK
+
+if TYPE_CHECKING:
+    from backends.devices.records import Machine
+    from backends.fit.records import Choice, Lever, Wish
+    from backends.fit.wire import Ranking
+    from backends.models.records import CatalogueModel
+
+MIN_CONTEXT, MAX_CONTEXT = 256, 1_048_576
+KV_TYPES = ("f16", "q8_0", "q4_0")
+
+FIT_EPILOG = (
+    "Sizes are GiB (2^30 bytes), speeds tok/s. Exit status: 0 also where nothing fits, which is an answer; 2 bad usage."
+)
+
+
+def add_fit(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Declare the command and its arguments."""
+    fit = commands.add_parser(
+        "fit", help="which models this machine can run, and how fast", epilog=FIT_EPILOG, allow_abbrev=False
+    )
+    fit.add_argument(
+        "model",
+        metavar="MODEL[:QUANT]",
+        nargs="?",
+        help="one model, or one quant of it with all its figures, as llama-3.1-8b or llama-3.1-8b:Q4_K_M",
+    )
+    fit.add_argument(
+        "--context",
+        type=_context,
+        metavar="N",
+        help="tokens of context that are wanted (default: as in the settings, 8192 at first)",
+    )
+    fit.add_argument("--kv", choices=KV_TYPES, help="type of the KV cache (default: as in the settings, f16 at first)")
+    fit.add_argument(
+        "--device",
+        dest="devices",
+        action="append",
+        default=[],
+        metavar="NAME:TOTAL_GIB:FREE_GIB[:GBPS]",
+        help='a machine that you mean to buy instead of this one, as "RTX 4090:24:22.5"; repeat for several GPUs; '
+        '"cpu:64:60:80" gives it a memory of its own',
+    )
+    fit.add_argument("--json", action="store_true", help="one JSON object")
+
+
+def _context(text: str) -> int:
+    plain = text.replace(",", "").replace("_", "")
+    if not (plain.isascii() and plain.isdecimal() and len(plain) < 10 and MIN_CONTEXT <= int(plain) <= MAX_CONTEXT):
+        raise argparse.ArgumentTypeError(f"“{text[:40]}” is not a whole number from {MIN_CONTEXT} to {MAX_CONTEXT}")
+    return int(plain)
+
+
+def fit(arguments: argparse.Namespace) -> int:
+    """Returns 0; raises UsageError for a device or a model that is none."""
+    from app.fit_text import as_text
+    from backends.fit.wire import ranking_as_json
+
+    found = asyncio.run(_find(arguments))
+    print(json.dumps(ranking_as_json(found)) if arguments.json else as_text(found).rstrip())
+    return EXIT_OK
+
+
+async def _find(arguments: argparse.Namespace) -> Ranking:
+    from backends.devices.simulated import parse_device, simulated_machine
+    from backends.fit.learned_file import LearnedFile
+    from backends.fit.ranking import rank
+    from backends.fit.records import Wish
+    from backends.fit.wire import Ranking
+    from backends.models.catalogue import catalogue
+    from backends.paths import app_paths
+    from backends.settings import SettingsFile
+
+    models = _named(arguments.model, catalogue())
+    for spec in arguments.devices:
+        parse_device(spec)  # before the machine is read, which takes a second
+    paths = app_paths()
+    settings = SettingsFile(paths.settings_file).load().settings
+    wish = Wish(n_ctx=arguments.context or settings.n_ctx, kv_type=arguments.kv or settings.kv_type)
+    machine = await _real_machine()
+    if arguments.devices:
+        machine = simulated_machine(arguments.devices, machine)
+    learned = None if machine.simulated else LearnedFile.of(paths).load()
+    choices = rank(models, machine, wish, learned)
+    shown = tuple(each for each in choices if arguments.model is None or _is_meant(arguments.model, each))
+    return Ranking(
+        machine=machine,
+        wish=wish,
+        choices=shown,
+        levers=_levers(shown, models, machine, wish) if len(shown) == 1 else {},
+        not_runnable=tuple(each for each in models if each.not_runnable),
+    )

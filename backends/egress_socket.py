@@ -1,0 +1,125 @@
+"""Blocking connections behind `Egress.connect`, for threads that move many bytes: checked and counted like any other.
+
+Must not read what passes. A download would cost the engine loop, on which answers are stamped, too many turns.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import socket
+import ssl
+import threading
+from functools import cache
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from backends.egress import Egress, Entry, address_of, on_this_machine
+from backends.errors import NetworkNotAllowed
+
+if TYPE_CHECKING:
+    from _typeshed import WriteableBuffer
+
+
+@cache
+def _trust() -> ssl.SSLContext:
+    """The system's trust store, without anything from the environment, as `Egress.http_client` has it."""
+    import httpx2
+
+    return httpx2.create_ssl_context(trust_env=False)
+
+
+class Connection:
+    """One TCP connection, encrypted for https. One thread reads and writes; any thread may `abort` it."""
+
+    def __init__(self, egress: Egress, purpose: str, sock: socket.socket, entry: Entry) -> None:
+        self._egress = egress
+        self._purpose = purpose
+        self._socket = sock
+        self._entry = entry
+        self._lock = threading.Lock()
+        self._closed = False
+
+    @classmethod
+    def open(cls, egress: Egress, purpose: str, url: str, timeout_s: float) -> Connection:
+        """As `Egress.connect`, which has asked the policy. `timeout_s` holds for each step, later reads included."""
+        host, port = address_of(url)
+        entry = egress.begin(purpose, host, port)
+        try:
+            sock = socket.create_connection((host, port), timeout_s)
+        except BaseException:
+            entry.outcome = "failed"
+            raise
+        try:
+            _refuse_a_stranger(sock, entry)
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            if urlsplit(url).scheme == "https":
+                sock = _trust().wrap_socket(sock, server_hostname=host)
+        except BaseException:
+            entry.outcome = "refused" if entry.outcome == "refused" else "failed"
+            sock.close()
+            raise
+        entry.outcome = "open"
+        return cls(egress, purpose, sock, entry)
+
+    @property
+    def bytes_received(self) -> int:
+        return self._entry.bytes_received
+
+    def begin_request(self) -> None:
+        """Ask the policy again, which may have changed since the connection was opened, and count the request."""
+        self._egress.check_host(self._purpose, self._entry.host, self._entry.port)
+        self._entry.requests += 1
+
+    def sendall(self, data: bytes) -> None:
+        self._socket.sendall(data)
+        self._entry.bytes_sent += len(data)
+
+    def receive_into(self, buffer: WriteableBuffer) -> int:
+        """Raises NetworkNotAllowed where the person has forbidden this host since: a long body stops there too."""
+        if not self._egress.policy.allows(self._entry.host, self._purpose):
+            self.abort()
+            self._egress.check_host(self._purpose, self._entry.host, self._entry.port)
+        received = self._socket.recv_into(buffer)
+        self._entry.bytes_received += received
+        return received
+
+    def reader(self) -> io.BufferedReader:
+        """What arrives, as a file. Closing that leaves the connection open for the next request."""
+        return io.BufferedReader(_Raw(self))
+
+    def abort(self) -> None:
+        """End it from any thread; a read that waits returns at once. Idempotent."""
+        with self._lock:
+            if not self._closed:
+                with contextlib.suppress(OSError):
+                    # Not SSLSocket's own: it would let the next read return what is still encrypted.
+                    socket.socket.shutdown(self._socket, socket.SHUT_RDWR)
+
+    def close(self) -> None:
+        """Idempotent; for the thread that reads."""
+        with self._lock:
+            if self._closed:
+                return
+            self._closed = True
+            self._entry.outcome = "closed"
+            self._socket.close()
+
+
+class _Raw(io.RawIOBase):
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: WriteableBuffer) -> int:
+        return self._connection.receive_into(buffer)
+
+
+def _refuse_a_stranger(sock: socket.socket, entry: Entry) -> None:
+    """A name such as localhost counts as this machine only if the address behind it does."""
+    if not on_this_machine(entry.host) or on_this_machine(str(sock.getpeername()[0])):
+        return
+    entry.outcome = "refused"
+    raise NetworkNotAllowed(f"{entry.host} does not lead to this machine, so nothing was sent.")

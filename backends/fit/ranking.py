@@ -1,0 +1,131 @@
+"""The whole catalogue on one machine: every quant with its fit, speed and place. Pure: must not read devices or files.
+
+It is quick enough to follow a slider: what a quant's tensors weigh is worked out once, the rest is some arithmetic.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
+
+from backends.devices.records import Machine
+from backends.fit.learned import Learned, devices_of, expecting, explained, faster
+from backends.fit.placement import place
+from backends.fit.quality_order import QualityOrder, Standing
+from backends.fit.recommend import Candidate, choose, reason_for
+from backends.fit.records import Choice, Fit, Speed, Verdict, Wish
+from backends.fit.speed import speed
+from backends.models.records import CatalogueModel, CatalogueQuant, ModelFacts, Shape
+from backends.models.weights import facts_by_rule
+
+BEST_VERDICT_FIRST: Mapping[Verdict, int] = {"gpu": 0, "split": 1, "ram": 1, "no": 2}
+NOTHING = Learned()
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    model: CatalogueModel
+    quant: CatalogueQuant
+    standing: Standing
+    fit: Fit
+    speed: Speed | None
+
+
+def rank(
+    models: Sequence[CatalogueModel],
+    machine: Machine,
+    wish: Wish,
+    learned: Learned | None = None,
+    installed: Collection[str] = (),
+    headers: Mapping[str, ModelFacts] | None = None,
+) -> tuple[Choice, ...]:
+    """Every quant of every model that can run here: the recommended ones first, then what fits, best quality first.
+
+    `installed` are the refs on this disk, which go first among equals; `headers` the facts of those whose file was read,
+    by ref. What was `learned` corrects the estimates; it is that of this machine, so leave it out for a simulated one.
+    """
+    taught = learned or NOTHING
+    order = QualityOrder(models)
+    expected = expecting(machine, taught)
+    rows = [
+        _row(model, quant, order, machine, expected, wish, taught, (headers or {}).get(quant.ref))
+        for model in models
+        if not model.not_runnable
+        for quant in model.quants
+    ]
+    wanted_ctx = min(wish.n_ctx, max((row.model.shape.n_ctx_train for row in rows), default=wish.n_ctx))
+    candidates = [
+        Candidate(row.quant.ref, row.standing, row.fit, row.speed, row.fit.n_ctx >= wanted_ctx, row.quant.ref in installed)
+        for row in rows
+    ]
+    picks = choose(candidates)
+    choices = [
+        Choice(
+            ref=row.quant.ref,
+            model_id=row.model.id,
+            model=row.model.name,
+            quant=row.quant.quant,
+            file_bytes=row.quant.size_bytes,
+            fit=row.fit,
+            speed=row.speed,
+            quality=row.quant.quality,
+            rank=picks.rank_of(candidate.ref),
+            reason=reason_for(candidate, picks),
+        )
+        for row, candidate in zip(rows, candidates, strict=True)
+    ]
+    return tuple(_in_order(choices, candidates))
+
+
+def facts_of(model: CatalogueModel, quant: CatalogueQuant) -> ModelFacts:
+    """What fit must know of a quant, by rule; worked out once."""
+    return _facts(model.name, model.shape, quant.quant, quant.size_bytes)
+
+
+@lru_cache(maxsize=1024)
+def _facts(name: str, shape: Shape, quant: str, size_bytes: int) -> ModelFacts:
+    return facts_by_rule(name, quant, shape, size_bytes=size_bytes)
+
+
+def fit_of(facts: ModelFacts, machine: Machine, wish: Wish, learned: Learned | None = None) -> Fit:
+    """One model's fit, with what earlier loads on these devices taught."""
+    taught = learned or NOTHING
+    return explained(place(facts, expecting(machine, taught), wish), machine, taught)
+
+
+def speed_of(
+    ref: str, fit: Fit, facts: ModelFacts, machine: Machine, learned: Learned | None = None, depth_tokens: int | None = None
+) -> Speed | None:
+    """Own runs of this very kind where there are any, else the estimate, corrected by own runs of its like."""
+    taught, devices = learned or NOTHING, devices_of(fit)
+    if fit.verdict == "no":
+        return None
+    own = taught.own_speed(ref, devices, fit.n_ctx, fit.kv_type, fit.gpu_layers) if depth_tokens is None else None
+    guess = own or speed(fit, facts, machine, depth_tokens)
+    if guess is None or guess.basis == "own_runs":
+        return guess
+    return faster(guess, taught.speed_factor(ref, devices, fit.gpu_layers))
+
+
+def _row(
+    model: CatalogueModel,
+    quant: CatalogueQuant,
+    order: QualityOrder,
+    machine: Machine,
+    expected: Machine,
+    wish: Wish,
+    learned: Learned,
+    header: ModelFacts | None,
+) -> _Row:
+    facts = header or facts_of(model, quant)
+    fit = explained(place(facts, expected, wish), machine, learned)
+    return _Row(model, quant, order.standing(model, quant), fit, speed_of(quant.ref, fit, facts, machine, learned))
+
+
+def _in_order(choices: Iterable[Choice], candidates: Iterable[Candidate]) -> list[Choice]:
+    def place_in_list(pair: tuple[Choice, Candidate]) -> tuple[int, int, tuple[float, ...]]:
+        choice, candidate = pair
+        return choice.rank or 9, BEST_VERDICT_FIRST[choice.fit.verdict], candidate.standing.worst_first
+
+    return [choice for choice, _ in sorted(zip(choices, candidates, strict=True), key=place_in_list)]

@@ -1,0 +1,131 @@
+"""The models that Nearfar offers: find one, what it needs, what to download. Must not touch disk or network."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from functools import cache
+
+from backends.models.catalogue_file import read_catalogue
+from backends.models.download_names import shown
+from backends.models.errors import BadReference, NotRunnable, RepoMissing
+from backends.models.records import (
+    CatalogueModel,
+    CatalogueQuant,
+    DownloadPlan,
+    Licence,
+    ModelFacts,
+    RemoteFile,
+)
+from backends.models.references import CatalogueRef, parse_ref
+from backends.models.weights import facts_by_rule
+
+SUGGESTIONS = 3
+_PART = re.compile(r"-\d{5}-of-\d{5}$")
+
+
+@cache
+def _read() -> tuple[tuple[CatalogueModel, ...], tuple[Licence, ...]]:
+    return read_catalogue()
+
+
+def catalogue() -> tuple[CatalogueModel, ...]:
+    """All models, those that cannot run here included; quants from small to large. Read once."""
+    return _read()[0]
+
+
+def licences() -> tuple[Licence, ...]:
+    return _read()[1]
+
+
+def licence(tag: str) -> Licence | None:
+    """The licence of a tag such as llama3.1, as catalogue and hub name it; None for one that is not Llama's."""
+    return next((found for found in licences() if found.tag == tag), None)
+
+
+def find(ref: str) -> tuple[CatalogueModel, CatalogueQuant]:
+    """The quant that `ref` names, in any case.
+
+    Raises BadReference with the nearest names where there is none, NotRunnable for a model that llama.cpp cannot run.
+    """
+    wanted = parse_ref(ref)
+    if not isinstance(wanted, CatalogueRef):
+        raise BadReference(f"{shown(ref)} is a file of the hub, not a model of the catalogue.")
+    model = find_model(wanted.model_id)
+    if model.not_runnable:
+        raise NotRunnable(f"{model.name} cannot be used. {model.not_runnable}")
+    for quant in model.quants:
+        if quant.quant == wanted.quant:
+            return model, quant
+    names = [quant.ref for quant in model.quants]
+    raise _unknown(f"{model.name} has no quant {shown(wanted.quant)} here.", str(wanted), names)
+
+
+def find_model(model_id: str) -> CatalogueModel:
+    """The model of an id in any case; raises BadReference with the nearest ids."""
+    wanted = model_id.strip().lower()
+    for model in catalogue():
+        if model.id == wanted:
+            return model
+    names = [model.id for model in catalogue()]
+    raise _unknown(f"There is no model {shown(wanted)} in the catalogue.", wanted, names)
+
+
+def facts_of(model: CatalogueModel, quant: CatalogueQuant) -> ModelFacts:
+    """What fit must know, computed by rule: exact but for the mixtures that no published rule makes."""
+    return facts_by_rule(model.name, quant.quant, model.shape, imatrix=quant.imatrix, size_bytes=quant.size_bytes)
+
+
+def plan_of(model: CatalogueModel, quant: CatalogueQuant) -> DownloadPlan:
+    """What to download; where `quant.names_confirmed` is False, `resolve` it with the hub's listing first."""
+    return DownloadPlan(
+        ref=quant.ref,
+        name=model.name,
+        quant=quant.quant,
+        repo=quant.repo,
+        revision=quant.revision,
+        files=quant.files,
+        licence_tag=model.licence.tag,
+    )
+
+
+def resolve(quant: CatalogueQuant, listing: Sequence[RemoteFile]) -> CatalogueQuant:
+    """The quant with names, sizes and hashes as the hub lists them for the repo; raises RepoMissing where it does not.
+
+    Names that the listing has are kept; else the files of the same model and quant are taken, in whatever folder or
+    number of parts the repo keeps them. A hash in the catalogue stays: a file that changed on the hub must not pass.
+    """
+    by_path = {file.path: file for file in listing}
+    if all(file.path in by_path for file in quant.files):
+        found = tuple(_known(file, by_path[file.path]) for file in quant.files)
+    else:
+        stem = _stem(quant.files[0].path)
+        found = tuple(sorted((file for file in listing if _stem(file.path) == stem), key=lambda file: file.path))
+    if not found:
+        raise RepoMissing(f"{quant.repo} has no file for {quant.ref}.", fix="Choose another quant of this model.")
+    sizes = [file.size_bytes for file in found]
+    total = sum(size for size in sizes if size is not None) if None not in sizes else quant.size_bytes
+    return replace(
+        quant, files=found, size_bytes=total, size_exact=quant.size_exact or None not in sizes, names_confirmed=True
+    )
+
+
+def _known(ours: RemoteFile, hubs: RemoteFile) -> RemoteFile:
+    return RemoteFile(ours.path, ours.size_bytes or hubs.size_bytes, ours.sha256 or hubs.sha256)
+
+
+def _stem(path: str) -> str:
+    """A file's name without folder, part number and ending, for comparison: repos differ in case."""
+    name = path.rpartition("/")[2].lower().removesuffix(".gguf")
+    return _PART.sub("", name)
+
+
+def _unknown(what: str, wanted: str, names: Iterable[str]) -> BadReference:
+    by_lower = {name.lower(): name for name in names}
+    near = difflib.get_close_matches(wanted.lower(), by_lower, n=SUGGESTIONS, cutoff=0.4)
+    if not near:
+        return BadReference(what)
+    listed = " or ".join(by_lower[name] for name in near)
+    return BadReference(what, fix=f"Did you mean {listed}?")

@@ -1,0 +1,117 @@
+"""Where a download's files go, from names that are checked first. Must not touch the disk or take a server's word.
+
+The names come from the catalogue, a person, a repo's listing or an old sidecar; none of them may lead out of the models
+folder, and none may be one that another system cannot hold.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import unicodedata
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from backends.models.errors import BadReference
+from backends.models.records import DownloadPlan
+
+INCOMPLETE = ".incomplete"
+MAX_NAME_BYTES = 200
+MAX_FILES = 256
+REPO_PART = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,95}")
+REVISION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]{0,199}")
+RESERVED = re.compile(r"(?:con|prn|aux|nul|conin\$|conout\$|(?:com|lpt)[0-9¹²³])(?:\..*)?", re.IGNORECASE)
+ILLEGAL = frozenset('<>:"/\\|?*')
+
+
+def check_repo(repo: str) -> str:
+    """`repo` if it is OWNER/REPO as the hub names repos; raises BadReference."""
+    parts = repo.split("/")
+    if len(parts) != 2 or not all(REPO_PART.fullmatch(part) for part in parts) or ".." in repo or "--" in repo:
+        raise BadReference(f"“{shown(repo)}” is not the name of a repo.", fix="Repos are named OWNER/REPO.")
+    for part in parts:
+        check_name(part)
+    return repo
+
+
+def check_revision(revision: str) -> str:
+    """`revision` if it can be a commit, branch or tag; raises BadReference."""
+    if not REVISION.fullmatch(revision) or ".." in revision or "//" in revision or revision.endswith("/"):
+        raise BadReference(f"“{shown(revision)}” is not the name of a revision.", fix="Give a commit, such as main.")
+    return revision
+
+
+def check_path(path: str) -> str:
+    """`path` if it names a GGUF file inside a repo; raises BadReference."""
+    if not path.lower().endswith(".gguf"):
+        raise BadReference(f"“{shown(path)}” is not the name of a .gguf file.")
+    for part in path.split("/"):
+        check_name(part)
+    return path
+
+
+def check_name(name: str) -> str:
+    """`name` if every system can hold a file of this name; raises BadReference."""
+    bad = (
+        not name
+        or name.startswith((".", " ", "~"))
+        or name.endswith((".", " "))
+        or any(char in ILLEGAL or unicodedata.category(char).startswith("C") for char in name)
+        or RESERVED.fullmatch(name) is not None
+        or len(name.encode("utf-8", "surrogatepass")) > MAX_NAME_BYTES
+    )
+    if bad:
+        raise BadReference(f"“{shown(name)}” cannot be the name of a file.")
+    return name
+
+
+def shown(text: str) -> str:
+    """A name for a sentence: short and printable."""
+    return "".join(char if char.isprintable() else "?" for char in text)[:80]
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """The places of one download. `final[0]` is what llama.cpp opens. Made by `layout_of`."""
+
+    folder: Path
+    key: str
+    parts: tuple[Path, ...]
+    final: tuple[Path, ...]
+
+    @property
+    def incomplete(self) -> Path:
+        return self.folder / INCOMPLETE
+
+    @property
+    def sidecar(self) -> Path:
+        return self.incomplete / f"{self.key}.json"
+
+    @property
+    def lock(self) -> Path:
+        return self.incomplete / f"{self.key}.lock"
+
+
+def layout_of(folder: Path, plan: DownloadPlan) -> Layout:
+    """Where the files of `plan` go below `folder`; raises BadReference for a plan with a name that is none."""
+    if not 1 <= len(plan.files) <= MAX_FILES:
+        raise BadReference(f"{shown(plan.name)} names {len(plan.files)} files to download.")
+    home = check_repo(plan.repo).replace("/", "--")
+    if plan.revision is not None:
+        check_revision(plan.revision)
+    names = [PurePosixPath(check_path(file.path)).name for file in plan.files]
+    if len({name.lower() for name in names}) != len(names):
+        raise BadReference(f"{shown(plan.name)} names two files alike.")
+    return Layout(
+        folder=folder,
+        key=_key(home, names[0]),
+        parts=tuple(folder / INCOMPLETE / f"{_key(home, name)}.part" for name in names),
+        final=tuple(folder / home / name for name in names),
+    )
+
+
+def _key(home: str, name: str) -> str:
+    key = f"{home}--{name}"
+    if len(key.encode()) <= MAX_NAME_BYTES:
+        return key
+    return f"{home[:60]}--{hashlib.sha256(key.encode()).hexdigest()[:24]}"

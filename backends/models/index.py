@@ -1,0 +1,181 @@
+"""What the library remembers of files between two starts, as one JSON file. Must not look at models, only at itself.
+
+Everything in it can be had again: headers and names from the files, hashes by reading them. So a damaged file is set
+aside and a missing one is no error. A proof of a hash is bound to device, inode, size and time of change (`Stamp`).
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from pathlib import Path
+from typing import TypeVar
+
+from pydantic import TypeAdapter, ValidationError
+
+from backends.files import replace_file
+from backends.models.records import Origin
+from backends.version import APP_VERSION
+
+log = logging.getLogger(__name__)
+
+VERSION = 1
+MAX_INDEX_BYTES = 64 * 2**20
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Stamp:
+    """Which bytes a hash was taken of, as far as the file system can say without reading them."""
+
+    dev: int
+    inode: int
+    size_bytes: int
+    mtime_ns: int
+
+    @classmethod
+    def of(cls, stat: os.stat_result) -> Stamp:
+        return cls(stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns)
+
+
+@dataclass(frozen=True, slots=True)
+class HeaderFacts:
+    """What a list of models shows of a header. `problem` is a sentence where llama.cpp could not open the file."""
+
+    quant: str | None = None
+    architecture: str | None = None
+    problem: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """A hash that was taken here. `matched` is None where nothing was known to compare it with."""
+
+    stamp: Stamp
+    sha256: str
+    matched: bool | None
+
+
+@dataclass(frozen=True, slots=True)
+class FileNote:
+    """What is known of one file. `expected_sha256` is what its source said, not what was found."""
+
+    stamp: Stamp | None = None
+    header: HeaderFacts | None = None
+    proof: Proof | None = None
+    expected_sha256: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class FoundModel:
+    """A model that another program keeps. `sha256` is what that program says of its files, which proves nothing yet."""
+
+    origin: Origin
+    name: str
+    files: tuple[Path, ...]
+    missing_parts: tuple[str, ...] = ()
+    sha256: tuple[str | None, ...] = ()
+    repo: str | None = None
+    repo_path: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Named:
+    """How a downloaded model was called, where the catalogue does not say it."""
+
+    ref: str
+    name: str
+    licence_tag: str | None = None
+
+
+@dataclass(slots=True)
+class Index:
+    """Notes by file, names by first file, dates of use by ref, and what was found with other programs.
+
+    A file in the models folder goes by its path there, with slashes, so that the folder can be moved; any other by its
+    whole path.
+    """
+
+    version: int = VERSION
+    app_version: str = APP_VERSION
+    files: dict[str, FileNote] = field(default_factory=dict)
+    named: dict[str, Named] = field(default_factory=dict)
+    used: dict[str, datetime] = field(default_factory=dict)
+    found: tuple[FoundModel, ...] = ()
+
+    def note(self, key: str) -> FileNote:
+        return self.files.get(key, FileNote())
+
+    def prove(self, key: str, proof: Proof, expected_sha256: str | None = None) -> None:
+        note = self.note(key)
+        self.files[key] = replace(note, proof=proof, expected_sha256=expected_sha256 or note.expected_sha256)
+
+
+_ADAPTER = TypeAdapter(Index)
+
+
+class IndexFile:
+    """The file itself. Safe from any thread; what another process wrote in between is read before it is changed."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._lock = threading.RLock()
+        self._index = Index()
+        self._seen: Stamp | None = None
+        self._loaded = False
+
+    def read(self) -> Index:
+        """The index as it is on disk now; empty where it is missing or damaged. Never raises. Do not change it."""
+        with self._lock:
+            self._refresh()
+            return self._index
+
+    def change(self, work: Callable[[Index], T]) -> T:
+        """Let `work` change the index, then write it. A disk that refuses leaves the change in memory alone."""
+        with self._lock:
+            self._refresh()
+            result = work(self._index)
+            try:
+                replace_file(self.path, _ADAPTER.dump_json(self._index, indent=1))
+                self._seen = Stamp.of(self.path.stat())
+            except OSError as error:
+                log.warning("the list of models could not be saved: %s", error.strerror)
+            return result
+
+    def _refresh(self) -> None:
+        try:
+            now = Stamp.of(self.path.stat())
+        except OSError:
+            now = None
+        if self._loaded and (now is None or now == self._seen):
+            return
+        self._index, self._seen, self._loaded = self._load(), now, True
+
+    def _load(self) -> Index:
+        try:
+            with self.path.open("rb") as file:
+                raw = file.read(MAX_INDEX_BYTES + 1)
+        except OSError:
+            return Index()
+        try:
+            index = _ADAPTER.validate_json(raw)
+        except ValidationError:
+            log.warning("the list of models was damaged and is made anew from the folder")
+            self._set_aside(raw)
+            return Index()
+        if index.version != VERSION:
+            return Index()
+        if index.app_version != APP_VERSION:  # what another version thought of a header is asked again
+            index.app_version = APP_VERSION
+            index.files = {key: replace(note, header=None) for key, note in index.files.items()}
+        return index
+
+    def _set_aside(self, raw: bytes) -> None:
+        try:
+            replace_file(self.path.with_name(self.path.name + ".bad"), raw[:MAX_INDEX_BYTES])
+        except OSError as error:
+            log.warning("the damaged list of models could not be set aside: %s", error.strerror)

@@ -1,0 +1,51 @@
+"""Finds an installed model by what a person or a target calls it, or says what comes closest. Must not look at disks."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Sequence
+
+from backends.errors import ModelMissing
+from backends.models.records import InstalledModel
+
+HF = "hf:"
+N_CLOSEST = 3
+LONGEST_SHOWN = 80
+
+
+def find_model(models: Sequence[InstalledModel], name: str) -> InstalledModel:
+    """By ref, by `hf:OWNER/REPO/FILE`, or by a name or model id that only one has; raises ModelMissing."""
+    wanted = name.strip()
+    for candidates in (
+        [model for model in models if model.ref == wanted],
+        [model for model in models if model.ref.lower() == wanted.lower()],
+        [model for model in models if _is_hub_file(model, wanted)],
+        [model for model in models if wanted.lower() in (model.name.lower(), model.path.stem.lower())],
+        [model for model in models if model.model_id is not None and model.model_id.lower() == wanted.lower()],
+    ):
+        if len(candidates) == 1:
+            return candidates[0]
+    raise ModelMissing(_sentence(models, wanted), safe="Nothing was changed.", fix=_advice(models))
+
+
+def _is_hub_file(model: InstalledModel, wanted: str) -> bool:
+    """A file of a repo lies in OWNER--REPO whatever its folder in the repo was."""
+    owner, slash, rest = wanted.removeprefix(HF).partition("/")
+    repo, second, path = rest.partition("/")
+    if not wanted.startswith(HF) or not slash or not second or model.in_place:
+        return False
+    names = [model.path.name.lower(), *(file.name.lower() for file in model.files)]
+    return model.path.parent.name.lower() == f"{owner}--{repo}".lower() and path.rpartition("/")[2].lower() in names
+
+
+def _sentence(models: Sequence[InstalledModel], wanted: str) -> str:
+    what = f"There is no installed model named “{wanted[:LONGEST_SHOWN]}”."
+    refs = {model.ref.lower(): model.ref for model in models}
+    close = difflib.get_close_matches(wanted.lower(), refs, n=N_CLOSEST, cutoff=0.5)
+    beginning = [ref for ref in refs if wanted and ref.startswith(wanted.lower())][:N_CLOSEST]
+    names = list(dict.fromkeys([*beginning, *close]))[:N_CLOSEST]
+    return f"{what} The closest: {', '.join(refs[name] for name in names)}." if names else what
+
+
+def _advice(models: Sequence[InstalledModel]) -> str:
+    return "Choose one that is installed, or download it first." if models else "Download a model first."

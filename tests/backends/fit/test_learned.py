@@ -1,0 +1,318 @@
+"""What loads and runs teach: robust corrections, own runs in place of estimates, and a file that survives damage."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from backends.devices.records import CpuInfo, Device, Machine
+from backends.fit.learned import (
+    MAX_SEEN,
+    Learned,
+    expecting,
+    explained,
+    faster,
+    model_class,
+    seen_load,
+    seen_run,
+)
+from backends.fit.learned_file import LearnedFile
+from backends.fit.learned_words import learned_as_json, learned_lines
+from backends.fit.records import Fit, FitSeen, Part, Speed
+from backends.paths import app_paths
+
+MIB, GIB = 2**20, 2**30
+CARD = Device("NVIDIA GeForce RTX 4090", "gpu", uuid="GPU-1", total_bytes=24 * GIB, free_bytes=20 * GIB)
+CPU = Device("A CPU", "cpu", total_bytes=64 * GIB, free_bytes=48 * GIB)
+MACHINE = Machine((CARD,), CPU, CpuInfo("A CPU", 8, 16))
+REF = "llama-3.1-8b:Q4_K_M"
+
+
+def fit(*, overhead_bytes: int = 400 * MIB, gpu_layers: int = 33) -> Fit:
+    part = Part(CARD, gpu_layers, 4400 * MIB, 1024 * MIB, 258 * MIB, overhead_bytes)
+    host = Part(CPU, 33 - gpu_layers, 300 * MIB, 0, 10 * MIB, 0)
+    return Fit("gpu", 33, gpu_layers, 8192, "f16", (part,), host)
+
+
+def load(miss_mib: int) -> FitSeen:
+    return FitSeen(REF, "Q4_K_M", (CARD.name,), 8192, "f16", 33, 6000 * MIB, (6000 + miss_mib) * MIB, 130.0, None)
+
+
+def run(tok_s: float, *, ref: str = REF, guess: float | None = 130.0, n_ctx: int = 8192) -> FitSeen:
+    return FitSeen(ref, "Q4_K_M", (CARD.name,), n_ctx, "f16", 33, 6000 * MIB, None, guess, tok_s)
+
+
+# -- corrections ---------------------------------------------------------------------------------------------------
+
+
+def test_nothing_seen_changes_nothing() -> None:
+    nothing = Learned()
+    assert nothing.overhead_bytes(CARD.name) == 0
+    assert nothing.speed_factor(REF, (CARD.name,), 33) == 1.0
+    assert nothing.own_speed(REF, (CARD.name,), 8192, "f16", 33) is None
+    assert expecting(MACHINE, nothing) == MACHINE
+    assert explained(fit(), MACHINE, nothing) == fit()
+    assert learned_lines(nothing) == ()
+
+
+def test_one_load_corrects_the_next_estimate() -> None:
+    learned = Learned([load(120)])
+    assert learned.overhead_bytes(CARD.name) == 120 * MIB
+    assert learned.overhead_bytes("Another card") == 0
+    assert expecting(MACHINE, learned).gpus[0].free_bytes == 20 * GIB - 120 * MIB
+    tight = replace(fit(), gpus=(replace(fit().gpus[0], device=expecting(MACHINE, learned).gpus[0]),))
+    (part,) = explained(tight, MACHINE, learned).gpus
+    assert part.overhead_bytes == 520 * MIB
+    assert part.device == CARD, "what is shown as free is what is free"
+
+
+@pytest.mark.parametrize(
+    ("misses_mib", "corrected_mib"),
+    [
+        ([9000], 256),  # a single odd load
+        ([-9000], -256),
+        ([100, 120], 110),
+        ([100, 110, 9000], 110),  # three: the odd one is left out
+        ([-9000, 100, 110], 100),
+        ([600, 610, 620], 610),  # three agree: more than a first load may say
+        ([5000, 5000, 5000], 1024),
+        ([-5000, -5000, -5000], -256),
+        ([0, 0, 0, 0, 0, 300, 300, 300, 300, 300], 300),  # a new driver: only the last five count
+    ],
+)
+def test_the_correction_is_a_clamped_median_of_the_last_loads(misses_mib: list[int], corrected_mib: int) -> None:
+    assert Learned(load(miss) for miss in misses_mib).overhead_bytes(CARD.name) == corrected_mib * MIB
+
+
+def test_a_correction_does_not_feed_on_itself() -> None:
+    """The second load is predicted right because of the first; what was learned must stay, not swing back to nothing."""
+    learned = Learned()
+    for _ in range(6):
+        shown = explained(fit(), MACHINE, learned)
+        learned = learned.plus(seen_load(REF, "Q4_K_M", shown, fit().gpus[0].total_bytes + 90 * MIB, None, learned))
+        assert learned.overhead_bytes(CARD.name) == 90 * MIB
+    last = learned.seen[-1]
+    assert last.predicted_bytes == last.real_bytes
+
+
+def test_a_miss_on_two_gpus_is_shared_between_them() -> None:
+    both = replace(load(200), devices=("One", "Two"))
+    assert Learned([both]).overhead_bytes("One") == Learned([both]).overhead_bytes("Two") == 100 * MIB
+
+
+def test_overhead_never_falls_below_nothing() -> None:
+    (part,) = explained(fit(overhead_bytes=100 * MIB), MACHINE, Learned([load(-250)])).gpus
+    assert part.overhead_bytes == 0
+
+
+# -- speed ---------------------------------------------------------------------------------------------------------
+
+
+def test_own_runs_stand_in_for_the_estimate() -> None:
+    one = Learned([run(120.0)]).own_speed(REF, (CARD.name,), 8192, "f16", 33)
+    assert one is not None
+    assert (one.basis, one.n_runs, one.middle_tok_s) == ("own_runs", 1, pytest.approx(120.0))
+    assert one.low_tok_s < 120.0 < one.high_tok_s
+    three = Learned(run(rate) for rate in (110.0, 120.0, 118.0)).own_speed(REF, (CARD.name,), 8192, "f16", 33)
+    assert three == Speed(110.0, 120.0, "own_runs", 3)
+    odd = Learned(run(rate) for rate in (5.0, 118.0, 119.0, 120.0, 121.0)).own_speed(REF, (CARD.name,), 8192, "f16", 33)
+    assert odd is not None
+    assert odd.low_tok_s > 90, "one run beside a busy program is left out"
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"ref": "llama-3.1-8b:Q8_0"}, {"devices": ("B",)}, {"n_ctx": 4096}, {"kv_type": "q8_0"}, {"gpu_layers": 20}],
+)
+def test_own_runs_of_another_way_of_loading_are_no_own_runs(change: dict[str, object]) -> None:
+    asked: dict[str, object] = {"ref": REF, "devices": (CARD.name,), "n_ctx": 8192, "kv_type": "f16", "gpu_layers": 33}
+    learned = Learned([run(120.0)])
+    assert learned.own_speed(**asked) is not None  # type: ignore[arg-type]  # one call, each argument in turn
+    assert learned.own_speed(**(asked | change)) is None  # type: ignore[arg-type]  # as above
+
+
+def test_models_of_one_size_share_a_speed_factor() -> None:
+    learned = Learned(run(rate) for rate in (100.0, 104.0, 108.0))  # 130 were predicted
+    assert learned.speed_factor("llama-3-8b:Q6_K", (CARD.name,), 33) == pytest.approx(0.8)
+    assert learned.speed_factor("llama-3.3-70b:Q4_K_M", (CARD.name,), 33) == 1.0
+    assert learned.speed_factor(REF, ("Another card",), 33) == 1.0
+    assert learned.speed_factor(REF, (CARD.name,), 12) == 1.0, "half on the CPU is another matter"
+    assert faster(Speed(75.0, 125.0, "estimate"), 0.8) == Speed(60.0, 100.0, "estimate")
+
+
+@pytest.mark.parametrize(
+    ("rates", "factor"),
+    [([1300.0], 1.5), ([1.0], 0.67), ([130.0, 1.0, 130.0], 1.0), ([520.0] * 3, 2.0), ([13.0] * 3, 0.4)],
+)
+def test_the_factor_is_clamped(rates: list[float], factor: float) -> None:
+    assert Learned(run(rate) for rate in rates).speed_factor(REF, (CARD.name,), 33) == pytest.approx(factor)
+
+
+def test_a_factor_does_not_feed_on_itself() -> None:
+    learned, raw = Learned(), Speed(97.5, 162.5, "estimate")
+    for _ in range(5):
+        shown = faster(raw, learned.speed_factor(REF, (CARD.name,), 33))
+        loaded = seen_load(REF, "Q4_K_M", fit(), None, shown, learned)
+        learned = learned.plus(loaded, seen_run(loaded, 104.0))
+        assert learned.speed_factor(REF, (CARD.name,), 33) == pytest.approx(0.8)
+
+
+def test_the_size_of_a_model_is_read_from_its_name() -> None:
+    assert model_class("llama-3.1-8b:Q4_K_M") == model_class("llama-3-8b:Q8_0") == "8b"
+    assert model_class("llama-3.2-1b:F16") == "1b"
+    assert model_class("hf:someone/Llama-3.3-70B-Instruct-GGUF/Llama-3.3-70B-Instruct-Q4_K_M.gguf") == "70b"
+    assert model_class("hf:someone/odd/odd.gguf") == "hf:someone/odd/odd.gguf"
+
+
+def test_what_is_remembered_is_bounded() -> None:
+    learned = Learned(run(float(rate)) for rate in range(1, 3 * MAX_SEEN))
+    assert len(learned.seen) == MAX_SEEN
+    assert len(learned.plus(run(7.0)).seen) == MAX_SEEN
+
+
+@given(
+    st.lists(st.integers(-(2**42), 2**42), max_size=20),
+    st.lists(st.floats(0.001, 1e6), max_size=20),
+)
+@settings(max_examples=60, deadline=None)
+def test_nothing_that_is_seen_makes_nonsense(misses: list[int], rates: list[float]) -> None:
+    loads = [replace(load(0), real_bytes=6000 * MIB + miss) for miss in misses]
+    learned = Learned([*loads, *(run(rate) for rate in rates)])
+    assert -256 * MIB <= learned.overhead_bytes(CARD.name) <= 1024 * MIB
+    assert 0.4 <= learned.speed_factor(REF, (CARD.name,), 33) <= 2.0
+    speed = learned.own_speed(REF, (CARD.name,), 8192, "f16", 33)
+    assert (speed is None) == (not rates)
+    if speed is not None:
+        assert 0 < speed.low_tok_s <= speed.high_tok_s
+
+
+# -- the file ------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> LearnedFile:
+    return LearnedFile(tmp_path / "data" / "learned.json")
+
+
+def test_what_was_learned_is_there_again(file: LearnedFile) -> None:
+    assert file.load() == Learned()
+    file.add(load(100))
+    file.add(run(120.0), run(121.0))
+    again = LearnedFile(file.path).load()
+    assert again.seen == (load(100), run(120.0), run(121.0))
+    if os.name == "posix":
+        assert file.path.stat().st_mode & 0o077 == 0, "for this user alone"
+
+
+def test_it_lies_in_the_data_folder() -> None:
+    paths = app_paths()
+    assert LearnedFile.of(paths).path == paths.data / "learned.json"
+
+
+def test_two_programs_add_to_one_file(file: LearnedFile) -> None:
+    other = LearnedFile(file.path)
+    file.add(load(1))
+    other.add(load(2))
+    assert file.add(load(3)).seen == (load(1), load(2), load(3))
+
+
+def test_forgetting_deletes_the_file(file: LearnedFile) -> None:
+    file.add(load(100))
+    assert file.forget() is None
+    assert not file.path.exists()
+    assert file.load() == Learned()
+    assert file.forget() is None, "nothing to forget is no failure"
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"\xff\xfe\x00", b"[]", b"null", b'{"seen": 7}', b'{"seen": [1, null, {}]}', b"{" * 5000, b" " * 1_000_001],
+    ids=["empty", "binary", "list", "null", "number", "odd entries", "nested", "too large"],
+)
+def test_damage_costs_corrections_and_nothing_else(file: LearnedFile, content: bytes) -> None:
+    file.path.parent.mkdir()
+    file.path.write_bytes(content)
+    assert file.load() == Learned()
+    assert file.add(load(5)).seen == (load(5),)
+    assert file.load().seen == (load(5),)
+
+
+def test_a_file_cut_short_keeps_its_whole_entries(file: LearnedFile) -> None:
+    file.add(load(1), load(2), load(3))
+    raw = file.path.read_bytes()
+    file.path.write_bytes(raw[: raw.rindex(b'"predicted_bytes"')])
+    assert file.load().seen == (load(1), load(2))
+
+
+def test_mad_entries_are_left_out_and_unknown_fields_ignored(file: LearnedFile) -> None:
+    good = asdict(load(1))
+    mad = [
+        good | {"real_tok_s": float("nan")},
+        good | {"real_tok_s": -3.0},
+        good | {"predicted_bytes": -1},
+        good | {"real_bytes": 2**60},
+        good | {"speed_factor": 0.0},
+        good | {"devices": []},
+        good | {"ref": "x" * 1000},
+        good | {"kv_type": "q2"},
+        {key: value for key, value in good.items() if key != "ref"},
+    ]
+    file.path.parent.mkdir()
+    file.path.write_text(json.dumps({"seen": [*mad, good | {"from_a_newer_version": 1}]}))
+    assert file.load().seen == (load(1),)
+
+
+def test_where_nothing_can_be_written_it_holds_for_the_session(tmp_path: Path) -> None:
+    (tmp_path / "data").write_text("a file where the folder should be")
+    file = LearnedFile(tmp_path / "data" / "learned.json")
+    assert file.add(load(100)).overhead_bytes(CARD.name) == 100 * MIB
+    assert file.load().seen == (load(100),)
+    (tmp_path / "data").unlink()
+    file.add(load(200))
+    assert LearnedFile(file.path).load().seen == (load(100), load(200)), "and is written once it can be"
+
+
+# -- words ---------------------------------------------------------------------------------------------------------
+
+
+def test_the_doctor_can_show_it() -> None:
+    learned = Learned([load(100), run(120.0), run(118.0)])
+    device, model = learned_lines(learned)
+    assert device == "NVIDIA GeForce RTX 4090: 1 load took about 100 MiB more than estimated"
+    assert model == (
+        "llama-3.1-8b:Q4_K_M on NVIDIA GeForce RTX 4090, context 8192, f16: took 5.96 GiB, 5.86 were predicted; "
+        "118.0 to 120.0 tok/s in your last 2 runs, 130.0 were predicted"
+    )
+    assert learned_as_json(learned) == {
+        "devices": [{"name": CARD.name, "loads": 1, "overhead_correction_bytes": 100 * MIB}],
+        "models": [
+            {
+                "ref": REF,
+                "devices": [CARD.name],
+                "context": 8192,
+                "kv": "f16",
+                "gpu_layers": 33,
+                "predicted_bytes": 6000 * MIB,
+                "real_bytes": 6100 * MIB,
+                "predicted_tok_s": 130.0,
+                "own_tok_s_low": 118.0,
+                "own_tok_s_high": 120.0,
+                "own_runs": 2,
+            }
+        ],
+    }
+
+
+def test_what_is_not_known_is_null_and_not_said() -> None:
+    only_run = learned_as_json(Learned([run(120.0, guess=None)]))
+    assert only_run["devices"] == []
+    (model,) = only_run["models"]  # type: ignore[misc]  # a list of one
+    assert (model["real_bytes"], model["predicted_bytes"], model["predicted_tok_s"]) == (None, None, None)
+    (line,) = learned_lines(Learned([run(120.0, guess=None)]))
+    assert "predicted" not in line

@@ -1,0 +1,238 @@
+"""One device's memory as a bar of three parts with its figures beside it. Must not know who measures it or fits models.
+
+The parts are what is in use, what the model would take, and what is left; the words say all of it without colour.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from PySide6.QtCore import QRectF, QSize, Qt
+from PySide6.QtGui import QBrush, QPainter, QPainterPath, QPaintEvent
+from PySide6.QtWidgets import QHBoxLayout, QSizePolicy, QVBoxLayout, QWidget
+
+from widgets import format as fmt
+from widgets import parts, theme
+from widgets.model_values import DeviceBar
+
+HEIGHT = 10
+SWATCH = 10
+Part = Literal["used", "wanted", "short", "left"]
+
+
+def used_bytes(device: DeviceBar) -> int | None:
+    """What is not free, be it used by programs or kept by the driver."""
+    if device.total_bytes is None or device.free_bytes is None:
+        return device.used_bytes
+    return device.total_bytes - device.free_bytes
+
+
+def short_bytes(device: DeviceBar) -> int:
+    """What the model would lack here."""
+    return max(0, device.wanted_bytes - device.free_bytes) if device.free_bytes is not None else 0
+
+
+def headline(device: DeviceBar) -> str:
+    """`14.9 of 24.0 GiB free`."""
+    if device.free_bytes is None:
+        return "free memory not known"
+    if device.total_bytes is None:
+        return f"{fmt.byte_size(device.free_bytes)} free"
+    return f"{fmt.part_of(device.free_bytes, device.total_bytes)} free"
+
+
+def kind_words(device: DeviceBar) -> str:
+    if device.shared:
+        return "GPU and main memory, shared"
+    return "GPU memory" if device.kind == "gpu" else "Main memory"
+
+
+def legend(device: DeviceBar, wanted_by: str) -> list[tuple[Part, str]]:
+    """The parts of the bar in words; `wanted_by` is whose memory the middle one is, as “the selected model”."""
+    used = used_bytes(device)
+    said: list[tuple[Part, str]] = []
+    if used is not None:
+        said.append(("used", f"{fmt.byte_size(used)} in use{_holders(device)}"))
+    if device.wanted_bytes:
+        said.append(("wanted", f"{fmt.byte_size(device.wanted_bytes)} for {wanted_by}"))
+    short = short_bytes(device)
+    if short:
+        said.append(("short", f"{fmt.byte_size(short)} too little"))
+    elif device.free_bytes is not None and device.wanted_bytes:
+        said.append(("left", f"{fmt.byte_size(device.free_bytes - device.wanted_bytes)} left"))
+    return said
+
+
+def _holders(device: DeviceBar) -> str:
+    names = [fmt.one_line(name, 24) for name in device.in_use_by[:2]]
+    more = len(device.in_use_by) - len(names)
+    if not names:
+        return ""
+    return f" by {', '.join(names)}{f' and {more} more' if more > 0 else ''}"
+
+
+def details(device: DeviceBar) -> str:
+    """The lines behind the bar: what it is and who holds its memory."""
+    lines = [f"{device.name}: {kind_words(device).lower()}, {headline(device)}"]
+    if device.detail:
+        lines.append(device.detail)
+    if device.in_use_by:
+        lines.append(f"In use by {', '.join(device.in_use_by)}")
+    kept = (used_bytes(device) or 0) - (device.used_bytes or 0)
+    if device.used_bytes is not None and kept > 2**26:
+        lines.append(f"{fmt.byte_size(kept)} of what is in use is kept by the driver or the system")
+    return "\n".join(lines)
+
+
+class MemoryBar(QWidget):
+    """The bar alone; silent for screen readers, since the words beside it say the same."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._device: DeviceBar | None = None
+        self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
+
+    def sizeHint(self) -> QSize:
+        return QSize(120, HEIGHT)
+
+    def show_device(self, device: DeviceBar) -> None:
+        if device != self._device:
+            self._device = device
+            self.update()
+
+    def shares(self) -> tuple[float, float, bool]:
+        """Where used ends and wanted ends, 0 to 1, and whether the model is too large."""
+        device = self._device
+        if device is None or not device.total_bytes:
+            return 0.0, 0.0, False
+        used = min(1.0, (used_bytes(device) or 0) / device.total_bytes)
+        wanted = min(1.0, used + device.wanted_bytes / device.total_bytes)
+        return used, wanted, short_bytes(device) > 0
+
+    def paintEvent(self, event: QPaintEvent) -> None:
+        painter = QPainter(self)
+        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+        whole = QRectF(self.rect()).adjusted(0.5, 0.5, -0.5, -0.5)
+        used, wanted, short = self.shares()
+        shape = QPainterPath()
+        shape.addRoundedRect(whole, HEIGHT / 2, HEIGHT / 2)
+        painter.setClipPath(shape)
+        painter.fillRect(whole, theme.color("sunken"))
+        painter.fillRect(_slice(whole, 0.0, used), theme.color("outline"))
+        if wanted > used:
+            paint_part(painter, _slice(whole, used, wanted), "short" if short else "wanted")
+        elif short:  # nothing is free: the lack still shows at the end
+            paint_part(painter, _slice(whole, 0.97, 1.0), "short")
+        painter.setClipping(False)
+        painter.setPen(theme.color("outline"))
+        painter.drawPath(shape)
+
+
+def _slice(whole: QRectF, start: float, end: float) -> QRectF:
+    return QRectF(whole.left() + whole.width() * start, whole.top(), whole.width() * (end - start), whole.height())
+
+
+def paint_part(painter: QPainter, rect: QRectF, part: Part) -> None:
+    """Fill a rectangle as the bar shows that part; what does not fit is hatched too."""
+    ground = {"used": "outline", "wanted": "accent", "short": "danger", "left": "sunken"}[part]
+    painter.fillRect(rect, theme.color(ground))
+    if part == "short":
+        painter.fillRect(rect, QBrush(theme.color("surface"), Qt.BrushStyle.BDiagPattern))
+
+
+class Swatch(QWidget):
+    """A sample of one part of the bar, beside its words."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._part: Part = "used"
+        self.setFixedSize(SWATCH, SWATCH)
+
+    def show_part(self, part: Part) -> None:
+        if part != self._part:
+            self._part = part
+            self.update()
+
+    def paintEvent(self, event: QPaintEvent) -> None:
+        painter = QPainter(self)
+        rect = QRectF(self.rect()).adjusted(0.5, 0.5, -0.5, -0.5)
+        paint_part(painter, rect, self._part)
+        painter.setPen(theme.color("outline"))
+        painter.drawRect(rect)
+
+
+class LegendLine(QWidget):
+    """Up to three parts in words, each with its sample, on one line."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._entries = [(Swatch(), parts.Elided(role="caption", tone="muted")) for _ in range(3)]
+        layout = QHBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.setSpacing(theme.HAIR + 2)
+        for at, (swatch, words) in enumerate(self._entries):
+            if at:
+                layout.addSpacing(theme.TIGHT)
+            words.setSizePolicy(QSizePolicy.Policy.Maximum, QSizePolicy.Policy.Fixed)
+            layout.addWidget(swatch)
+            layout.addWidget(words)
+        layout.addStretch(1)
+
+    def show_parts(self, said: list[tuple[Part, str]]) -> None:
+        for at, (swatch, words) in enumerate(self._entries):
+            shown = at < len(said)
+            if shown:
+                swatch.show_part(said[at][0])
+                words.setText(said[at][1])
+                parts.set_tip(words, "")  # the panel's own tip says more
+                parts.set_tone(words, "danger" if said[at][0] == "short" else "muted")
+            swatch.setVisible(shown)
+            words.setVisible(shown)
+
+
+class DevicePanel(QWidget):
+    """A device: its name and free memory, the bar, and the parts in words. `compact` leaves the last line out."""
+
+    def __init__(self, *, compact: bool = False) -> None:
+        super().__init__()
+        self._name = parts.Elided(role="strong")
+        self._free = parts.label(role="caption" if compact else "body")
+        self._bar = MemoryBar()
+        self._legend = LegendLine()
+        self._compact = compact
+        self._shown: tuple[DeviceBar, str, str] | None = None
+        top = QHBoxLayout()
+        top.setSpacing(theme.TIGHT)
+        top.addWidget(self._name, 1)
+        top.addWidget(self._free)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.setSpacing(theme.HAIR)
+        layout.addLayout(top)
+        layout.addWidget(self._bar)
+        if not compact:
+            layout.addWidget(self._legend)
+
+    def show_device(self, device: DeviceBar, name: str, wanted_by: str) -> None:
+        if (device, name, wanted_by) == self._shown:
+            return
+        self._shown = (device, name, wanted_by)
+        self._name.setText(name)
+        self._free.setText(_compact_free(device) if self._compact else headline(device))
+        self._bar.setVisible(device.total_bytes is not None)
+        self._bar.show_device(device)
+        said = legend(device, wanted_by)
+        if self._compact:
+            parts.set_tone(self._free, "danger" if short_bytes(device) else "")
+        else:
+            self._legend.show_parts(said)
+        parts.set_tip(self, details(device))
+        self.setAccessibleName(f"{kind_words(device)}, {name}: {headline(device)}")
+        self.setAccessibleDescription(". ".join([*(words for _, words in said), *details(device).split("\n")[1:]]))
+
+
+def _compact_free(device: DeviceBar) -> str:
+    short = short_bytes(device)
+    if short:
+        return f"{fmt.byte_size(short)} short"
+    return f"{fmt.byte_size(device.free_bytes)} free"

@@ -1,0 +1,196 @@
+"""The selected model: the numbers behind its verdict, what would change it, where it comes from. Must not know formulas."""
+
+from __future__ import annotations
+
+from PySide6.QtCore import Qt, Signal
+from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QScrollArea, QVBoxLayout, QWidget
+
+from widgets import format as fmt
+from widgets import icons, parts, theme
+from widgets import model_words as words
+from widgets.lever_button import LeverButton
+from widgets.memory_table import MemoryTable
+from widgets.model_values import ModelRow, ModelsView
+from widgets.recommendation_card import ActionButton
+
+MAX_LEVERS = 4
+
+
+class ModelDetails(QFrame):
+    """`lever_chosen` carries a LeverLine, `link_requested` an address, the others a ref."""
+
+    download_requested = Signal(str)
+    use_requested = Signal(str)
+    exact_requested = Signal(str)
+    lever_chosen = Signal(object)
+    link_requested = Signal(str)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.setProperty("card", "surface")
+        self.setAccessibleName("Details of the model")
+        self._row: ModelRow | None = None
+        self._seen: tuple[object, ...] = ()
+        self._name = parts.label(role="heading", wrap=True)
+        self._facts = parts.label(role="caption", tone="muted", wrap=True)
+        self._mark = icons.IconMark("check-circle", "here", 18)
+        self._verdict = parts.label(role="strong", wrap=True)
+        self._meaning = parts.label(wrap=True)
+        self._button = ActionButton(primary=False)
+        self._button.wanted.connect(self._acted)
+        self._space = parts.label(role="caption", tone="caution", wrap=True)
+        self._memory = MemoryTable()
+        self._basis = parts.label(role="caption", tone="muted", wrap=True)
+        self._exact = parts.button("Ask llama.cpp for the exact numbers", "llama.cpp works the sizes out itself, without "
+                                   "loading the model. It reads only the head of the file.", icon="gauge")  # fmt: skip
+        self._exact.clicked.connect(self._ask)
+        self._levers_head = parts.label("What would change it", "strong")
+        self._levers = [LeverButton() for _ in range(MAX_LEVERS)]
+        self._quality = parts.label(wrap=True)
+        self._note = parts.label(role="caption", tone="muted", wrap=True)
+        self._licence, self._repo = _link(), _link()
+        self._licence_text, self._repo_text = (parts.label(role="caption", tone="muted", wrap=True) for _ in range(2))
+        self._credit = parts.label(role="caption", tone="muted", wrap=True)
+        self._connect()
+        self._lay_out()
+
+    def _connect(self) -> None:
+        for lever in self._levers:
+            lever.chosen.connect(self.lever_chosen)
+        self._licence.clicked.connect(lambda: self._row and self.link_requested.emit(self._row.licence_url))
+        self._repo.clicked.connect(lambda: self._row and self.link_requested.emit(self._row.repo_url))
+
+    def _lay_out(self) -> None:
+        body = QWidget()
+        body.setProperty("ground", "clear")
+        stack = QVBoxLayout(body)
+        stack.setContentsMargins(theme.ROOM, theme.GAP, theme.ROOM, theme.GAP)
+        stack.setSpacing(theme.TIGHT)
+        line = QHBoxLayout()
+        line.setSpacing(theme.TIGHT)
+        line.addWidget(self._mark, 0, Qt.AlignmentFlag.AlignTop)
+        line.addWidget(self._verdict, 1)
+        stack.addLayout(parts.column(self._name, self._facts, gap=theme.HAIR))
+        stack.addLayout(line)
+        for part in (self._meaning, self._button, self._space):
+            stack.addWidget(part)
+        self._memory_head = _head("Memory it needs")
+        for part in (self._memory_head, self._memory, self._basis, self._exact, self._levers_head):
+            stack.addWidget(part)
+        for lever in self._levers:
+            stack.addWidget(lever)
+        for part in (_head("Quality"), self._quality, self._note, _head("Where it comes from")):
+            stack.addWidget(part)
+        for part in (self._repo, self._repo_text, self._licence, self._licence_text, self._credit):
+            stack.addWidget(part)
+        stack.addStretch(1)
+        self._scroll = QScrollArea()
+        self._scroll.setWidgetResizable(True)
+        self._scroll.setFrameShape(QScrollArea.Shape.NoFrame)
+        self._scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self._scroll.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+        self._scroll.setWidget(body)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(1, 1, 1, 1)
+        layout.addWidget(self._scroll)
+
+    def show_row(self, row: ModelRow | None, view: ModelsView) -> None:
+        """None clears it."""
+        share = next((words.share(line) for line in view.downloads if line.ref == (row and row.ref)), None)
+        seen = (row, share, view.n_ctx, view.folder_free_bytes, view.local_only)
+        if seen == self._seen:
+            return
+        new = self._row is None or row is None or row.ref != self._row.ref
+        self._seen, self._row = seen, row
+        self._scroll.setVisible(row is not None)
+        if row is None:
+            return
+        self._show_head(row, view, share)
+        self._show_numbers(row)
+        self._show_source(row)
+        if new:
+            self._scroll.verticalScrollBar().setValue(0)
+
+    def _show_head(self, row: ModelRow, view: ModelsView, share: float | None) -> None:
+        self._name.setText(words.title(row))
+        size = f"{'' if row.size_exact else 'about '}{fmt.byte_size(row.file_bytes)} file"
+        weights = f"{row.parameters / 1e9:.3g} billion parameters" if row.parameters else ""
+        self._facts.setText("  ·  ".join(part for part in (size, weights) if part))
+        icon, tone = words.verdict_mark(row)
+        self._mark.show_icon(icon, tone)
+        self._verdict.setText(words.verdict(row))
+        parts.set_tone(self._verdict, tone if words.fits(row) else "")
+        said = [words.verdict_sentence(row)]
+        if words.fits(row):
+            speed = words.speed_sentence(row)
+            basis = words.speed_basis(row)
+            said.append(f"Writing: {speed}{f', {basis}' if basis else ''}.")
+        if row.state != "not_runnable" and row.n_ctx < view.n_ctx:
+            said.append(f"It keeps at most {words.context(row.n_ctx)} in mind.")
+        self._meaning.setText(" ".join(said))
+        self._button.show_row(row, view, share)
+        free = view.folder_free_bytes
+        lacks = row.state == "available" and free is not None and row.file_bytes > free
+        self._space.setVisible(lacks)
+        if lacks:
+            self._space.setText(f"The disk of the models folder has only {fmt.byte_size(free)} free.")
+
+    def _show_numbers(self, row: ModelRow) -> None:
+        runs = row.state != "not_runnable"
+        counted = runs and bool(row.parts)
+        for part in (self._memory_head, self._memory, self._basis):
+            part.setVisible(counted)
+        if counted:
+            self._memory.show_parts(row.parts)
+            self._basis.setText("These are llama.cpp's own numbers." if row.exact else "Computed from the model's shape.")
+        self._exact.setVisible(runs and not row.exact)
+        self._exact.setEnabled(not row.asking)
+        self._exact.setText("Asking llama.cpp…" if row.asking else "Ask llama.cpp for the exact numbers")
+        self._levers_head.setVisible(runs and bool(row.levers))
+        for at, lever in enumerate(self._levers):
+            shown = runs and at < len(row.levers)
+            if shown:
+                lever.show_lever(row.levers[at])
+            lever.setVisible(shown)
+
+    def _show_source(self, row: ModelRow) -> None:
+        self._quality.setText(words.quality_sentence(row))
+        self._note.setText(row.quality_note)
+        self._note.setVisible(bool(row.quality_note))
+        _show_link(self._repo, self._repo_text, "Repo: ", row.repo, row.repo_url)
+        _show_link(self._licence, self._licence_text, "Licence: ", row.licence, row.licence_url)
+        self._credit.setText(row.credit)
+        self._credit.setVisible(bool(row.credit))
+
+    def row(self) -> ModelRow | None:
+        return self._row
+
+    def action_button(self) -> ActionButton:
+        return self._button
+
+    def _acted(self, action: str, ref: str) -> None:
+        (self.use_requested if action == "use" else self.download_requested).emit(ref)
+
+    def _ask(self) -> None:
+        if self._row is not None:
+            self.exact_requested.emit(self._row.ref)
+
+
+def _head(text: str) -> QLabel:
+    return parts.label(text, "strong")
+
+
+def _link() -> parts.Chip:
+    made = parts.Chip()
+    made.setProperty("kind", "link")
+    return made
+
+
+def _show_link(link: parts.Chip, plain: QLabel, head: str, text: str, url: str) -> None:
+    """A link where the address is known, words where it is not, nothing where both are empty."""
+    link.setVisible(bool(text and url))
+    plain.setVisible(bool(text and not url))
+    link.setText(head + text)
+    link.setAccessibleName(head + text)
+    parts.set_tip(link, f"Opens {url}")
+    plain.setText(head + text)

@@ -1,0 +1,281 @@
+"""Plain words for verdicts, speed, closeness and context, with the figures behind them. Must not know Qt, nor formulas.
+
+Closeness words are our own reading of mean KL divergence from the full weights; the figure always stands beside them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from backends.records import KvType
+from widgets import format as fmt
+from widgets.model_values import DownloadLine, InstalledLine, LeverLine, ModelRow, ModelsView, PartLine
+
+WORDS_PER_TOKEN: Final = 0.75  # English prose with a Llama tokeniser, roughly
+WORDS_PER_PAGE: Final = 500
+READING_TOK_S: Final = 10.0  # people read about 5 to 10 tokens per second
+SLOW_TOK_S: Final = 5.0
+_CLOSENESS: Final = (
+    (0.001, "As the original"),
+    (0.003, "Nearly identical"),
+    (0.015, "Very close"),
+    (0.05, "Close"),
+    (0.12, "Some loss"),
+)
+WORST = "Clear loss"
+NOT_MEASURED = "Not measured"
+_LONG: Final = {
+    "As the original": "answers as the original",
+    "Nearly identical": "answers almost exactly as the original",
+    "Very close": "answers very close to the original",
+    "Close": "answers close to the original",
+    "Some loss": "answers differ from the original here and there",
+    WORST: "answers are clearly worse than the original's",
+}
+_ORDER: Final = {"gpu": 0, "split": 1, "ram": 2, "no": 3}
+_MARK: Final = {
+    "gpu": ("check-circle", "here"),
+    "split": ("circle-half", "caution"),
+    "ram": ("cpu", "caution"),
+    "no": ("x-circle", "muted"),
+}
+KV_WORDS: Final[dict[KvType, tuple[str, str]]] = {
+    "f16": ("Exact", "f16: every number of the context memory is kept as the model makes it."),
+    "q8_0": ("Compact", "q8_0: about half the context memory; the difference is hard to notice."),
+    "q4_0": ("Smallest", "q4_0: about a quarter of the context memory; answers may get worse with long texts."),
+}
+
+
+def title(row: ModelRow) -> str:
+    """The model and its quant, as `Llama 3.1 8B Instruct, Q4_K_M`."""
+    return f"{row.model}, {row.quant}"
+
+
+def is_slow(row: ModelRow) -> bool:
+    """True unless it is known to write at reading speed."""
+    return row.tok_s_low is None or row.tok_s_low < READING_TOK_S
+
+
+def fits(row: ModelRow) -> bool:
+    """True where it runs on this machine now, however slowly."""
+    return row.verdict != "no" and row.state != "not_runnable"
+
+
+def verdict(row: ModelRow) -> str:
+    """A few words, for a cell of the table."""
+    if row.state == "not_runnable":
+        return "Cannot run here"
+    if row.verdict == "gpu":
+        return "Fits on the GPU"
+    if row.verdict == "split":
+        return f"{row.gpu_layers} of {row.n_layers} layers on the GPU"
+    if row.verdict == "ram":
+        return "In RAM, slow" if is_slow(row) else "In RAM"
+    return f"Does not fit: {fmt.byte_size(row.missing_bytes)} short"
+
+
+def verdict_mark(row: ModelRow) -> tuple[str, str]:
+    """Icon and tone that go with the words."""
+    return ("prohibit", "muted") if row.state == "not_runnable" else _MARK[row.verdict]
+
+
+def verdict_sentence(row: ModelRow) -> str:
+    """What the verdict means for somebody who never heard of layers."""
+    if row.state == "not_runnable":
+        return row.reason
+    if row.verdict == "gpu":
+        return "All of it goes into the free memory of the GPU. That is the fastest way to run it."
+    if row.verdict == "split":
+        return (
+            "The GPU has room for a part of it; the rest runs on the processor. "
+            "It works, but more slowly than a model that fits whole."
+        )
+    if row.verdict == "ram":
+        return "It runs on the processor, from the main memory of this machine."
+    return f"It needs {fmt.byte_size(row.missing_bytes)} more memory than is free now."
+
+
+def verdict_key(row: ModelRow) -> tuple[int, float, int]:
+    """Best first: more on the GPU before less, little missing before much, what cannot run last."""
+    place = 4 if row.state == "not_runnable" else _ORDER[row.verdict]
+    return place, -row.gpu_layers / max(1, row.n_layers), row.missing_bytes
+
+
+def closeness(kld: float | None) -> str:
+    """How close a quant is to its own full model, in one or two words."""
+    if kld is None:
+        return NOT_MEASURED
+    return next((words for limit, words in _CLOSENESS if kld < limit), WORST)
+
+
+def quality_sentence(row: ModelRow) -> str:
+    """Closeness with its figure; a reminder that it compares a model with itself only."""
+    if row.kld is None:
+        return f"How close this quant is to the full {row.model} was not measured."
+    words = _LONG[closeness(row.kld)]
+    return f"Its {words} {row.model} at full size (KLD {row.kld:.4f}; 0 is identical)."
+
+
+def speed(row: ModelRow) -> str:
+    """The figures for a cell; a range without an own run is an estimate."""
+    return fmt.number_range(row.tok_s_low, row.tok_s_high)
+
+
+def speed_sentence(row: ModelRow) -> str:
+    """The range in words a reader can picture, with what it rests on."""
+    if row.tok_s_low is None or row.tok_s_high is None:
+        return "speed not known yet"
+    middle = (row.tok_s_low + row.tok_s_high) / 2
+    if middle >= READING_TOK_S:
+        pace = "faster than you read"
+    else:
+        pace = "about reading speed" if middle >= SLOW_TOK_S else "slower than you read"
+    figures = fmt.number_range(row.tok_s_low, row.tok_s_high).replace("–", " to ")
+    return f"{figures} tok/s, {pace}"
+
+
+def speed_basis(row: ModelRow) -> str:
+    """What the speed rests on."""
+    if row.tok_s_low is None:
+        return ""
+    return f"measured in {fmt.plural(row.own_runs, 'run')} here" if row.own_runs else "estimated"
+
+
+def speed_key(row: ModelRow) -> float | None:
+    if row.tok_s_low is None or row.tok_s_high is None:
+        return None
+    return (row.tok_s_low + row.tok_s_high) / 2
+
+
+def state(row: ModelRow, share: float | None = None) -> str:
+    """Where the file is; `share` is what has arrived of a download."""
+    if row.state == "downloading":
+        return f"{fmt.percent(share)}" if share is not None else "Queued"
+    return {"available": "Not on disk", "installed": "Installed", "not_runnable": "Not offered"}[row.state]
+
+
+def pages(n_tokens: int) -> str:
+    """About how many pages of English text a context holds."""
+    n = n_tokens * WORDS_PER_TOKEN / WORDS_PER_PAGE
+    if n < 1:
+        return "under a page of text"
+    rounded = round(n) if n < 20 else round(n / 5) * 5 if n < 100 else round(n / 10) * 10
+    return f"about {fmt.plural(rounded, 'page')} of text"
+
+
+def context(n_tokens: int) -> str:
+    return f"{n_tokens:,} tokens, {pages(n_tokens)}"
+
+
+def facts(row: ModelRow) -> str:
+    """Size, speed and context of a recommended model in one line."""
+    size = f"{'' if row.size_exact else 'about '}{fmt.byte_size(row.file_bytes)}"
+    size = f"{size} on disk" if row.state == "installed" else f"{size} to download"
+    speed_said = speed_sentence(row) + (f" ({speed_basis(row)})" if speed_basis(row) else "")
+    return f"{size}  ·  {speed_said}  ·  reads {context(row.n_ctx)}"
+
+
+def lever(line: LeverLine) -> tuple[str, str]:
+    """What one change is, and what it would do."""
+    what = {
+        "quant": f"Take {line.value} instead",
+        "context": f"Shorten the context to {line.value} tokens",
+        "kv_type": f"Keep the context memory as {line.value}",
+    }[line.kind]
+    if line.kind == "context" and line.value.isdecimal():
+        what = f"Shorten the context to {int(line.value):,} tokens"
+    effect = {
+        "gpu": "Then it fits on the GPU",
+        "split": f"Then {fmt.plural(line.gpu_layers, 'layer')} fit on the GPU",
+        "ram": "Then it fits in RAM",
+        "no": "Still does not fit",
+    }[line.verdict]
+    return what, f"{effect}, {fmt.byte_size(line.saves_bytes)} less"
+
+
+def device_names(names: Sequence[str]) -> list[str]:
+    """Short names, numbered where several devices have the same."""
+    short = [short_device(name) for name in names]
+    made: list[str] = []
+    for at, name in enumerate(short):
+        number = f" #{short[:at].count(name) + 1}" if short.count(name) > 1 else ""
+        made.append(name + number)
+    return made
+
+
+def short_device(name: str) -> str:
+    """Without the maker's words that every card of theirs has."""
+    for maker in ("NVIDIA GeForce ", "NVIDIA "):
+        if name.startswith(maker) and len(name) > len(maker):
+            return name[len(maker) :]
+    return name
+
+
+def part_total(part: PartLine) -> int:
+    return part.weights_bytes + part.kv_bytes + part.compute_bytes + part.overhead_bytes
+
+
+def spoken(row: ModelRow, share: float | None = None) -> str:
+    """A row of the catalogue as a screen reader says it."""
+    said = [title(row), f"{fmt.byte_size(row.file_bytes)} file"]
+    if row.state == "not_runnable":
+        return ". ".join([*said, verdict(row), row.reason.rstrip(".")])
+    if row.rank == 1:
+        said.insert(0, "Recommended")
+    said += [verdict(row), f"needs {fmt.byte_size(row.needs_bytes)}", speed_sentence(row)]
+    said += [f"quality: {closeness(row.kld)}", state(row, share)]
+    return ". ".join(said)
+
+
+def download_line(line: DownloadLine) -> str:
+    """How a download stands, in one line."""
+    amount = fmt.part_of(line.received_bytes, line.total_bytes)
+    if line.state == "queued":
+        return "Waits for its turn" if not line.received_bytes else f"Waits for its turn, {amount} here"
+    if line.state == "done":
+        return f"Done, {fmt.byte_size(line.received_bytes)}, checked"
+    if line.state in ("paused", "cancelled", "failed"):
+        return f"{line.state.capitalize()}, {amount} here"
+    figures = [amount]
+    if line.rate_bytes_s is not None:
+        figures.append(fmt.rate(line.rate_bytes_s))
+    if line.left_s is not None:
+        figures.append(fmt.time_left(line.left_s))
+    return "  ·  ".join(figures)
+
+
+def share(line: DownloadLine) -> float | None:
+    """What has arrived, 0 to 1; None where the whole is not known."""
+    if not line.total_bytes:
+        return None
+    return min(1.0, line.received_bytes / line.total_bytes)
+
+
+def memory_check(line: InstalledLine) -> str:
+    """Predicted beside real memory of the last load, or empty where one of them is not known."""
+    if line.real_bytes is None or line.predicted_bytes is None:
+        return ""
+    off = (line.predicted_bytes - line.real_bytes) / line.real_bytes if line.real_bytes else 0.0
+    way = "too high" if off > 0 else "too low"
+    judged = "as predicted" if abs(off) < 0.005 else f"prediction {abs(off) * 100:.1f} % {way}"
+    return (
+        f"Last load: predicted {fmt.byte_size(line.predicted_bytes)}, really {fmt.byte_size(line.real_bytes)} ({judged})"
+    )
+
+
+def closest(view: ModelsView) -> tuple[ModelRow, LeverLine | None] | None:
+    """Where nothing fits: a model that one lever would make fit, or the one that lacks least."""
+    rows = [row for row in view.rows if row.state != "not_runnable"]
+    rows.sort(key=lambda each: (each.missing_bytes, each.needs_bytes))
+    for row in rows:
+        helps = [line for line in row.levers if line.verdict != "no"]
+        if helps:
+            return row, min(helps, key=lambda line: _ORDER[line.verdict])
+    return (rows[0], None) if rows else None
+
+
+def fastest(view: ModelsView) -> ModelRow | None:
+    """Where something runs but nothing is recommended: the one that writes fastest."""
+    rows = [row for row in view.rows if fits(row)]
+    return max(rows, key=lambda row: speed_key(row) or 0.0, default=None)
