@@ -1,4 +1,4 @@
-"""`nearfar doctor`: what this machine has, and what is wrong with its fix. Must not import Qt, nor change any setting."""
+"""`nearfar doctor`: what this machine has, and what is wrong with its fix. Must not import Qt; changes no setting."""
 
 from __future__ import annotations
 

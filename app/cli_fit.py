@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from app.exits import EXIT_OK
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 MIN_CONTEXT, MAX_CONTEXT = 256, 1_048_576
 KV_TYPES = ("f16", "q8_0", "q4_0")
+PROBE_S = 30.0
 
 FIT_EPILOG = (
     "Sizes are GiB (2^30 bytes), speeds tok/s. Exit status: 0 also where nothing fits, which is an answer; 2 bad usage."
@@ -77,11 +78,10 @@ async def _find(arguments: argparse.Namespace) -> Ranking:
     from backends.fit.ranking import rank
     from backends.fit.records import Wish
     from backends.fit.wire import Ranking
-    from backends.models.catalogue import catalogue
     from backends.paths import app_paths
     from backends.settings import SettingsFile
 
-    models = _named(arguments.model, catalogue())
+    models, ref = _meant(arguments.model)
     for spec in arguments.devices:
         parse_device(spec)  # before the machine is read, which takes a second
     paths = app_paths()
@@ -92,11 +92,54 @@ async def _find(arguments: argparse.Namespace) -> Ranking:
         machine = simulated_machine(arguments.devices, machine)
     learned = None if machine.simulated else LearnedFile.of(paths).load()
     choices = rank(models, machine, wish, learned)
-    shown = tuple(each for each in choices if arguments.model is None or _is_meant(arguments.model, each))
+    shown = tuple(each for each in choices if ref in ("", each.ref))
     return Ranking(
         machine=machine,
         wish=wish,
         choices=shown,
-        levers=_levers(shown, models, machine, wish) if len(shown) == 1 else {},
-        not_runnable=tuple(each for each in models if each.not_runnable),
+        summary=_summary(choices, shown, simulated=machine.simulated, one=ref != ""),
+        levers={ref: _levers(ref, models, machine, wish)} if ref else {},
+        not_runnable=() if arguments.model else tuple(each for each in models if each.not_runnable),
     )
+
+
+def _meant(name: str | None) -> tuple[Sequence[CatalogueModel], str]:
+    """The models to rank, and the ref to show where only one is meant. Raises BadReference, NotRunnable."""
+    from backends.models.catalogue import catalogue, find, find_model
+    from backends.models.errors import NotRunnable
+
+    if name is None:
+        return catalogue(), ""
+    if ":" in name:
+        return catalogue(), find(name)[1].ref
+    model = find_model(name)
+    if model.not_runnable:
+        raise NotRunnable(f"{model.name} cannot be used. {model.not_runnable}")
+    return (model,), ""
+
+
+async def _real_machine() -> Machine:
+    """Asks llama.cpp too, in a process of its own, since it alone sees GPUs that are not NVIDIA's."""
+    from backends.devices.machine import read_machine
+    from backends.errors import NearfarError
+    from backends.local.engine import LocalEngine
+    from backends.targets import DEMO
+    from backends.workbench import model_file
+
+    engine = LocalEngine(model_file(DEMO))
+    try:
+        facts = await asyncio.wait_for(engine.probe(), PROBE_S)
+    except (NearfarError, TimeoutError):
+        facts = None  # what is wrong with it is for `nearfar doctor` to say
+    finally:
+        await engine.close()
+    return await asyncio.to_thread(read_machine, facts)
+
+
+def _summary(choices: Sequence[Choice], shown: Sequence[Choice], *, simulated: bool, one: bool) -> str:
+    from backends.fit.recommend import headline
+
+    if one:
+        (choice,) = shown
+        return f"{choice.model} {choice.quant}: {choice.reason}"
+    return headline(choices, "On such a machine" if simulated else "On this machine")

@@ -19,7 +19,7 @@ KV_NOTE = "KV cache"
 def as_text(found: Ranking) -> str:
     """The plain sentence first, then the three that are recommended, then all of them; or one with all its figures."""
     alone = found.choices[0] if len(found.choices) == 1 and found.levers else None
-    lines = [*_wrapped(found.headline), ""] if alone is None else []
+    lines = [*_wrapped(found.summary), ""] if alone is None else []
     lines += [*_machine_lines(found), ""]
     lines += _one(alone, found) if alone is not None else _all(found)
     for model in found.not_runnable if alone is None else ():

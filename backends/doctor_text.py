@@ -11,6 +11,8 @@ from backends.devices.unused import backend_names
 from backends.doctor import DoctorReport, gib
 from backends.keyring_state import KeyringState
 
+SHOWN_BYTES = 2**30 // 10
+
 
 def as_json(report: DoctorReport) -> dict[str, Any]:
     """The fields that scripts are promised; sizes in bytes, unknown is null."""
@@ -116,7 +118,7 @@ def _device(device: Device) -> str:
 
 def _user(user: DeviceUser) -> str:
     name = user.name or f"process {user.pid}"
-    return name if user.used_bytes is None else f"{name} ({gib(user.used_bytes)})"
+    return f"{name} ({gib(user.used_bytes)})" if user.used_bytes and user.used_bytes >= SHOWN_BYTES else name
 
 
 def _cpu(report: DoctorReport) -> str:

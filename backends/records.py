@@ -120,12 +120,12 @@ class Cost:
 class PartReport:
     """What a loaded model takes on one device, in bytes as llama.cpp logged them; None if it did not say.
 
-    `device` is ggml's name of a GPU (`CUDA0`) or `CPU`, `device_id` its PCI bus id where known. On the CPU, weights that
+    `device` is ggml's name of a GPU (`CUDA0`) or `CPU`, `pci_id` its PCI bus id where known. On the CPU, weights that
     are mapped from the file count with everything that lies between them in the file, so they may be more than needed.
     """
 
     device: str
-    device_id: str | None
+    pci_id: str | None
     layers: int
     weights_bytes: int | None
     kv_bytes: int | None

@@ -15,10 +15,17 @@ from widgets.choice_card import ChoiceCard
 from widgets.dialog import Dialog
 from widgets.model_values import InstalledLine
 
+MAX_PATHS = 3
+
+
+def _breakable(path: str) -> str:
+    """A path that may go on in the next line after any of its slashes."""
+    return path.replace("/", "/\u200b").replace("\\", "\\\u200b")
+
 
 def _path(text: str) -> QLabel:
-    """A path of any length: it breaks where it must, and can be copied."""
-    made = parts.label("\u200b/".join(text.split("/")), "caption", "muted", wrap=True)
+    """A path of any length: it breaks where it must; its name for a screen reader is whole."""
+    made = parts.label(_breakable(text), "caption", "muted", wrap=True)
     made.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
     made.setAccessibleName(text)
     return made
@@ -88,12 +95,14 @@ class ImportDialog(_TwoWays):
         n = len(ask.paths)
         names = PurePath(ask.paths[0]).name if n == 1 else fmt.plural(n, "model file")
         super().__init__(f"Import {names}", "Import", "Import it this way (Enter)", parent)
-        self.setObjectName("import")
-        self.body.addWidget(_path(ask.folder))
+        for path in ask.paths[:MAX_PATHS]:
+            self.body.addWidget(_path(path))
+        if n > MAX_PATHS:
+            self.say(f"and {n - MAX_PATHS} more", "caption", "muted")
         size, free = fmt.byte_size(ask.size_bytes), ask.folder_free_bytes
         fits = free is None or free > ask.size_bytes
         room = "" if free is None else f" {fmt.byte_size(free)} is free there."
-        copies = f"Takes {size} in the folder above.{room} The original stays, and you may move or delete it later."
+        copies = f"Takes {size} in {_breakable(ask.folder)}.{room} The original stays; you may delete it later."
         lies = "Takes no more space. If it is moved or deleted, or its disk is taken out, the model is gone from here."
         self.offer(
             [
@@ -121,7 +130,7 @@ class MoveFolderDialog(_TwoWays):
     def __init__(self, ask: MoveAsk, parent: QWidget | None = None) -> None:
         super().__init__("Another models folder", "Change folder", "Change it this way (Enter)", parent)
         models, size = fmt.plural(ask.n_models, "model"), fmt.byte_size(ask.size_bytes)
-        self.say(f"{models} with {size} lie in the folder of now. New downloads go to:")
+        self.say(f"{models}, {size} together, lie in the present folder. New downloads go to:")
         self.body.addWidget(_path(ask.new_folder))
         free = ask.new_free_bytes
         fits = free is None or free > ask.size_bytes

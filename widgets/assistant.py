@@ -58,11 +58,11 @@ class Assistant(QDialog):
         self._back = parts.button("Back", "Back to the step before (Alt+Left)")
         self._back.setShortcut("Alt+Left")
         self._next = parts.button("Next", "", kind="primary")
-        self._next.setDefault(True)
         self._skip.clicked.connect(self.reject)
         self._back.clicked.connect(lambda: self.go_to(self.step() - 1))
         self._next.clicked.connect(self._go_on)
         self._lay_out()
+        self._next.setDefault(True)  # only once it is in the dialog, which has one default
         self._add_own_steps()
 
     def _lay_out(self) -> None:
@@ -105,9 +105,12 @@ class Assistant(QDialog):
     def show_view(self, view: AssistantView) -> None:
         """What is known by now; neither the step nor a choice made in it changes."""
         self._view = view
+        waited = not self._next.isEnabled()
         for step in self._steps:
             step.show_view(view)
         self._say()
+        if waited and self._next.isEnabled() and self.isVisible():
+            self._focus()  # what was waited for is here
 
     def step(self) -> int:
         """The number of the open step, from 1."""
@@ -145,22 +148,26 @@ class Assistant(QDialog):
         step = self._steps[max(0, self._stack.currentIndex())]
         number = self.step()
         self._trail.show_current(number)
-        self._heading.setText(step.title)
+        self._heading.setText(step.heading)
         self.setAccessibleName(f"First steps, step {number} of {len(self._steps)}: {step.title}")
         for button, text, tip in (
-            (self._skip, step.skip_text, step.skip_tip),
+            (self._skip, step.skip_text(), step.skip_tip()),
             (self._next, step.next_text(), step.next_tip()),
         ):
             button.setText(text)
             button.setAccessibleName(text)
             button.setAccessibleDescription(tip)
             parts.set_tip(button, tip)
+        self._skip.setVisible(bool(step.skip_text()))
         self._next.setEnabled(step.can_go_on())
+        parts.tab_order([*step.tab_stops(), self._skip, self._back, self._next])
         self._back.setVisible(number > 1)
 
     def _focus(self) -> None:
         target = self._steps[self.step() - 1].focus_target()
-        (target or self._next).setFocus(Qt.FocusReason.TabFocusReason)
+        # Never on Skip: a second Enter would close it all.
+        main = self._next if self._next.isEnabled() else self._back
+        (target or main).setFocus(Qt.FocusReason.TabFocusReason)
 
     def showEvent(self, event: QShowEvent) -> None:
         super().showEvent(event)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from PySide6.QtCore import Signal
+from PySide6.QtWidgets import QAbstractButton, QWidget
 
 from widgets import model_words as words
 from widgets import parts
@@ -14,7 +15,8 @@ from widgets.model_values import MachineView
 
 LOOKING = "Looking at graphics card, processor and memory. You need not wait: go on whenever you like."
 NO_GPU = "No graphics card that models can use: models run on the processor, slower."
-TROUBLE = "Something keeps Nearfar from using all of it; how to mend it stands below."
+TROUBLE = "Something keeps Nearfar from using all of it; the fix is below."
+PURPOSE = "Nearfar asks models on this machine and in the cloud the same question, and compares them for you."
 
 
 def summary(machine: MachineView) -> str:
@@ -25,16 +27,21 @@ def summary(machine: MachineView) -> str:
     if not gpus:
         says = NO_GPU
     elif machine.problems:
-        says = f"Models can run on {_named(gpus[0].name) if len(gpus) == 1 else f'your {len(gpus)} graphics cards'}."
+        has = (
+            f"a graphics card, {words.short_device(gpus[0].name)}" if len(gpus) == 1 else f"{len(gpus)} graphics cards"
+        )
+        says = f"This machine has {has}."
     elif len(gpus) == 1:
-        says = f"Models can run on {_named(gpus[0].name)}, which is the fast way."
+        says = f"Models can run on your graphics card, {words.short_device(gpus[0].name)}, which is the fast way."
     else:
         says = f"Models can run on your {len(gpus)} graphics cards, and a large one can be shared between them."
     return f"{says} {TROUBLE}" if machine.problems else says
 
 
-def _named(device: str) -> str:
-    return f"your graphics card, {words.short_device(device)}"
+def details(machine: MachineView) -> str:
+    """What else is known of each device, for those who want to know: bandwidth above all, which sets the speed."""
+    named = zip(words.device_names([device.name for device in machine.devices]), machine.devices, strict=True)
+    return "\n".join(f"{name}: {device.detail}" for name, device in named if device.detail)
 
 
 class MachineStep(Step):
@@ -42,14 +49,17 @@ class MachineStep(Step):
 
     fix_copied = Signal(str)
     title = "Your machine"
+    heading = "Welcome to Nearfar"
 
     def __init__(self) -> None:
         super().__init__()
-        self._summary = parts.label(LOOKING, wrap=True)
+        self._summary = parts.label(LOOKING, "strong", wrap=True)
+        self._details = parts.label("", "caption", "muted", wrap=True)
         self._bar = BusyBar("Looking at this machine")
         self._card = MachineCard()
         self._card.fix_copied.connect(self.fix_copied)
-        for made in (self._summary, self._bar, self._card):
+        self.body.addWidget(parts.label(PURPOSE, wrap=True))
+        for made in (self._summary, self._bar, self._card, self._details):
             self.body.addWidget(made)
 
     def show_view(self, view: AssistantView) -> None:
@@ -58,3 +68,8 @@ class MachineStep(Step):
         self._bar.setVisible(looking)
         self._card.setVisible(not looking)
         self._card.show_machine(view.machine, "")
+        self._details.setText(details(view.machine))
+        self._details.setVisible(bool(self._details.text()))
+
+    def tab_stops(self) -> list[QWidget]:
+        return list(self._card.findChildren(QAbstractButton))

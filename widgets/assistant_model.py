@@ -40,8 +40,7 @@ class ModelStep(Step):
     use_requested = Signal(str)
     import_requested = Signal(object)
     title = "A model that fits"
-    skip_text = "Not now: use the built-in demo model"
-    skip_tip = "Start with the tiny demo model; the Models page has all others (Esc)"
+    heading = "A model that fits your machine"
 
     def __init__(self) -> None:
         super().__init__()
@@ -56,9 +55,10 @@ class ModelStep(Step):
         self._mark = icons.IconMark("cloud-arrow-down", "muted")
         self._sends = parts.label("", "caption", "muted", wrap=True)
         self._room = parts.label("", "caption", "caution", wrap=True)
+        self._credit = parts.label("", "caption", "muted")
         self._import = parts.button(
             "Use a model file I have…", "Choose a GGUF file on this machine; nothing is contacted", icon="folder-open",
-            kind="quiet", tone="muted",
+            kind="link", tone="accent",
         )  # fmt: skip
         self._import.clicked.connect(self._choose_file)
         self._lay_out()
@@ -78,7 +78,9 @@ class ModelStep(Step):
         self.body.addLayout(line)
         self.body.addWidget(self._room)
         last = parts.row(self._import)
+        last.setContentsMargins(-6, 0, 0, 0)  # what a button leaves around its icon, so that icons stand in line
         last.addStretch(1)
+        last.addWidget(self._credit)
         self.body.addLayout(last)
 
     # -- what it shows -------------------------------------------------------------------------------------------
@@ -94,6 +96,8 @@ class ModelStep(Step):
         failed = view.download is not None and view.download.state == "failed"
         self._banner.show_problem(view.download.problem if view.download is not None and failed else None)
         self._import.setVisible(not going)
+        self._credit.setVisible(not going)
+        self._credit.setText(" · ".join(dict.fromkeys(row.credit for row in offers or () if row.credit)))
         self._say_what_it_takes()
 
     def _lead(self) -> str:
@@ -104,7 +108,7 @@ class ModelStep(Step):
             return WEIGHING
         if not view.offers:
             return view.no_offer or "No model of the catalogue fits the free memory of this machine now."
-        return "Chosen for the free memory of your machine. You can add others at any time on the Models page."
+        return "Chosen for the memory that is free now. The Models page has many more, for later."
 
     def _show_offers(self, offers: Sequence[ModelRow]) -> None:
         """In place where the same models are offered, so that neither choice nor focus is lost."""
@@ -148,7 +152,7 @@ class ModelStep(Step):
         if self._going():
             return "Start comparing"
         if row is None:
-            return "Start with the demo model"
+            return "Download" if self._view.offers is None else "Start with the demo model"
         if row.state == "installed":
             return "Use this model"
         again = self._view.download is not None and self._view.download.state == "failed"
@@ -159,9 +163,19 @@ class ModelStep(Step):
             return "Close the first steps and compare (Enter)"
         return "Take the chosen model (Enter)"
 
+    def skip_text(self) -> str:
+        if self._going():
+            return ""
+        return "Skip" if self._view.offers == () else "Not now: use the built-in demo model"
+
+    def skip_tip(self) -> str:
+        return "Start with the tiny demo model; the Models page has all others (Esc)"
+
     def can_go_on(self) -> bool:
         row = self.chosen()
-        return self._going() or row is None or row.state == "installed" or not self._view.local_only
+        if self._going() or self._view.offers == ():
+            return True
+        return row is not None and (row.state == "installed" or not self._view.local_only)
 
     def go_on(self) -> bool:
         row = self.chosen()
@@ -175,6 +189,9 @@ class ModelStep(Step):
 
     def focus_target(self) -> QWidget | None:
         return next((card for card in self._cards.values() if card.isChecked() and card.isVisibleTo(self)), None)
+
+    def tab_stops(self) -> list[QWidget]:
+        return [*self._cards.values(), self._import]
 
     def _card_toggled(self, on: bool) -> None:
         if on:
@@ -209,7 +226,9 @@ class _OfferCard(ChoiceCard):
 
     def show_row(self, row: ModelRow) -> None:
         self.row = row
-        told = [part for part in (words.facts(row), row.licence, row.credit) if part]
+        size = f"{'' if row.size_exact else 'about '}{fmt.byte_size(row.file_bytes)}"
+        size = f"{size}, here already" if row.state == "installed" else f"{size} to download"
+        told = [part for part in (size, words.speed_sentence(row), row.licence) if part]
         _set_text(self._reason, row.reason)
         _set_text(self._facts, "  ·  ".join(told))
         rank = _MARKS[row.rank or 3][0]

@@ -2,37 +2,32 @@
 
 from __future__ import annotations
 
-from PySide6.QtCore import Qt, Signal
-from PySide6.QtWidgets import QFrame, QScrollArea, QVBoxLayout, QWidget
+from PySide6.QtCore import Signal
+from PySide6.QtWidgets import QVBoxLayout, QWidget
 
 from widgets import parts, theme
 from widgets.assistant_values import AssistantView
+from widgets.scroll_column import ScrollColumn
 
 
 class Step(QWidget):
-    """Put widgets into `body`. `changed` says that the words for the buttons are others now."""
+    """Put widgets into `body`. `changed` says that the words for the buttons are others now.
+
+    `title` is its short name among the steps, `heading` what stands over it.
+    """
 
     changed = Signal()
     title = ""
-    skip_text = "Skip"
-    skip_tip = "Close the first steps; Settings shows them again (Esc)"
+    heading = ""
 
     def __init__(self) -> None:
         super().__init__()
         self.setAccessibleName(self.title)
-        inner = QWidget()
-        inner.setProperty("ground", "clear")
-        outer = QVBoxLayout(inner)
-        outer.setContentsMargins(theme.WIDE, 0, theme.WIDE, theme.TIGHT)
+        scroll = ScrollColumn()
+        scroll.column.setContentsMargins(theme.WIDE, 0, theme.WIDE, theme.TIGHT)
         self.body = parts.column(gap=theme.GAP)
-        outer.addLayout(self.body)
-        outer.addStretch(1)
-        scroll = QScrollArea()
-        scroll.setWidgetResizable(True)
-        scroll.setFrameShape(QFrame.Shape.NoFrame)
-        scroll.setFocusPolicy(Qt.FocusPolicy.NoFocus)  # Tab brings each control into sight by itself
-        scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        scroll.setWidget(inner)
+        scroll.column.addLayout(self.body)
+        scroll.column.addStretch(1)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(scroll)
@@ -48,6 +43,13 @@ class Step(QWidget):
     def next_tip(self) -> str:
         return "Go on to the next step (Enter)"
 
+    def skip_text(self) -> str:
+        """What leaving from here means; empty where the main button leaves already."""
+        return "Skip"
+
+    def skip_tip(self) -> str:
+        return "Close the first steps; Settings shows them again (Esc)"
+
     def can_go_on(self) -> bool:
         return True
 
@@ -58,3 +60,7 @@ class Step(QWidget):
     def focus_target(self) -> QWidget | None:
         """Where the keyboard is when the page opens; None for the main button."""
         return None
+
+    def tab_stops(self) -> list[QWidget]:
+        """From top to bottom; the buttons below come after them."""
+        return []

@@ -23,7 +23,7 @@ class BusyBar(QProgressBar):
         self.setTextVisible(False)
         self.setFixedHeight(HEIGHT)
         self.setAccessibleName(name)
-        self._at_ms = 0
+        self._at_ms = ROUND_MS // 3
         self._timer = QTimer(self)
         self._timer.setInterval(EVERY_MS)
         self._timer.timeout.connect(self._move)

@@ -15,6 +15,7 @@ from widgets.model_values import ModelRow
 from widgets.model_words import fits, verdict_mark
 
 _Index = QModelIndex | QPersistentModelIndex
+PAD = 6
 _RIGHT = (Column.SIZE, Column.NEEDS, Column.SPEED)
 _RANK_ICON = {1: "star", 2: "lightning", 3: "medal"}
 
@@ -39,7 +40,7 @@ class CatalogueCells(QStyledItemDelegate):
             painter.fillRect(rect, theme.color("accent_soft"))
         painter.setPen(theme.color("line"))
         painter.drawLine(rect.bottomLeft(), rect.bottomRight())
-        inner = rect.adjusted(theme.TIGHT, 0, -theme.TIGHT, -1)
+        inner = rect.adjusted(PAD, 0, -PAD, -1)
         mark = self._mark(row, index.column())
         if mark is not None:
             spot = QRect(inner.left(), inner.center().y() - 7, 14, 14)
@@ -49,7 +50,8 @@ class CatalogueCells(QStyledItemDelegate):
         painter.setFont(font)
         painter.setPen(theme.color(self._ink(row, index.column())))
         side = Qt.AlignmentFlag.AlignRight if index.column() in _RIGHT else Qt.AlignmentFlag.AlignLeft
-        shown = QFontMetrics(font).elidedText(index.data(), Qt.TextElideMode.ElideRight, inner.width())
+        text = "–" if index.column() == Column.STATE and row.state in ("available", "not_runnable") else index.data()
+        shown = QFontMetrics(font).elidedText(text, Qt.TextElideMode.ElideRight, inner.width())
         painter.drawText(inner, side | Qt.AlignmentFlag.AlignVCenter, shown)
         painter.restore()
 
@@ -59,8 +61,6 @@ class CatalogueCells(QStyledItemDelegate):
             return verdict_mark(row)
         if column == Column.MODEL and row.rank is not None:
             return _RANK_ICON[row.rank], "accent"
-        if column == Column.STATE and row.state in ("installed", "downloading"):
-            return ("check", "here") if row.state == "installed" else ("download-simple", "accent")
         return None
 
     @staticmethod

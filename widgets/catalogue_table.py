@@ -10,20 +10,20 @@ from PySide6.QtGui import QFontMetrics, QKeyEvent, QResizeEvent
 from PySide6.QtWidgets import QAbstractItemView, QHeaderView, QTableView, QWidget
 
 from widgets import theme
-from widgets.catalogue_cells import CatalogueCells
+from widgets.catalogue_cells import PAD, CatalogueCells
 from widgets.model_table import HEADS, ROW, Column, Filter, ModelOrder, ModelTable
 from widgets.model_values import ModelRow
 
 # The widest words that a column must show whole; the model's name takes what is left.
 _SAMPLES: dict[Column, str] = {
-    Column.MODEL: "Llama 3.1 405B Instr",
+    Column.MODEL: "Llama 3.3 70B Instruct",
     Column.QUANT: "Q4_K_M",
-    Column.SIZE: "~4.58 GiB",
-    Column.VERDICT: "24 of 33 layers on the GPU",
-    Column.NEEDS: "4.58 GiB",
-    Column.SPEED: "12.4–20.7 ✓",
-    Column.QUALITY: "Nearly identical",
-    Column.STATE: "Not on disk",
+    Column.SIZE: "~48.8 GiB",
+    Column.VERDICT: "88 of 88 layers on GPU",
+    Column.NEEDS: "48.8 GiB",
+    Column.SPEED: "42.4–48.8 ✓",
+    Column.QUALITY: "Nearly same",
+    Column.STATE: "Installed",
 }
 _ICON_ROOM = theme.ICON + theme.HAIR
 
@@ -79,7 +79,7 @@ class CatalogueTable(QTableView):
         for column, sample in _SAMPLES.items():
             need = max(metrics.horizontalAdvance(sample), strong.horizontalAdvance(HEADS[column][0]) + theme.TIGHT)
             icon = _ICON_ROOM if column == Column.VERDICT else 0
-            self.setColumnWidth(column, need + icon + 2 * theme.TIGHT)
+            self.setColumnWidth(column, need + icon + 2 * PAD + 1)
         header.setMinimumSectionSize(metrics.horizontalAdvance("Q4_K_M"))
         header.setStretchLastSection(False)
         header.setSectionResizeMode(QHeaderView.ResizeMode.Interactive)
@@ -88,7 +88,7 @@ class CatalogueTable(QTableView):
     def _stretch(self) -> None:
         """The names of models take what the other columns leave, and never less than a name needs."""
         metrics = QFontMetrics(theme.font("body"))
-        least = metrics.horizontalAdvance(_SAMPLES[Column.MODEL]) + 2 * theme.TIGHT
+        least = metrics.horizontalAdvance(_SAMPLES[Column.MODEL]) + 2 * PAD + 1
         others = sum(self.columnWidth(column) for column in Column if column != Column.MODEL)
         self.setColumnWidth(Column.MODEL, max(least, self.viewport().width() - others))
 
@@ -112,6 +112,12 @@ class CatalogueTable(QTableView):
         else:
             self.clearSelection()
         self._quiet = False
+
+    def bring_into_sight(self, ref: str) -> None:
+        """Scroll so that a row stands in the middle; selects nothing."""
+        index = self._index_of(ref)
+        if index.isValid():
+            self.scrollTo(index, QAbstractItemView.ScrollHint.PositionAtCenter)
 
     def chosen_ref(self) -> str | None:
         return self._chosen

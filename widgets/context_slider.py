@@ -156,6 +156,7 @@ class ContextSlider(QWidget):
         self._box.setSpacing(theme.WIDE)
         self._box.addLayout(left, 1)
         self._box.addLayout(right)
+        self._box.setAlignment(right, Qt.AlignmentFlag.AlignTop)
 
     def set_narrow(self, narrow: bool) -> None:
         """One above the other where there is little room."""

@@ -48,27 +48,25 @@ def kind_words(device: DeviceBar) -> str:
 
 
 def legend(device: DeviceBar, wanted_by: str) -> list[tuple[Part, str]]:
-    """The parts of the bar in words; `wanted_by` is whose memory the middle one is, as “the selected model”."""
+    """The parts of the bar in words; `wanted_by` is whose memory the middle one is, as “selected model”."""
     used = used_bytes(device)
     said: list[tuple[Part, str]] = []
     if used is not None:
         said.append(("used", f"{fmt.byte_size(used)} in use{_holders(device)}"))
-    if device.wanted_bytes:
-        said.append(("wanted", f"{fmt.byte_size(device.wanted_bytes)} for {wanted_by}"))
     short = short_bytes(device)
-    if short:
-        said.append(("short", f"{fmt.byte_size(short)} too little"))
-    elif device.free_bytes is not None and device.wanted_bytes:
-        said.append(("left", f"{fmt.byte_size(device.free_bytes - device.wanted_bytes)} left"))
+    if device.wanted_bytes:
+        wanted = f"{fmt.byte_size(device.wanted_bytes)} {wanted_by}"
+        said.append(("short", f"{wanted}, {fmt.byte_size(short)} too much") if short else ("wanted", wanted))
+        if device.free_bytes is not None and not short:
+            said.append(("left", f"{fmt.byte_size(device.free_bytes - device.wanted_bytes)} left"))
     return said
 
 
 def _holders(device: DeviceBar) -> str:
-    names = [fmt.one_line(name, 24) for name in device.in_use_by[:2]]
-    more = len(device.in_use_by) - len(names)
-    if not names:
+    if not device.in_use_by:
         return ""
-    return f" by {', '.join(names)}{f' and {more} more' if more > 0 else ''}"
+    more = len(device.in_use_by) - 1
+    return f" by {fmt.one_line(device.in_use_by[0], 20)}{f' and {more} more' if more else ''}"
 
 
 def details(device: DeviceBar) -> str:
@@ -166,14 +164,16 @@ class LegendLine(QWidget):
 
     def __init__(self) -> None:
         super().__init__()
-        self._entries = [(Swatch(), parts.Elided(role="caption", tone="muted")) for _ in range(3)]
+        first = parts.Elided(role="caption", tone="muted")  # the names of programs may be cut, figures may not
+        first.setSizePolicy(QSizePolicy.Policy.Maximum, QSizePolicy.Policy.Fixed)
+        others = [parts.label(role="caption", tone="muted") for _ in range(2)]
+        self._entries = [(Swatch(), words) for words in (first, *others)]
         layout = QHBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(theme.HAIR + 2)
         for at, (swatch, words) in enumerate(self._entries):
             if at:
                 layout.addSpacing(theme.TIGHT)
-            words.setSizePolicy(QSizePolicy.Policy.Maximum, QSizePolicy.Policy.Fixed)
             layout.addWidget(swatch)
             layout.addWidget(words)
         layout.addStretch(1)

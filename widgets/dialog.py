@@ -45,12 +45,12 @@ class Dialog(QDialog):
 
     def add_button(self, button: QPushButton, *, left: bool = False, default: bool = False) -> None:
         """Put a button into the bottom row; Enter presses the default one, unless another has the focus."""
-        button.setDefault(default)
         if left:
             self._buttons.insertWidget(self._n_left, button)
             self._n_left += 1
         else:
             self._buttons.addWidget(button)
+        button.setDefault(default)  # only now: a button asks its dialog who else is the default
 
     def add_cancel(self, tip: str, *, default: bool = False, text: str = "Cancel") -> QPushButton:
         made = parts.button(text, tip)

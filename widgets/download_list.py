@@ -12,7 +12,7 @@ from widgets import parts, theme
 from widgets.download_row import DownloadRow
 from widgets.model_values import DownloadLine
 
-SHOWN_ROWS = 3
+LEAST = 64
 
 
 def summary(lines: Sequence[DownloadLine]) -> str:
@@ -24,7 +24,7 @@ def summary(lines: Sequence[DownloadLine]) -> str:
 
 
 class DownloadList(QFrame):
-    """Hidden while there is nothing to show; more than three rows scroll."""
+    """Hidden while there is nothing to show; scrolls where there are more than the page has room for."""
 
     pause_requested = Signal(str)
     resume_requested = Signal(str)
@@ -36,6 +36,7 @@ class DownloadList(QFrame):
         self.setProperty("card", "surface")
         self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Maximum)
         self._rows: dict[str, DownloadRow] = {}
+        self._limit = 160
         self._head = parts.label(role="strong")
         self._body = QWidget()
         self._body.setProperty("ground", "clear")
@@ -73,6 +74,11 @@ class DownloadList(QFrame):
             self.setAccessibleName(summary(lines))
             self._fit()
 
+    def set_limit(self, tall: int) -> None:
+        """How tall the rows may be together, in pixels."""
+        self._limit = tall
+        self._fit()
+
     def row(self, ref: str) -> DownloadRow:
         return self._rows[ref]
 
@@ -89,10 +95,9 @@ class DownloadList(QFrame):
         self._stack.insertWidget(at, made)
 
     def _fit(self) -> None:
-        """As tall as the first rows; a failed one needs more than one that runs."""
-        shown = list(self._rows.values())[:SHOWN_ROWS]
-        width = self._scroll.viewport().width()
-        tall = sum(max(made.sizeHint().height(), made.heightForWidth(width)) for made in shown)
-        tall += (len(shown) - 1) * theme.TIGHT + 2
-        if self._scroll.height() != tall or self._scroll.minimumHeight() != tall:
+        """As tall as the rows, up to the limit."""
+        layout = self._stack
+        whole = max(layout.heightForWidth(self._scroll.viewport().width()), layout.sizeHint().height())
+        tall = min(whole, max(LEAST, self._limit))
+        if self._scroll.minimumHeight() != tall:
             self._scroll.setFixedHeight(tall)

@@ -23,6 +23,11 @@ def command_of(fix: str) -> str:
     return found.group(1) if found else ""
 
 
+def said_beside(fix: str) -> str:
+    """The fix without backticks, and without a command at its end, which has a line of its own."""
+    return re.sub(rf"\s*{_COMMAND.pattern}\.?$", "", fix).replace("`", "")
+
+
 class FixNotice(QFrame):
     """Hidden until it has a problem. `copied` carries the command that went to the clipboard."""
 
@@ -64,7 +69,7 @@ class FixNotice(QFrame):
             return
         self._command_text = command_of(problem.fix)
         self._what.setText(problem.what)
-        fix = problem.fix.replace("`", "")
+        fix = said_beside(problem.fix)
         self._fix.setText(" ".join(part for part in (problem.safe, fix) if part))
         self._fix.setVisible(bool(self._fix.text()))
         self._command.setText(self._command_text)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from PySide6.QtCore import Qt, Signal
-from PySide6.QtWidgets import QFrame, QHBoxLayout, QScrollArea, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QFrame, QHBoxLayout, QVBoxLayout, QWidget
 
 from widgets import format as fmt
 from widgets import parts, theme
@@ -45,7 +45,9 @@ class InstalledList(QWidget):
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(theme.GAP)
         layout.addWidget(self._foot())
-        layout.addWidget(self._scrolled(), 1)
+        layout.addWidget(self._shelf)
+        layout.addWidget(self._empty)
+        layout.addStretch(1)
 
     def _foot(self) -> QFrame:
         made = parts.card()
@@ -55,22 +57,6 @@ class InstalledList(QWidget):
         line.addLayout(parts.column(self._sum, self._folder, gap=1), 1)
         line.addWidget(self._move)
         return made
-
-    def _scrolled(self) -> QScrollArea:
-        body = QWidget()
-        body.setProperty("ground", "clear")
-        stack = QVBoxLayout(body)
-        stack.setContentsMargins(0, 0, 0, 0)
-        stack.addWidget(self._shelf)
-        stack.addWidget(self._empty)
-        stack.addStretch(1)
-        scroll = QScrollArea()
-        scroll.setWidgetResizable(True)
-        scroll.setFrameShape(QScrollArea.Shape.NoFrame)
-        scroll.setFocusPolicy(Qt.FocusPolicy.NoFocus)
-        scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        scroll.setWidget(body)
-        return scroll
 
     def _make_empty(self) -> QFrame:
         made = parts.card()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 
 from PySide6.QtCore import Qt, Signal
-from PySide6.QtWidgets import QHBoxLayout, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QHBoxLayout, QSizePolicy, QVBoxLayout, QWidget
 
 from widgets import format as fmt
 from widgets import parts, theme
@@ -36,6 +36,7 @@ class InstalledRow(QWidget):
         self._seen: tuple[InstalledLine, str] | None = None
         self._rule = parts.rule()
         self._name = parts.Elided(role="strong")
+        self._name.setSizePolicy(QSizePolicy.Policy.Maximum, QSizePolicy.Policy.Fixed)
         self._badge = parts.Badge()
         self._origin = parts.Badge()
         self._facts = parts.Elided(role="caption", tone="muted")
@@ -54,12 +55,16 @@ class InstalledRow(QWidget):
 
     def _lay_out(self) -> None:
         head = parts.row(self._name, self._badge, self._origin, gap=theme.TIGHT)
-        head.setStretch(0, 0)
         head.addStretch(1)
         text = parts.column(gap=2)
         text.addLayout(head)
         for part in (self._facts, self._memory, self._path, self._bar):
             text.addWidget(part)
+        for made in (self._verify, self._stop):
+            made.setMinimumWidth(max(self._verify.sizeHint().width(), self._stop.sizeHint().width()))
+        stays = self._remove.sizePolicy()
+        stays.setRetainSizeWhenHidden(True)  # the buttons of all rows stand in columns
+        self._remove.setSizePolicy(stays)
         buttons = parts.row(self._use, self._verify, self._stop, self._remove, gap=theme.HAIR)
         line = QHBoxLayout()
         line.setContentsMargins(0, theme.TIGHT, 0, theme.TIGHT)

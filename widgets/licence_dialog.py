@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from PySide6.QtCore import Qt, Signal
-from PySide6.QtWidgets import QCheckBox, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QVBoxLayout, QWidget
 
 from widgets import format as fmt
 from widgets import parts, theme
+from widgets.check_line import CheckLine
 from widgets.dialog import Dialog
 from widgets.model_values import LicenceView
 
@@ -37,8 +38,7 @@ class LicenceDialog(Dialog):
         self.body.addLayout(line)
         if view.credit or view.notice:
             self.body.addWidget(_notice(view))
-        self._accept = QCheckBox(f"I have read and accept the {view.name}")
-        self._accept.setAccessibleName(self._accept.text())
+        self._accept = CheckLine(f"I have read and accept the {view.name}.")
         self.body.addWidget(self._accept)
         size = f" {fmt.byte_size(size_bytes)}" if size_bytes is not None else ""
         self._download = parts.button(f"Download{size}", f"Accept the licence and download {model}", kind="primary")

@@ -6,10 +6,10 @@ from PySide6.QtCore import Signal
 from PySide6.QtWidgets import QVBoxLayout, QWidget
 
 from widgets import format as fmt
-from widgets import model_words as words
 from widgets import parts, theme
 from widgets.choice_card import clear
 from widgets.dialog import Dialog
+from widgets.lever_button import LeverButton
 from widgets.model_values import LeverLine, LoadWarning
 
 
@@ -53,15 +53,11 @@ class LoadWarningDialog(Dialog):
         for lever in warning.levers:
             self._levers.addWidget(self._lever_button(lever))
 
-    def _lever_button(self, lever: LeverLine) -> QWidget:
-        does, outcome = words.lever(lever)
-        made = parts.button(does, f"{does}: {outcome}", name=f"{does}: {outcome}")
-        made.clicked.connect(lambda: self._choose(lever))
-        line = QWidget()
-        inside = parts.row(made, parts.label(outcome, tone="muted", wrap=True), gap=theme.GAP)
-        inside.setStretch(1, 1)
-        line.setLayout(inside)
-        return line
+    def _lever_button(self, lever: LeverLine) -> LeverButton:
+        made = LeverButton()
+        made.show_lever(lever)
+        made.chosen.connect(self._choose)
+        return made
 
     def _choose(self, lever: LeverLine) -> None:
         self.lever_chosen.emit(lever)

@@ -59,7 +59,7 @@ class MachineCard(QFrame):
         self._summary.hide()
 
     def show_machine(self, machine: MachineView, wanted_by: str) -> None:
-        """`wanted_by` is whose memory the middle part of each bar is, as “the selected model”."""
+        """`wanted_by` is whose memory the middle part of each bar is, as “selected model”."""
         if (machine, wanted_by) == self._shown:
             return
         self._shown = (machine, wanted_by)
@@ -76,13 +76,13 @@ class MachineCard(QFrame):
     def _names(self, devices: Sequence[DeviceBar]) -> list[str]:
         names = device_names([device.name for device in devices])
         made = []
-        for device, name in zip(devices, names, strict=True):
-            if device.shared:
-                made.append(name if self._compact else f"{name}, memory shared by GPU and processor")
-            elif device.kind == "cpu":
+        for at, (device, name) in enumerate(zip(devices, names, strict=True), 1):
+            if device.kind == "cpu":
                 made.append("Main memory" if self._compact else f"Main memory, {name}")
+            elif self._compact:
+                made.append(f"GPU {at}")
             else:
-                made.append(name)
+                made.append(f"{name}, memory shared by GPU and processor" if device.shared else name)
         return made
 
     def _say(self, devices: Sequence[DeviceBar], wanted_by: str) -> None:
@@ -100,7 +100,7 @@ class MachineCard(QFrame):
         wanted = sum(device.wanted_bytes for device in gpus)
         said = f"GPU memory together: {fmt.part_of(free, total)} free"
         if wanted:
-            said += f", {fmt.byte_size(wanted)} for {wanted_by}"
+            said += f", {fmt.byte_size(wanted)} for the {wanted_by}"
         short = sum(short_bytes(device) > 0 for device in gpus)
         if short:
             said += f"; too little on {fmt.plural(short, 'GPU')}"

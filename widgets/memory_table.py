@@ -34,7 +34,7 @@ class MemoryTable(QWidget):
         self._grid_box = QWidget()
         grid = QGridLayout(self._grid_box)
         grid.setContentsMargins(0, 0, 0, 0)
-        grid.setHorizontalSpacing(theme.GAP)
+        grid.setHorizontalSpacing(theme.TIGHT)
         grid.setVerticalSpacing(3)
         grid.setColumnStretch(0, 1)
         self._heads = [_cell("caption", "muted") for _ in range(COLUMNS)]
@@ -53,8 +53,9 @@ class MemoryTable(QWidget):
         layout.addWidget(self._grid_box)
         layout.addWidget(self._lines)
 
-    def show_parts(self, shown: Sequence[PartLine]) -> None:
-        names = words.device_names([part.device for part in shown])
+    def show_parts(self, shown: Sequence[PartLine], hosts: Sequence[str]) -> None:
+        """`hosts` are the devices that are main memory."""
+        names = words.device_names([part.device for part in shown], hosts)
         in_columns = len(shown) <= COLUMNS
         self._grid_box.setVisible(in_columns)
         self._lines.setVisible(not in_columns)
@@ -73,7 +74,8 @@ class MemoryTable(QWidget):
             cell.setVisible(part is not None)
         if part is None:
             return
-        self._heads[column].setText(fmt.one_line(names[column], 15))
+        name = fmt.one_line(names[column], 16)
+        self._heads[column].setText("\n".join(name.rsplit(" ", 1)) if len(names) == COLUMNS else name)
         parts.set_tip(self._heads[column], f"{part.device}: {fmt.plural(part.layers, 'layer')}")
         total = words.part_total(part)
         sizes = (part.weights_bytes, part.kv_bytes, part.compute_bytes, part.overhead_bytes)

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from PySide6.QtCore import Qt, Signal
-from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QScrollArea, QVBoxLayout, QWidget
+from PySide6.QtGui import QResizeEvent
+from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QScrollArea, QSizePolicy, QVBoxLayout, QWidget
 
 from widgets import format as fmt
 from widgets import icons, parts, theme
 from widgets import model_words as words
 from widgets.lever_button import LeverButton
+from widgets.link_button import LinkButton
 from widgets.memory_table import MemoryTable
 from widgets.model_values import ModelRow, ModelsView
 from widgets.recommendation_card import ActionButton
 
 MAX_LEVERS = 4
+ASK, ASK_NAME = "Ask llama.cpp itself", "Ask llama.cpp for the exact numbers"
+ASK_TIP = "llama.cpp works the sizes out, without loading the model. It reads only the head of the file."
 
 
 class ModelDetails(QFrame):
@@ -31,6 +35,7 @@ class ModelDetails(QFrame):
         self.setAccessibleName("Details of the model")
         self._row: ModelRow | None = None
         self._seen: tuple[object, ...] = ()
+        self._whole = False
         self._name = parts.label(role="heading", wrap=True)
         self._facts = parts.label(role="caption", tone="muted", wrap=True)
         self._mark = icons.IconMark("check-circle", "here", 18)
@@ -41,14 +46,13 @@ class ModelDetails(QFrame):
         self._space = parts.label(role="caption", tone="caution", wrap=True)
         self._memory = MemoryTable()
         self._basis = parts.label(role="caption", tone="muted", wrap=True)
-        self._exact = parts.button("Ask llama.cpp for the exact numbers", "llama.cpp works the sizes out itself, without "
-                                   "loading the model. It reads only the head of the file.", icon="gauge")  # fmt: skip
+        self._exact = parts.button(ASK, ASK_TIP, icon="gauge", name=ASK_NAME)
         self._exact.clicked.connect(self._ask)
         self._levers_head = parts.label("What would change it", "strong")
         self._levers = [LeverButton() for _ in range(MAX_LEVERS)]
         self._quality = parts.label(wrap=True)
         self._note = parts.label(role="caption", tone="muted", wrap=True)
-        self._licence, self._repo = _link(), _link()
+        self._licence, self._repo = LinkButton(), LinkButton()
         self._licence_text, self._repo_text = (parts.label(role="caption", tone="muted", wrap=True) for _ in range(2))
         self._credit = parts.label(role="caption", tone="muted", wrap=True)
         self._connect()
@@ -90,9 +94,31 @@ class ModelDetails(QFrame):
         self._scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self._scroll.setFocusPolicy(Qt.FocusPolicy.NoFocus)
         self._scroll.setWidget(body)
+        self._scroll.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Ignored)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(1, 1, 1, 1)
+        self._none = parts.label("Select a model to see the numbers behind its verdict.", tone="muted", wrap=True)
+        self._none.setAlignment(Qt.AlignmentFlag.AlignCenter)
+        self._none.setContentsMargins(theme.ROOM, theme.ROOM, theme.ROOM, theme.ROOM)
         layout.addWidget(self._scroll)
+        layout.addWidget(self._none)
+        self._scroll.hide()
+
+    def set_whole(self, whole: bool) -> None:
+        """Stand as tall as the content, for a page that scrolls itself, instead of scrolling inside."""
+        self._whole = whole
+        bars = Qt.ScrollBarPolicy
+        self._scroll.setVerticalScrollBarPolicy(bars.ScrollBarAlwaysOff if whole else bars.ScrollBarAsNeeded)
+        self._fit()
+
+    def _fit(self) -> None:
+        tall = self._scroll.widget().heightForWidth(self.width() - 2) + 4 if self._whole else 0
+        if self.minimumHeight() != tall:
+            self.setMinimumHeight(tall)
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        super().resizeEvent(event)
+        self._fit()
 
     def show_row(self, row: ModelRow | None, view: ModelsView) -> None:
         """None clears it."""
@@ -103,13 +129,15 @@ class ModelDetails(QFrame):
         new = self._row is None or row is None or row.ref != self._row.ref
         self._seen, self._row = seen, row
         self._scroll.setVisible(row is not None)
+        self._none.setVisible(row is None)
         if row is None:
             return
         self._show_head(row, view, share)
-        self._show_numbers(row)
+        self._show_numbers(row, [device.name for device in view.machine.devices if device.kind == "cpu"])
         self._show_source(row)
         if new:
             self._scroll.verticalScrollBar().setValue(0)
+        self._fit()
 
     def _show_head(self, row: ModelRow, view: ModelsView, share: float | None) -> None:
         self._name.setText(words.title(row))
@@ -127,7 +155,7 @@ class ModelDetails(QFrame):
             said.append(f"Writing: {speed}{f', {basis}' if basis else ''}.")
         if row.state != "not_runnable" and row.n_ctx < view.n_ctx:
             said.append(f"It keeps at most {words.context(row.n_ctx)} in mind.")
-        self._meaning.setText(" ".join(said))
+        self._meaning.setText(words.unbroken(" ".join(said)))
         self._button.show_row(row, view, share)
         free = view.folder_free_bytes
         lacks = row.state == "available" and free is not None and row.file_bytes > free
@@ -135,17 +163,18 @@ class ModelDetails(QFrame):
         if lacks:
             self._space.setText(f"The disk of the models folder has only {fmt.byte_size(free)} free.")
 
-    def _show_numbers(self, row: ModelRow) -> None:
+    def _show_numbers(self, row: ModelRow, hosts: list[str]) -> None:
         runs = row.state != "not_runnable"
         counted = runs and bool(row.parts)
         for part in (self._memory_head, self._memory, self._basis):
             part.setVisible(counted)
         if counted:
-            self._memory.show_parts(row.parts)
+            self._memory.show_parts(row.parts, hosts)
             self._basis.setText("These are llama.cpp's own numbers." if row.exact else "Computed from the model's shape.")
         self._exact.setVisible(runs and not row.exact)
         self._exact.setEnabled(not row.asking)
-        self._exact.setText("Asking llama.cpp…" if row.asking else "Ask llama.cpp for the exact numbers")
+        self._exact.setText("Asking llama.cpp…" if row.asking else ASK)
+        self._exact.setAccessibleName("Asking llama.cpp" if row.asking else ASK_NAME)
         self._levers_head.setVisible(runs and bool(row.levers))
         for at, lever in enumerate(self._levers):
             shown = runs and at < len(row.levers)
@@ -180,17 +209,9 @@ def _head(text: str) -> QLabel:
     return parts.label(text, "strong")
 
 
-def _link() -> parts.Chip:
-    made = parts.Chip()
-    made.setProperty("kind", "link")
-    return made
-
-
-def _show_link(link: parts.Chip, plain: QLabel, head: str, text: str, url: str) -> None:
+def _show_link(link: LinkButton, plain: QLabel, head: str, text: str, url: str) -> None:
     """A link where the address is known, words where it is not, nothing where both are empty."""
     link.setVisible(bool(text and url))
     plain.setVisible(bool(text and not url))
-    link.setText(head + text)
-    link.setAccessibleName(head + text)
-    parts.set_tip(link, f"Opens {url}")
+    link.show_link(head + text, url)
     plain.setText(head + text)

@@ -49,7 +49,7 @@ class ModelFilters(QWidget):
         layout = FlowLayout(self, theme.TIGHT)
         for part in (self._search, self._fits, self._installed, self._model, self._sort):
             layout.addWidget(part)
-        policy = QSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Fixed)
+        policy = QSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Preferred)
         policy.setHeightForWidth(True)
         self.setSizePolicy(policy)
 

@@ -17,8 +17,8 @@ WORDS_PER_PAGE: Final = 500
 READING_TOK_S: Final = 10.0  # people read about 5 to 10 tokens per second
 SLOW_TOK_S: Final = 5.0
 _CLOSENESS: Final = (
-    (0.001, "As the original"),
-    (0.003, "Nearly identical"),
+    (0.001, "Original"),
+    (0.003, "Nearly same"),
     (0.015, "Very close"),
     (0.05, "Close"),
     (0.12, "Some loss"),
@@ -26,12 +26,12 @@ _CLOSENESS: Final = (
 WORST = "Clear loss"
 NOT_MEASURED = "Not measured"
 _LONG: Final = {
-    "As the original": "answers as the original",
-    "Nearly identical": "answers almost exactly as the original",
-    "Very close": "answers very close to the original",
-    "Close": "answers close to the original",
-    "Some loss": "answers differ from the original here and there",
-    WORST: "answers are clearly worse than the original's",
+    "Original": "Answers as",
+    "Nearly same": "Answers almost exactly as",
+    "Very close": "Answers very close to",
+    "Close": "Answers close to",
+    "Some loss": "Answers sometimes worse than",
+    WORST: "Answers clearly worse than",
 }
 _ORDER: Final = {"gpu": 0, "split": 1, "ram": 2, "no": 3}
 _MARK: Final = {
@@ -67,12 +67,17 @@ def verdict(row: ModelRow) -> str:
     if row.state == "not_runnable":
         return "Cannot run here"
     if row.verdict == "gpu":
-        return "Fits on the GPU"
+        return f"Fits on the {_gpus(row)}"
     if row.verdict == "split":
-        return f"{row.gpu_layers} of {row.n_layers} layers on the GPU"
+        return f"{row.gpu_layers} of {row.n_layers} layers on GPU"
     if row.verdict == "ram":
         return "In RAM, slow" if is_slow(row) else "In RAM"
-    return f"Does not fit: {fmt.byte_size(row.missing_bytes)} short"
+    return f"Too large by {fmt.byte_size(row.missing_bytes)}"
+
+
+def _gpus(row: ModelRow) -> str:
+    """Its parts are the GPUs that take layers, and main memory."""
+    return "GPUs" if len(row.parts) > 2 else "GPU"
 
 
 def verdict_mark(row: ModelRow) -> tuple[str, str]:
@@ -85,15 +90,16 @@ def verdict_sentence(row: ModelRow) -> str:
     if row.state == "not_runnable":
         return row.reason
     if row.verdict == "gpu":
-        return "All of it goes into the free memory of the GPU. That is the fastest way to run it."
+        return f"All of it goes into the free memory of the {_gpus(row)}. That is the fastest way to run it."
     if row.verdict == "split":
         return (
-            "The GPU has room for a part of it; the rest runs on the processor. "
+            f"The {_gpus(row)} {'have' if len(row.parts) > 2 else 'has'} room for a part of it; "
+            "the rest runs on the processor. "
             "It works, but more slowly than a model that fits whole."
         )
     if row.verdict == "ram":
         return "It runs on the processor, from the main memory of this machine."
-    return f"It needs {fmt.byte_size(row.missing_bytes)} more memory than is free now."
+    return f"It does not fit: it needs {fmt.byte_size(row.missing_bytes)} more memory than is free now."
 
 
 def verdict_key(row: ModelRow) -> tuple[int, float, int]:
@@ -113,8 +119,7 @@ def quality_sentence(row: ModelRow) -> str:
     """Closeness with its figure; a reminder that it compares a model with itself only."""
     if row.kld is None:
         return f"How close this quant is to the full {row.model} was not measured."
-    words = _LONG[closeness(row.kld)]
-    return f"Its {words} {row.model} at full size (KLD {row.kld:.4f}; 0 is identical)."
+    return f"{_LONG[closeness(row.kld)]} the full {row.model} (KLD {row.kld:.4f}; 0 is identical)."
 
 
 def speed(row: ModelRow) -> str:
@@ -169,22 +174,20 @@ def context(n_tokens: int) -> str:
 
 
 def facts(row: ModelRow) -> str:
-    """Size, speed and context of a recommended model in one line."""
+    """Size, speed and context of a recommended model in two lines."""
     size = f"{'' if row.size_exact else 'about '}{fmt.byte_size(row.file_bytes)}"
     size = f"{size} on disk" if row.state == "installed" else f"{size} to download"
     speed_said = speed_sentence(row) + (f" ({speed_basis(row)})" if speed_basis(row) else "")
-    return f"{size}  ·  {speed_said}  ·  reads {context(row.n_ctx)}"
+    return f"{size}  ·  {speed_said}\nKeeps {context(row.n_ctx)} in mind"
 
 
 def lever(line: LeverLine) -> tuple[str, str]:
     """What one change is, and what it would do."""
     what = {
         "quant": f"Take {line.value} instead",
-        "context": f"Shorten the context to {line.value} tokens",
-        "kv_type": f"Keep the context memory as {line.value}",
+        "context": f"Context of {_tokens(line.value)} tokens",
+        "kv_type": f"Context memory as {line.value}",
     }[line.kind]
-    if line.kind == "context" and line.value.isdecimal():
-        what = f"Shorten the context to {int(line.value):,} tokens"
     effect = {
         "gpu": "Then it fits on the GPU",
         "split": f"Then {fmt.plural(line.gpu_layers, 'layer')} fit on the GPU",
@@ -194,9 +197,27 @@ def lever(line: LeverLine) -> tuple[str, str]:
     return what, f"{effect}, {fmt.byte_size(line.saves_bytes)} less"
 
 
-def device_names(names: Sequence[str]) -> list[str]:
-    """Short names, numbered where several devices have the same."""
-    short = [short_device(name) for name in names]
+def lever_action(line: LeverLine) -> str:
+    """The change as a wish, for a button."""
+    return {
+        "quant": f"Take {line.value} instead",
+        "context": f"Shorten the context to {_tokens(line.value)} tokens",
+        "kv_type": f"Keep the context memory as {line.value}",
+    }[line.kind]
+
+
+def _tokens(value: str) -> str:
+    return f"{int(value):,}" if value.isdecimal() else value
+
+
+def unbroken(text: str) -> str:
+    """For text that wraps: “tok/s” stays on one line."""
+    return text.replace("tok/s", "tok\u2060/\u2060s")
+
+
+def device_names(names: Sequence[str], hosts: Sequence[str] = ()) -> list[str]:
+    """Short names, numbered where several devices have the same; `hosts` are those that are main memory."""
+    short = ["Main memory" if name in hosts else short_device(name) for name in names]
     made: list[str] = []
     for at, name in enumerate(short):
         number = f" #{short[:at].count(name) + 1}" if short.count(name) > 1 else ""

@@ -19,7 +19,7 @@ QTableView:focus {{ border: 1px solid {c.accent}; }}
 QHeaderView {{ background: transparent; border: none; }}
 QHeaderView::section {{
   background: {c.surface}; color: {c.muted}; border: none; border-bottom: 1px solid {c.line};
-  padding: {HAIR}px {TIGHT}px; font-weight: 600;
+  padding: {HAIR}px 6px; font-weight: 600;
 }}
 QHeaderView::section:hover {{ background: {c.sunken}; color: {c.text}; }}
 QPushButton[kind="chip"]:checked {{ background: {c.accent_soft}; border: 1px solid {c.accent}; color: {c.accent}; }}
@@ -30,12 +30,7 @@ QPushButton[kind="lever"] {{
 }}
 QPushButton[kind="lever"]:hover {{ background: {c.accent_soft}; border-color: {c.accent}; }}
 QPushButton[kind="lever"]:focus {{ border: 2px solid {c.accent}; margin: 0; }}
-QPushButton[kind="link"] {{
-  background: transparent; border: 1px solid transparent; color: {c.accent}; padding: 0 2px; min-height: 22px;
-  text-align: left;
-}}
-QPushButton[kind="link"]:hover {{ text-decoration: underline; }}
-QPushButton[kind="link"]:focus {{ border: 1px solid {c.accent}; }}
+QPushButton[kind="link"] {{ background: transparent; border: none; padding: 0; min-height: 0; margin: 0; }}
 QMenu {{ background: {c.surface}; border: 1px solid {c.outline}; padding: {HAIR}px; }}
 QMenu::item {{ padding: {HAIR + 2}px {GAP * 2}px; border-radius: {RADIUS - 4}px; }}
 QMenu::item:selected {{ background: {c.accent_soft}; color: {c.accent}; }}

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Literal
 
 from PySide6.QtCore import Qt, Signal
-from PySide6.QtWidgets import QBoxLayout, QFrame, QHBoxLayout, QPushButton, QSizePolicy, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QBoxLayout, QFrame, QPushButton, QSizePolicy, QVBoxLayout, QWidget
 
 from widgets import format as fmt
 from widgets import icons, parts, theme
@@ -92,31 +92,34 @@ class _Choice(QWidget):
         self._details.clicked.connect(lambda: self.details_wanted.emit(self._ref))
         over = parts.row(self._mark, self._label, gap=theme.HAIR + 2)
         over.addStretch(1)
-        text = parts.column(gap=theme.HAIR)
+        text = parts.column(gap=theme.HAIR if main else 2)
         text.addLayout(over)
         for part in (self._name, self._reason, self._facts):
             text.addWidget(part)
-        buttons = QVBoxLayout() if main else QHBoxLayout()
-        buttons.setSpacing(theme.HAIR)
-        buttons.addWidget(self._button)
-        buttons.addWidget(self._details)
+        self._facts.setVisible(main)
+        text.addStretch(1)
+        buttons = parts.row(self._button, self._details, gap=theme.HAIR)
         if main:
             buttons.addStretch(1)
-        layout = QHBoxLayout(self)
+        way = QBoxLayout.Direction.TopToBottom if main else QBoxLayout.Direction.LeftToRight
+        layout = QBoxLayout(way, self)
         layout.setContentsMargins(0, 0, 0, 0)
-        layout.setSpacing(theme.ROOM)
+        layout.setSpacing(theme.TIGHT if main else theme.ROOM)
         layout.addLayout(text, 1)
         layout.addLayout(buttons)
-        layout.setAlignment(buttons, Qt.AlignmentFlag.AlignTop if main else Qt.AlignmentFlag.AlignVCenter)
+        if not main:
+            layout.setAlignment(buttons, Qt.AlignmentFlag.AlignVCenter)
 
     def show_row(self, row: ModelRow, view: ModelsView, share: float | None, head: tuple[str, str]) -> None:
         self._ref = row.ref
         self._mark.show_icon(head[0], "accent")
         self._label.setText(head[1])
         self._name.setText(words.title(row))
-        self._reason.setText(row.reason)
-        self._reason.setVisible(bool(row.reason))
-        self._facts.setText(words.facts(row) if self._main else words.speed_sentence(row))
+        if self._main:
+            self._facts.setText(words.unbroken(words.facts(row)))
+        speed = "" if self._main else f"{words.speed(row)} tok/s, {fmt.byte_size(row.file_bytes)}."
+        self._reason.setText(words.unbroken(" ".join(part for part in (row.reason, speed) if part)))
+        self._reason.setVisible(bool(self._reason.text()))
         self._button.show_row(row, view, share)
         self._details.setAccessibleName(f"Details of {words.title(row)}")
 
@@ -224,8 +227,9 @@ class RecommendationCard(QFrame):
             return
         what, effect = words.lever(self._lever)
         self._empty_text.setText(f"{needs} {what}: {effect[0].lower()}{effect[1:]}.")
-        self._try.setText(what)
-        self._try.setAccessibleName(what)
+        action = words.lever_action(self._lever)
+        self._try.setText(action)
+        self._try.setAccessibleName(action)
         self._try.setVisible(True)
 
     def _acted(self, action: str, ref: str) -> None:

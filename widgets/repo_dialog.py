@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from PySide6.QtCore import Qt, Signal
-from PySide6.QtWidgets import QFrame, QLineEdit, QScrollArea, QVBoxLayout, QWidget
+from PySide6.QtCore import Signal
+from PySide6.QtWidgets import QLineEdit, QVBoxLayout, QWidget
 
 from backends.errors import Problem
 from widgets import format as fmt
@@ -17,6 +17,7 @@ from widgets.choice_card import ChoiceCard, clear
 from widgets.dialog import Dialog
 from widgets.model_values import RepoFileLine
 from widgets.repo_name import NotARepo, RepoName, read_repo
+from widgets.scroll_column import ScrollColumn
 
 LIST_HEIGHT = 260
 SAYS = (
@@ -48,7 +49,7 @@ class AddRepoDialog(Dialog):
         self._bar = BusyBar("Looking up the repo")
         self._status = parts.label("", "caption", "muted", wrap=True)
         self._banner = Banner()
-        self._list = QScrollArea()
+        self._list = ScrollColumn()
         self._column = QVBoxLayout()
         self._download = parts.button("Download", "Download the chosen file", kind="primary")
         self._download.setEnabled(False)
@@ -64,20 +65,11 @@ class AddRepoDialog(Dialog):
         for made in (self._bar, self._status, self._banner):
             self.body.addWidget(made)
             made.hide()
-        inner = QWidget()
-        inner.setProperty("ground", "clear")
-        self._column.setContentsMargins(0, 0, theme.TIGHT, 0)
+        self._list.column.setContentsMargins(0, 0, theme.TIGHT, 0)
+        self._list.column.addLayout(self._column)
+        self._list.column.addStretch(1)
         self._column.setSpacing(theme.TIGHT)
-        outer = QVBoxLayout(inner)
-        outer.setContentsMargins(0, 0, 0, 0)
-        outer.addLayout(self._column)
-        outer.addStretch(1)
-        self._list.setWidgetResizable(True)
-        self._list.setFrameShape(QFrame.Shape.NoFrame)
-        self._list.setFocusPolicy(Qt.FocusPolicy.NoFocus)
-        self._list.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self._list.setFixedHeight(LIST_HEIGHT)
-        self._list.setWidget(inner)
         self._list.hide()
         self.body.addWidget(self._list)
         self.add_cancel("Close; nothing is downloaded (Esc)")

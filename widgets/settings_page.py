@@ -5,12 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 
 from PySide6.QtCore import Qt, Signal
-from PySide6.QtWidgets import QScrollArea, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QVBoxLayout, QWidget
 
 from backends.errors import Problem
 from widgets import parts, theme
 from widgets.banner import Banner
 from widgets.prompt_box import MODES
+from widgets.scroll_column import ScrollColumn
 from widgets.settings_models import ModelSettings
 from widgets.settings_rows import row, section
 from widgets.values import SettingsView
@@ -57,7 +58,6 @@ class SettingsPage(QWidget):
 
     def _lay_out(self) -> None:
         body = QWidget()
-        body.setProperty("ground", "clear")
         body.setMaximumWidth(WIDTH)
         stack = QVBoxLayout(body)
         stack.setContentsMargins(0, 0, 0, 0)
@@ -66,11 +66,8 @@ class SettingsPage(QWidget):
             stack.addWidget(section(title, [row(*each) for each in rows]))
         stack.addWidget(self._models)
         stack.addStretch(1)
-        scroll = QScrollArea()
-        scroll.setWidgetResizable(True)
-        scroll.setFrameShape(QScrollArea.Shape.NoFrame)
-        scroll.setFocusPolicy(Qt.FocusPolicy.NoFocus)  # Tab brings each control into sight by itself
-        scroll.setWidget(body)
+        scroll = ScrollColumn()
+        scroll.column.addWidget(body)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(theme.ROOM, theme.ROOM, theme.ROOM, theme.ROOM)
         layout.setSpacing(theme.GAP)

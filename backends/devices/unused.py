@@ -64,5 +64,7 @@ def _not_used(names: str, built: tuple[str, ...]) -> str:
 
 
 def _names(gpus: Sequence[Device]) -> str:
-    counted = [f"{count} x {name}" if count > 1 else name for name, count in Counter(gpu.name for gpu in gpus).items()]
+    """Slices by the GPU that they are of, which counts once."""
+    whole = {gpu.slice_of or index: gpu.name.partition(" MIG")[0] for index, gpu in enumerate(gpus)}
+    counted = [f"{count} x {name}" if count > 1 else name for name, count in Counter(whole.values()).items()]
     return " and ".join(filter(None, (", ".join(counted[:-1]), counted[-1])))

@@ -10,7 +10,7 @@ ENDLESS = 2**62
 
 
 class BestFit:
-    """Free blocks in the order of their offsets, the last of them endless; `peak_bytes` is what the buffer must hold."""
+    """Free blocks by offset, the last of them endless; `peak_bytes` is what the buffer must hold."""
 
     __slots__ = ("_alignment", "_free", "peak_bytes")
 

@@ -59,7 +59,7 @@ class Tensor:
 
 
 class Graph:
-    """Operations in the order they run, and the inputs in the order they are first used. Inputs are written by the host.
+    """Operations in the order they run, and the inputs, which the host writes, in the order of their first use.
 
     `layers` says where each layer's weights and KV cache lie, by a device's number; `host` is the host's.
     """

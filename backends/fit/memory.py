@@ -112,9 +112,7 @@ def weights_on(weights: Weights, layout: Layout) -> tuple[int, ...]:
     return (*placed, host)
 
 
-def compute_on(
-    model: ModelFacts, layout: Layout, n_ctx: int, kv_type: KvType, n_batch: int | None
-) -> tuple[int, ...]:
+def compute_on(model: ModelFacts, layout: Layout, n_ctx: int, kv_type: KvType, n_batch: int | None) -> tuple[int, ...]:
     """Compute buffers per GPU, and the host's last with the row of logits that it keeps.
 
     Layers that stay on the host weigh on the first GPU too: with a prompt of 32 tokens or more, CUDA fetches their
@@ -166,9 +164,9 @@ def _sums(layer_bytes: tuple[int, ...]) -> tuple[int, ...]:
 
 @lru_cache(maxsize=4096)
 def _matrix_bytes(shape: Shape, weights: Weights) -> tuple[int, ...]:
-    """The matrices of the heaviest layer. Mixed quants give more bits to V and `down` in some layers, to none in others.
+    """The matrices of the heaviest layer, estimated from its sum.
 
-    Only the layer's sum is known: what it has beyond the lightest layer is shared out between those two.
+    Mixed quants give V and `down` of some layers more bits: what a layer has beyond the lightest goes to those two.
     """
     q, kv = shape.n_heads * shape.head_dim, shape.n_kv_heads * shape.head_dim
     sizes = dict(zip(MATRICES, (q, kv, kv, q, shape.ffn, shape.ffn, shape.ffn), strict=True))

@@ -20,15 +20,14 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from backends.models.quality import quality_of
 from backends.models.records import CatalogueModel, CatalogueQuant
+from backends.models.shapes import LLAMA_8B
 
 NO_LOSS_KLD = 0.002  # Q8_0: 0.0014, and 97.7 % of next tokens stay; the next, Q6_K: 0.0055 and 96.0 %
 BELOW_Q3_KLD = 0.25  # Q3_K_S, the worst of Q3: 0.20; IQ2_M, the best below it: 0.33
 SAME_SIZE = 1.15
-# Llama 3 70B has perplexities only. Divided by 180, their rise in percent orders its quants as KLD does those of 8B, and
-# sets the same bounds: IQ3_XXS 40.1 % -> 0.22, IQ2_M 72.4 % -> 0.40, Q8_0 0.03 % -> 0.0002.
-PERCENT_PER_KLD = 180
-# Where nothing was measured: KLD of the 8B quants of as many bits per weight. (bits from, KLD)
+# Where no quant of that name was measured: the KLD of 8B quants of as many bits per weight. (bits from, KLD)
 KLD_BY_BITS = ((8.0, 0.0014), (6.2, 0.0055), (5.3, 0.012), (4.3, 0.035), (3.9, 0.085), (3.2, 0.20))
 KLD_OF_FEWER_BITS = 0.40
 
@@ -37,13 +36,13 @@ _GENERATION = re.compile(r"llama-?(\d+(?:\.\d+)?)")
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """A quant's place; the greater `worst_first`, the worse. `loss` is its KLD, measured or by its bits."""
+    """A quant's place; the greater `place`, the worse. `loss` is its KLD, measured on it or on its like."""
 
-    worst_first: tuple[float, ...]
+    place: tuple[float, ...]
     loss: float
 
     def better_than(self, other: Standing) -> bool:
-        return self.worst_first[:-1] < other.worst_first[:-1]
+        return self.place[:-1] < other.place[:-1]
 
     @property
     def below_q3(self) -> bool:
@@ -54,7 +53,7 @@ class QualityOrder:
     """The order among the quants of these models."""
 
     def __init__(self, models: Iterable[CatalogueModel]) -> None:
-        self._tiers = _tiers({model.parameters for model in models})
+        self._tiers = _tiers({model.parameters for model in models if model.quants})
 
     def standing(self, model: CatalogueModel, quant: CatalogueQuant) -> Standing:
         loss = _loss(model, quant)
@@ -76,11 +75,9 @@ def _tiers(parameters: Iterable[int]) -> dict[int, int]:
 
 
 def _loss(model: CatalogueModel, quant: CatalogueQuant) -> float:
-    quality = quant.quality
-    if quality is not None and quality.kld is not None:
-        return quality.kld
-    if quality is not None and quality.delta_ppl_percent is not None:
-        return max(0.0, quality.delta_ppl_percent) / PERCENT_PER_KLD
+    for quality in (quant.quality, quality_of(quant.quant, LLAMA_8B, imatrix=quant.imatrix)):
+        if quality is not None and quality.kld is not None:
+            return quality.kld
     bits = quant.size_bytes * 8 / max(1, model.parameters)
     return next((kld for bits_from, kld in KLD_BY_BITS if bits >= bits_from), KLD_OF_FEWER_BITS)
 

@@ -80,12 +80,12 @@ def rank(
 
 def facts_of(model: CatalogueModel, quant: CatalogueQuant) -> ModelFacts:
     """What fit must know of a quant, by rule; worked out once."""
-    return _facts(model.name, model.shape, quant.quant, quant.size_bytes)
+    return _facts(model.name, model.shape, quant.quant, quant.size_bytes, quant.imatrix)
 
 
 @lru_cache(maxsize=1024)
-def _facts(name: str, shape: Shape, quant: str, size_bytes: int) -> ModelFacts:
-    return facts_by_rule(name, quant, shape, size_bytes=size_bytes)
+def _facts(name: str, shape: Shape, quant: str, size_bytes: int, imatrix: bool) -> ModelFacts:
+    return facts_by_rule(name, quant, shape, imatrix=imatrix, size_bytes=size_bytes)
 
 
 def fit_of(facts: ModelFacts, machine: Machine, wish: Wish, learned: Learned | None = None) -> Fit:
@@ -126,6 +126,6 @@ def _row(
 def _in_order(choices: Iterable[Choice], candidates: Iterable[Candidate]) -> list[Choice]:
     def place_in_list(pair: tuple[Choice, Candidate]) -> tuple[int, int, tuple[float, ...]]:
         choice, candidate = pair
-        return choice.rank or 9, BEST_VERDICT_FIRST[choice.fit.verdict], candidate.standing.worst_first
+        return choice.rank or 9, BEST_VERDICT_FIRST[choice.fit.verdict], candidate.standing.place
 
     return [choice for choice, _ in sorted(zip(choices, candidates, strict=True), key=place_in_list)]

@@ -71,7 +71,7 @@ def choose(candidates: Sequence[Candidate]) -> Picks:
 
 
 def _best(some: Iterable[Candidate]) -> Candidate | None:
-    return min(some, key=lambda each: (each.standing.worst_first[:-1], not each.installed, each.standing.worst_first[-1]), default=None)
+    return min(some, key=lambda each: (each.standing.place[:-1], not each.installed, each.standing.place[-1]), default=None)
 
 
 def _better(fits: Iterable[Candidate], first: Candidate) -> Candidate | None:
@@ -90,7 +90,7 @@ def reason_for(each: Candidate, picks: Picks) -> str:
         case 2 if picks.best is None:
             return f"Nothing that fits reaches {ENOUGH_TOK_S:g} tok/s; this is the fastest{_rate(each)}."
         case 2:
-            return f"Faster: {speed_words(each.speed)} instead of {speed_words(_speed(picks.best))}, for {_loss(each)}."
+            return f"Faster: {speed_words(each.speed)} instead of {_rates(picks.best.speed)}, at lower quality."
         case 3:
             return f"Better answers, but {_slow_because(each.fit)}{_rate(each)}."
         case _:
@@ -131,14 +131,6 @@ def _slow_because(fit: Fit) -> str:
     return "it runs on the CPU from the machine's memory"
 
 
-def _loss(each: Candidate) -> str:
-    return f"a quant or a model of less quality (KLD {each.standing.loss:.3f})"
-
-
-def _speed(each: Candidate | None) -> Speed | None:
-    return None if each is None else each.speed
-
-
 def main_parts(fit: Fit) -> tuple[Part, ...]:
     """The devices that the verdict is about: the GPUs, or the machine's memory."""
     return fit.gpus if fit.verdict in ("gpu", "split") and fit.gpus else (fit.host,)
@@ -163,11 +155,15 @@ def speed_words(speed: Speed | None) -> str:
     """As “about 66 to 110 tok/s”, or what own runs gave."""
     if speed is None:
         return "an unknown speed"
-    low, high = _figure(speed.low_tok_s), _figure(speed.high_tok_s)
-    rates = f"{low} tok/s" if low == high else f"{low} to {high} tok/s"
+    rates = f"{_rates(speed)} tok/s"
     if speed.basis == "own_runs":
         return f"{rates} in your own {'run' if speed.n_runs == 1 else 'runs'}"
     return f"about {rates}"
+
+
+def _rates(speed: Speed | None) -> str:
+    low, high = ("?", "?") if speed is None else (_figure(speed.low_tok_s), _figure(speed.high_tok_s))
+    return low if low == high else f"{low} to {high}"
 
 
 def _figure(rate: float) -> str:

@@ -1,4 +1,4 @@
-"""Gives each operation of a graph its device, copies what has to cross over, and adds up the buffers. Must not know GPUs.
+"""Gives each operation of a graph its device, copies what crosses over, and adds up the buffers. Must not know models.
 
 Source: ggml/src/ggml-backend.cpp (`ggml_backend_sched_split_graph`), ggml/src/ggml-alloc.c and ggml-cuda.cu of the
 llama.cpp that is pinned. Devices are numbers, GPUs first, the host last.

@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from backends.devices.records import Device, Machine
-from backends.fit.recommend import free_bytes, headline, main_parts
+from backends.fit.recommend import free_bytes, main_parts
 from backends.fit.records import Choice, Fit, Lever, Part, Wish
 from backends.models.records import CatalogueModel
 from backends.wire import Json, problem_as_json
@@ -18,18 +18,18 @@ from backends.wire import Json, problem_as_json
 
 @dataclass(frozen=True, slots=True)
 class Ranking:
-    """What `nearfar fit` found. `levers` by ref, for those choices that they were worked out for."""
+    """What `nearfar fit` found. `levers` by ref, for those choices that they were worked out for.
+
+    `summary` is the plain sentence that comes first.
+    """
 
     machine: Machine
     wish: Wish
     choices: tuple[Choice, ...]
+    summary: str
     levers: Mapping[str, Sequence[Lever]]
     installed: Collection[str] = ()
     not_runnable: tuple[CatalogueModel, ...] = ()
-
-    @property
-    def headline(self) -> str:
-        return headline(self.choices, "On such a machine" if self.machine.simulated else "On this machine")
 
 
 def ranking_as_json(found: Ranking) -> Json:
@@ -41,7 +41,7 @@ def ranking_as_json(found: Ranking) -> Json:
         "devices": [_device(each) for each in (*machine.gpus, machine.cpu)],
         "context": found.wish.n_ctx,
         "kv": found.wish.kv_type,
-        "summary": found.headline,
+        "summary": found.summary,
         "choices": [_choice(each, found) for each in found.choices],
         "not_runnable": [
             {"model": each.id, "name": each.name, "reason": each.not_runnable} for each in found.not_runnable

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from typing import Literal
 
@@ -29,7 +28,6 @@ class WorkerDevice:
     kind: str
     free_bytes: int
     total_bytes: int
-    device_id: str | None = None
     pci_id: str | None = None
 
 
@@ -84,7 +82,7 @@ class MeasuredDevice:
     """
 
     name: str
-    device_id: str | None
+    pci_id: str | None
     layers: int
     weights_bytes: int
     kv_bytes: int
@@ -100,12 +98,3 @@ class Measurement:
     gpu_layers: int
     n_ctx: int
     engine_build: str
-
-
-def same_pci_id(one: str | None, other: str | None) -> bool:
-    """Drivers write a PCI domain with four digits or eight, in capitals or not."""
-    return one is not None and other is not None and _plain_pci_id(one) == _plain_pci_id(other)
-
-
-def _plain_pci_id(text: str) -> str:
-    return re.sub(r"^0+(?=[0-9a-f]{4}:)", "", text.strip().lower())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from typing import TypeVar
 
 Choice = TypeVar("Choice", bound=str)
@@ -64,6 +65,9 @@ class Fields:
             raise ProtocolError(f"{name} must be a list of {min_items} to {max_items} items")
         return value
 
+    def objects(self, name: str, max_items: int, *, min_items: int = 0) -> Iterator[Fields]:
+        return map(Fields, self.items(name, max_items, min_items=min_items))
+
     def texts(self, name: str, max_items: int, max_chars: int, *, min_chars: int = 0) -> tuple[str, ...]:
         values = self.items(name, max_items)
         return tuple(Fields({name: value}).text(name, max_chars, min_chars=min_chars) for value in values)
@@ -74,6 +78,9 @@ class Fields:
             if type(value) is not int or not low <= value <= high:
                 raise ProtocolError(f"{name} must hold integers from {low} to {high}")
         return tuple(value for value in values if isinstance(value, int))
+
+    def floats(self, name: str, max_items: int, low: float, high: float) -> tuple[float, ...]:
+        return tuple(Fields({name: value}).number(name, low, high) for value in self.items(name, max_items))
 
     def numbers(self, name: str, max_items: int, low: float, high: float) -> dict[str, int | float]:
         """An object whose values are all bounded numbers."""

@@ -19,9 +19,10 @@ _CONTROLS = {code: " " if chr(code).isspace() else None for code in (*range(32),
 
 _BUFFER = re.compile(r"(\S+) +(model|KV|compute|output) buffer size = +([\d.]+) MiB")
 _OFFLOADED = re.compile(r"offloaded (\d+)/(\d+) layers to GPU")
-_USING = re.compile(r"using device (\S+) \(")
-_ASSIGNED = re.compile(r"layer +(\d+) assigned to device (\S+?),")
-_KV_SIZE = re.compile(r"llama_kv_cache: size = +([\d.]+) MiB")
+# From the start of the line, where a model file's own words never stand.
+_USING = re.compile(r"^\w+: using device (\S+) \(")
+_ASSIGNED = re.compile(r"^\w+: layer +(\d+) assigned to device (\S+?),")
+_KV_SIZE = re.compile(r"^llama_kv_cache: size = +([\d.]+) MiB")
 HOST = "CPU"
 
 
@@ -70,6 +71,10 @@ class LogCapture:
     def lines(self) -> list[str]:
         return [line for _level, line in self._lines]
 
+    def keep(self, line: str) -> None:
+        """Put back a line of an earlier load that still holds."""
+        self._lines.append((INFO, line))
+
     def errors(self) -> list[str]:
         """Lines at level error, oldest first."""
         return [line for level, line in self._lines if level == ERROR]
@@ -112,15 +117,15 @@ def read_devices(lines: Sequence[str]) -> tuple[DeviceFigures, ...]:
 
     Buffers of the host carry many names: CPU, CPU_Mapped, CPU_REPACK, CUDA_Host.
     """
-    names = [found[1] for line in lines if (found := _USING.search(line))]
+    names = [found[1] for line in lines if (found := _USING.match(line))]
     layers: dict[str, list[int]] = {}
     sums: dict[tuple[str, str], float] = {}
     for line in lines:
         if found := _BUFFER.search(line):
             buffer, what, mib = found.groups()
-            key = (_owner(buffer, names), what)
+            key = (_owner(buffer, names), "compute" if what == "output" else what)
             sums[key] = sums.get(key, 0.0) + float(mib)
-        elif found := _ASSIGNED.search(line):
+        elif found := _ASSIGNED.match(line):
             layers.setdefault(found[2], []).append(int(found[1]))
     return tuple(
         DeviceFigures(
@@ -136,7 +141,7 @@ def read_devices(lines: Sequence[str]) -> tuple[DeviceFigures, ...]:
 
 def read_kv_bytes(lines: Iterable[str]) -> int | None:
     """The whole KV cache, which the log also tells of a load that took no memory."""
-    return next((_bytes(float(found[1])) for line in lines if (found := _KV_SIZE.search(line))), None)
+    return next((_bytes(float(found[1])) for line in lines if (found := _KV_SIZE.match(line))), None)
 
 
 def _owner(buffer: str, names: Sequence[str]) -> str:

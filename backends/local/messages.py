@@ -1,7 +1,8 @@
 """What the app and its worker say to each other, as values. Must not know how they travel.
 
-App -> worker: Load, Run, Cancel. Worker -> app: Hello once, Beat twice a second, and for the one request at work
-LoadProgress, LoadDone, Remark, PrefillProgress, TextDelta, then RunDone, RunCancelled or RequestFailed.
+App -> worker: Load, Measure, Run, Cancel. Worker -> app: Hello once, Beat twice a second, and for the one request at
+work LoadProgress, Remark, PrefillProgress, TextDelta, then LoadDone, MeasureDone, RunDone, RunCancelled or
+RequestFailed.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from backends.local.facts import LoadOptions, WorkerFacts
+from backends.local.facts import LoadOptions, Measurement, WorkerFacts
 from backends.records import EngineReport, Message, Number, Sampling, Usage
 
 
@@ -19,6 +20,15 @@ class Load:
     id: int
     path: str
     name: str
+    options: LoadOptions
+
+
+@dataclass(frozen=True, slots=True)
+class Measure:
+    """Say what this load would take, and take nothing. What is loaded stays loaded."""
+
+    id: int
+    path: str
     options: LoadOptions
 
 
@@ -57,6 +67,12 @@ class LoadProgress:
 class LoadDone:
     id: int
     report: EngineReport
+
+
+@dataclass(frozen=True, slots=True)
+class MeasureDone:
+    id: int
+    measurement: Measurement
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,12 +122,13 @@ class RequestFailed:
     fix: str = ""
 
 
-Request = Load | Run | Cancel
+Request = Load | Measure | Run | Cancel
 Reply = (
     Hello
     | Beat
     | LoadProgress
     | LoadDone
+    | MeasureDone
     | Remark
     | PrefillProgress
     | TextDelta

@@ -12,25 +12,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from backends.local.facts import DeviceRef, WorkerDevice, WorkerFacts, same_pci_id
+from backends.devices.pci import plain_pci_id
+from backends.local.facts import DeviceRef, WorkerDevice, WorkerFacts
 
 DEVICE_KINDS = ("cpu", "gpu", "igpu", "accel", "meta")
 GPU_KINDS = ("gpu", "igpu")
 MAX_SHOWN_BYTES = 2**60
-
-
-class _Properties(ctypes.Structure):
-    """`ggml_backend_dev_props` of ggml-backend.h."""
-
-    _fields_ = (
-        ("name", ctypes.c_char_p),
-        ("description", ctypes.c_char_p),
-        ("memory_free", ctypes.c_size_t),
-        ("memory_total", ctypes.c_size_t),
-        ("type", ctypes.c_int),
-        ("device_id", ctypes.c_char_p),
-        ("capabilities", ctypes.c_bool * 8),  # five today
-    )
 
 
 class _DeviceProps(ctypes.Structure):
@@ -45,6 +32,12 @@ class _DeviceProps(ctypes.Structure):
         ("device_id", ctypes.c_char_p),
         ("caps", ctypes.c_bool * 64),
     )
+
+
+class _NothingElse(ctypes.Structure):
+    """`gguf_init_params` of gguf.h: the header alone, no tensors made of it."""
+
+    _fields_ = (("no_alloc", ctypes.c_bool), ("context", ctypes.c_void_p))
 
 
 class Native:
@@ -65,10 +58,33 @@ class Native:
     def facts(self) -> WorkerFacts:
         ggml = self._ggml
         names = (ggml.ggml_backend_reg_name(ggml.ggml_backend_reg_get(i)) for i in range(ggml.ggml_backend_reg_count()))
-        devices = (self._device(ggml.ggml_backend_dev_get(i)) for i in range(ggml.ggml_backend_dev_count()))
-        return WorkerFacts(self.version, tuple(_text(name) for name in names), tuple(devices), self.gpu_offload)
+        devices = tuple(self._device(handle) for handle in self._handles())
+        return WorkerFacts(self.version, tuple(_text(name) for name in names), devices, self.gpu_offload)
 
-    def _device(self, device: ctypes.c_void_p) -> WorkerDevice:
+    def find_gpus(self, wanted: Sequence[DeviceRef]) -> list[int]:
+        """Handles of these GPUs, in order; raises LookupError, with its description, for one that is not there."""
+        seen = [(handle, self._device(handle)) for handle in self._handles()]
+        gpus = [(handle, device) for handle, device in seen if device.kind in GPU_KINDS]
+        return [_find(ref, gpus) for ref in wanted]
+
+    def tensor_sizes(self, path: Path) -> dict[str, int]:
+        """Bytes of each tensor of a GGUF by name, as ggml itself reads them; raises OSError where it cannot."""
+        ggml = self._ggml
+        file = ggml.gguf_init_from_file(os.fsencode(path), _NothingElse(no_alloc=True, context=None))
+        if not file:
+            raise OSError(f"ggml cannot read {path.name}")
+        try:
+            return {
+                _text(ggml.gguf_get_tensor_name(file, i)): int(ggml.gguf_get_tensor_size(file, i))
+                for i in range(ggml.gguf_get_n_tensors(file))
+            }
+        finally:
+            ggml.gguf_free(file)
+
+    def _handles(self) -> list[int]:
+        return [self._ggml.ggml_backend_dev_get(i) for i in range(self._ggml.ggml_backend_dev_count())]
+
+    def _device(self, device: int) -> WorkerDevice:
         ggml = self._ggml
         free, total, props = ctypes.c_size_t(), ctypes.c_size_t(), _DeviceProps()
         ggml.ggml_backend_dev_memory(device, ctypes.byref(free), ctypes.byref(total))
@@ -99,17 +115,18 @@ class Native:
 
 
 def _find(ref: DeviceRef, gpus: Sequence[tuple[int, WorkerDevice]]) -> int:
+    pci_id = plain_pci_id(ref.pci_id)
     for handle, gpu in gpus:
-        if same_pci_id(ref.pci_id, gpu.device_id):
+        if pci_id is not None and plain_pci_id(gpu.pci_id) == pci_id:
             return handle
-    # A GPU that says another bus id is another one, however it is called.
-    nameless = [(handle, gpu) for handle, gpu in gpus if ref.pci_id is None or gpu.device_id is None]
+    # A GPU that says another bus id is another one, whatever it is called.
+    nameless = [(handle, gpu) for handle, gpu in gpus if pci_id is None or plain_pci_id(gpu.pci_id) is None]
     for handle, gpu in nameless:
         if ref.name is not None and gpu.name == ref.name:
             return handle
     alike = [handle for handle, gpu in nameless if gpu.description == ref.description]
-    if not ref.description or not 0 < ref.ordinal <= len(alike):
-        raise LookupError(ref.description or ref.name or ref.pci_id or "the GPU")
+    if not 0 < ref.ordinal <= len(alike):
+        raise LookupError(ref.description or ref.name or ref.pci_id or "that GPU")
     return alike[ref.ordinal - 1]
 
 
@@ -140,8 +157,12 @@ def _declare(ggml: Any) -> None:
         "ggml_backend_dev_type": ([pointer], ctypes.c_int),
         "ggml_backend_dev_memory": ([pointer, ctypes.POINTER(size), ctypes.POINTER(size)], None),
         "ggml_backend_dev_get_props": ([pointer, ctypes.POINTER(_DeviceProps)], None),
-        "ggml_backend_dev_get_props": ([pointer, ctypes.POINTER(_Properties)], None),
         "ggml_backend_load_all_from_path": ([text], None),
+        "gguf_init_from_file": ([text, _NothingElse], pointer),
+        "gguf_free": ([pointer], None),
+        "gguf_get_n_tensors": ([pointer], ctypes.c_int64),
+        "gguf_get_tensor_name": ([pointer, ctypes.c_int64], text),
+        "gguf_get_tensor_size": ([pointer, ctypes.c_int64], size),
     }
     for name, (arguments, result) in declarations.items():
         function = getattr(ggml, name)

@@ -10,7 +10,15 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Literal
 
-from backends.local.facts import LoadOptions, WorkerDevice, WorkerFacts
+from backends.local.facts import (
+    MAX_DEVICES,
+    DeviceRef,
+    LoadOptions,
+    MeasuredDevice,
+    Measurement,
+    WorkerDevice,
+    WorkerFacts,
+)
 from backends.local.fields import Fields, ProtocolError
 from backends.local.messages import (
     Beat,
@@ -19,6 +27,8 @@ from backends.local.messages import (
     Load,
     LoadDone,
     LoadProgress,
+    Measure,
+    MeasureDone,
     PrefillProgress,
     Remark,
     Reply,
@@ -29,7 +39,7 @@ from backends.local.messages import (
     RunDone,
     TextDelta,
 )
-from backends.records import EngineReport, Message, Number, Role, Sampling, Usage
+from backends.records import EngineReport, Message, Number, PartReport, Role, Sampling, Usage
 
 VERSION = 1
 MAX_REQUEST_BYTES = 16 * 2**20
@@ -54,12 +64,14 @@ REASONS: tuple[Literal["stop", "length"], ...] = ("stop", "length")
 
 _NAMES: dict[type[Request | Reply], str] = {
     Load: "load",
+    Measure: "measure",
     Run: "run",
     Cancel: "cancel",
     Hello: "hello",
     Beat: "beat",
     LoadProgress: "loading",
     LoadDone: "loaded",
+    MeasureDone: "measured",
     Remark: "notice",
     PrefillProgress: "prefill",
     TextDelta: "delta",
@@ -92,6 +104,8 @@ def decode_request(line: bytes) -> Request:
             fields.text("name", 4096, min_chars=1),
             _options(fields.within("options")),
         )
+    if kind == "measure":
+        return Measure(request_id, fields.text("path", MAX_PATH_CHARS, min_chars=1), _options(fields.within("options")))
     if kind == "run":
         return _run(request_id, fields)
     if kind == "cancel":
@@ -119,6 +133,8 @@ def decode_reply(line: bytes) -> Reply:
         return LoadProgress(request_id, fields.number("fraction", 0.0, 1.0))
     if kind == "loaded":
         return LoadDone(request_id, _report(fields.within("report")))
+    if kind == "measured":
+        return MeasureDone(request_id, _measurement(fields.within("measurement")))
     if kind == "notice":
         return Remark(request_id, fields.text("code", 64), fields.text("text", 2000))
     return _ending(kind, request_id, fields)
@@ -151,7 +167,7 @@ def _open(line: bytes, limit: int) -> tuple[str, Fields]:
 def _run(request_id: int, fields: Fields) -> Run:
     messages = tuple(
         Message(entry.choice("role", ROLES), entry.text("text", MAX_PROMPT_CHARS))
-        for entry in map(Fields, fields.items("messages", MAX_MESSAGES, min_items=1))
+        for entry in fields.objects("messages", MAX_MESSAGES, min_items=1)
     )
     return Run(request_id, messages, _sampling(fields.within("sampling")), fields.flag("exact"))
 
@@ -177,11 +193,61 @@ def _options(fields: Fields) -> LoadOptions:
         n_threads=_optional(fields, "n_threads", 1, 512),
         n_batch=_optional(fields, "n_batch", 1, 8192),
         chat_format=fields.choice("chat_format", TEMPLATES),
+        devices=tuple(map(_device_ref, fields.objects("devices", MAX_DEVICES))) if fields.has("devices") else None,
+        tensor_split=fields.floats("tensor_split", MAX_DEVICES, 0.0, 1e6) if fields.has("tensor_split") else None,
+    )
+
+
+def _device_ref(fields: Fields) -> DeviceRef:
+    return DeviceRef(
+        pci_id=_optional_text(fields, "pci_id", 64),
+        name=_optional_text(fields, "name", 128),
+        description=fields.text("description", 256),
+        ordinal=fields.integer("ordinal", 1, 256),
+    )
+
+
+def _measurement(fields: Fields) -> Measurement:
+    devices = tuple(
+        MeasuredDevice(
+            name=entry.text("name", 128, min_chars=1),
+            pci_id=_optional_text(entry, "pci_id", 64),
+            layers=entry.integer("layers", 0, 4096),
+            weights_bytes=entry.integer("weights_bytes", 0, MAX_BYTES),
+            kv_bytes=entry.integer("kv_bytes", 0, MAX_BYTES),
+            compute_bytes=entry.integer("compute_bytes", 0, MAX_BYTES),
+        )
+        for entry in fields.objects("devices", MAX_DEVICES + 1, min_items=1)
+    )
+    return Measurement(
+        devices=devices,
+        n_layers=fields.integer("n_layers", 1, 4096),
+        gpu_layers=fields.integer("gpu_layers", 0, 4096),
+        n_ctx=fields.integer("n_ctx", 1, 2**24),
+        engine_build=fields.text("engine_build", 128),
+    )
+
+
+def _parts(fields: Fields) -> tuple[PartReport, ...]:
+    return tuple(
+        PartReport(
+            device=entry.text("device", 128, min_chars=1),
+            pci_id=_optional_text(entry, "pci_id", 64),
+            layers=entry.integer("layers", 0, 4096),
+            weights_bytes=_optional(entry, "weights_bytes", 0, MAX_BYTES),
+            kv_bytes=_optional(entry, "kv_bytes", 0, MAX_BYTES),
+            compute_bytes=_optional(entry, "compute_bytes", 0, MAX_BYTES),
+        )
+        for entry in fields.objects("parts", MAX_DEVICES + 1)
     )
 
 
 def _optional(fields: Fields, name: str, low: int, high: int) -> int | None:
     return fields.integer(name, low, high) if fields.has(name) else None
+
+
+def _optional_text(fields: Fields, name: str, max_chars: int) -> str | None:
+    return fields.text(name, max_chars) if fields.has(name) else None
 
 
 def _facts(fields: Fields) -> WorkerFacts:
@@ -205,7 +271,7 @@ def _report(fields: Fields) -> EngineReport:
     return EngineReport(
         model=fields.text("model", 4096),
         device=fields.text("device", 512),
-        quant=fields.text("quant", 64) if fields.has("quant") else None,
+        quant=_optional_text(fields, "quant", 64),
         gpu_layers=fields.integer("gpu_layers", 0, 4096),
         n_layers=fields.integer("n_layers", 0, 4096),
         n_ctx=fields.integer("n_ctx", 1, 2**24),
@@ -217,6 +283,7 @@ def _report(fields: Fields) -> EngineReport:
         load_ms=fields.number("load_ms", 0.0, MAX_NUMBER),
         engine_build=fields.text("engine_build", 128),
         template=fields.choice("template", TEMPLATES),
+        parts=_parts(fields),
     )
 
 

@@ -16,12 +16,16 @@ from pathlib import Path
 from backends.errors import ModelError, NearfarError, WorkerError
 from backends.local import process
 from backends.local.decode import Outcome, Session
+from backends.local.handles import AbortFlag, LoadCancelled
 from backends.local.log_capture import LogCapture
+from backends.local.measure import Measurer
 from backends.local.messages import (
     Hello,
     Load,
     LoadDone,
     LoadProgress,
+    Measure,
+    MeasureDone,
     PrefillProgress,
     Remark,
     Reply,
@@ -31,11 +35,11 @@ from backends.local.messages import (
     RunDone,
     TextDelta,
 )
-from backends.local.model import AbortFlag, LoadCancelled, LoadedModel
+from backends.local.model import LoadedModel
 from backends.local.native import Native
 from backends.local.protocol import MAX_DELTA_CHARS
 from backends.local.template import PLAIN_STOP, TemplateUnusable, plain_chat
-from backends.local.worker_io import Inbox, Outlet, beat_for_ever
+from backends.local.worker_io import Inbox, Outlet, Work, beat_for_ever
 from backends.records import Usage
 
 PROGRESS_STEP = 0.01
@@ -51,12 +55,16 @@ class Worker:
         self.abort = AbortFlag(native.api)
         self._model: LoadedModel | None = None
         self._session: Session | None = None
+        self._measurer = Measurer(native, self._log, self.abort)
 
-    def answer(self, request: Load | Run) -> None:
+    def answer(self, request: Work) -> None:
         """Exactly one ending reply to each request, whatever happens."""
         try:
             if isinstance(request, Load):
                 self._load(request)
+            elif isinstance(request, Measure):
+                measured = self._measurer.measure(Path(request.path), request.options)
+                self._outlet.send(MeasureDone(request.id, measured))
             else:
                 self._run(request)
         except LoadCancelled:
@@ -70,6 +78,7 @@ class Worker:
 
     def _load(self, request: Load) -> None:
         self._unload()
+        self._measurer.close()
         last = -1.0
 
         def progressed(fraction: float) -> None:

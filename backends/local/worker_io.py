@@ -11,12 +11,13 @@ from typing import NoReturn, Protocol
 
 from backends.local import process
 from backends.local.fields import ProtocolError
-from backends.local.messages import Beat, Cancel, Load, Reply, Run
+from backends.local.messages import Beat, Cancel, Load, Measure, Reply, Run
 from backends.local.protocol import MAX_REQUEST_BYTES, decode_request, encode
 
 BEAT_S = 0.5
 EXIT_PARENT_GONE = 0
 EXIT_PROTOCOL = 3
+Work = Load | Measure | Run
 
 
 class Abortable(Protocol):
@@ -48,7 +49,7 @@ class Inbox:
     """Requests in order of arrival; a cancel overtakes them and sets the abort flag of the request at work."""
 
     def __init__(self) -> None:
-        self._requests: queue.SimpleQueue[Load | Run] = queue.SimpleQueue()
+        self._requests: queue.SimpleQueue[Work] = queue.SimpleQueue()
         self._lock = threading.Lock()
         self._abort: Abortable | None = None
         self._active = 0
@@ -69,7 +70,7 @@ class Inbox:
         finally:
             os._exit(EXIT_PARENT_GONE)
 
-    def next(self, abort: Abortable) -> Load | Run:
+    def next(self, abort: Abortable) -> Work:
         """Wait for a request; `abort` is its flag from here on."""
         request = self._requests.get()
         with self._lock:

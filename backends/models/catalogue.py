@@ -23,7 +23,7 @@ from backends.models.references import CatalogueRef, parse_ref
 from backends.models.weights import facts_by_rule
 
 SUGGESTIONS = 3
-_PART = re.compile(r"-\d{5}-of-\d{5}$")
+_PART = re.compile(r"-\d{5}-of-(?P<count>\d{5})$")
 
 
 @cache
@@ -95,31 +95,52 @@ def resolve(quant: CatalogueQuant, listing: Sequence[RemoteFile]) -> CatalogueQu
     """The quant with names, sizes and hashes as the hub lists them for the repo; raises RepoMissing where it does not.
 
     Names that the listing has are kept; else the files of the same model and quant are taken, in whatever folder or
-    number of parts the repo keeps them. A hash in the catalogue stays: a file that changed on the hub must not pass.
+    number of parts the repo keeps them. What the catalogue knows of a pinned file stays: one that changed on the hub
+    must not pass.
     """
     by_path = {file.path: file for file in listing}
     if all(file.path in by_path for file in quant.files):
-        found = tuple(_known(file, by_path[file.path]) for file in quant.files)
+        pinned = quant.revision is not None
+        found = tuple(_merged(file, by_path[file.path], pinned) for file in quant.files)
     else:
-        stem = _stem(quant.files[0].path)
-        found = tuple(sorted((file for file in listing if _stem(file.path) == stem), key=lambda file: file.path))
+        found = _alike(quant.files[0].path, listing)
     if not found:
         raise RepoMissing(f"{quant.repo} has no file for {quant.ref}.", fix="Choose another quant of this model.")
-    sizes = [file.size_bytes for file in found]
-    total = sum(size for size in sizes if size is not None) if None not in sizes else quant.size_bytes
+    sizes = [file.size_bytes for file in found if file.size_bytes is not None]
+    known = len(sizes) == len(found)
     return replace(
-        quant, files=found, size_bytes=total, size_exact=quant.size_exact or None not in sizes, names_confirmed=True
+        quant,
+        files=found,
+        size_bytes=sum(sizes) if known else quant.size_bytes,
+        size_exact=known or quant.size_exact,
+        names_confirmed=True,
     )
 
 
-def _known(ours: RemoteFile, hubs: RemoteFile) -> RemoteFile:
+def _merged(ours: RemoteFile, hubs: RemoteFile, pinned: bool) -> RemoteFile:
+    if not pinned and ours.sha256 is None:
+        return hubs
     return RemoteFile(ours.path, ours.size_bytes or hubs.size_bytes, ours.sha256 or hubs.sha256)
 
 
-def _stem(path: str) -> str:
-    """A file's name without folder, part number and ending, for comparison: repos differ in case."""
-    name = path.rpartition("/")[2].lower().removesuffix(".gguf")
-    return _PART.sub("", name)
+def _alike(path: str, listing: Iterable[RemoteFile]) -> tuple[RemoteFile, ...]:
+    """The complete set of parts, or the one file, whose name without folder and part number is that of `path`."""
+    sets: dict[tuple[str, int], list[RemoteFile]] = {}
+    wanted, _, _ = _split_name(path)
+    for file in listing:
+        name, folder, n_parts = _split_name(file.path)
+        if name == wanted:
+            sets.setdefault((folder, n_parts), []).append(file)
+    complete = [files for (_, n_parts), files in sets.items() if len(files) == n_parts]
+    return tuple(sorted(sorted(complete, key=len)[0], key=lambda file: file.path)) if complete else ()
+
+
+def _split_name(path: str) -> tuple[str, str, int]:
+    """A file's name without part number, in lower case since repos differ; its folder; and its number of parts."""
+    folder, _, name = path.rpartition("/")
+    stem = re.sub(r"\.gguf$", "", name, flags=re.IGNORECASE)
+    part = _PART.search(stem)
+    return stem[: part.start() if part else None].lower(), folder, int(part["count"]) if part else 1
 
 
 def _unknown(what: str, wanted: str, names: Iterable[str]) -> BadReference:

@@ -115,7 +115,7 @@ def copy_file(
     try:
         with io.FileIO(open_regular(source), "rb") as reader, io.FileIO(unfinished, "xb") as writer:
             before = Stamp.of(os.fstat(reader.fileno()))
-            for count, block in enumerate(_blocks(reader, source)):
+            for count, block in enumerate(_blocks(reader, source, before.size_bytes)):
                 if cancelled():
                     unfinished.unlink()
                     return None
@@ -136,9 +136,11 @@ def copy_file(
     return Hashed(digest.hexdigest(), before)
 
 
-def _blocks(reader: io.FileIO, source: Path) -> Iterable[memoryview]:
+def _blocks(reader: io.FileIO, source: Path, size_bytes: int) -> Iterable[memoryview]:
+    """What the file holds, and of one that grows at most a block more than `size_bytes`."""
     block = memoryview(bytearray(BLOCK_BYTES))
-    while True:
+    read_bytes = 0
+    while read_bytes <= size_bytes:
         try:
             count = reader.readinto(block)
         except OSError as error:
@@ -147,6 +149,7 @@ def _blocks(reader: io.FileIO, source: Path) -> Iterable[memoryview]:
             ) from None
         if not count:
             return
+        read_bytes += count
         yield block[:count]
 
 

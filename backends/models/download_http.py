@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 from backends.egress import Egress, address_of
 from backends.errors import NearfarError
 from backends.models.download_names import shown
-from backends.models.errors import FileMismatch, ServerMisbehaved
+from backends.models.errors import FileMismatch, HubUnreachable, ServerMisbehaved
 from backends.models.hub_address import CONTENT_RANGE, MAX_REDIRECTS, HubAddress
 from backends.models.hub_failures import is_page, of_connection, of_page, retry_after_s
 from backends.version import APP_VERSION
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 EXPIRED = frozenset({401, 403, 404, 410})
 BUSY = frozenset({408, 425, 429, 500, 502, 503, 504})
+LATER = "Press Resume in a few minutes."
 
 
 class Lost(Exception):
@@ -135,9 +136,7 @@ class RangeClient:
         if self._left < 0:
             self.close()
             raise ServerMisbehaved("The server sends more than the file it announced.")
-        if not data:
-            self.close()
-        elif self._left == 0 and not self._ends(response):
+        if not data or (self._left == 0 and not self._ends(response)):
             self.close()
         return data
 
@@ -149,6 +148,7 @@ class RangeClient:
             raise ServerMisbehaved("The server sends more than the file it announced.")
         if response.will_close:
             return False
+        response.close()
         self._response = None
         return True
 
@@ -190,7 +190,8 @@ class RangeClient:
             self._connection, self._origin = connection, origin
             if self._aborted:
                 connection.abort()
-        self._http = http.client.HTTPConnection(origin[1], None if _is_default(origin) else origin[2])
+        name = f"[{origin[1]}]" if ":" in origin[1] else origin[1]
+        self._http = http.client.HTTPConnection(name, None if _is_default(origin) else origin[2])
         self._http.auto_open = 0  # never past the door
         self._http.sock = cast("socket.socket", _Plug(connection))
         return connection
@@ -208,8 +209,8 @@ class RangeClient:
     ) -> Head:
         host, status = _host(url), response.status
         if status in BUSY:
-            reason = ServerMisbehaved(f"{host} failed on its side (HTTP {status}).", fix="Press Resume in a few minutes.")
-            raise Lost(reason, retry_after_s(headers))
+            problem = HubUnreachable(f"{host} is too busy or failed on its side (HTTP {status}).", fix=LATER)
+            raise Lost(problem, retry_after_s(headers))
         if status in EXPIRED and not is_page(headers):
             raise Expired
         if is_page(headers):

@@ -105,7 +105,8 @@ def _array(cursor: Cursor, key: str) -> Array:
 def _check_vocabulary(tokens: list[bytes]) -> None:
     if not tokens:
         raise Damaged("its vocabulary is empty")
-    if len(set(tokens)) == len(tokens) and b"\0" not in b"".join(tokens):
+    different = set(tokens)
+    if len(different) == len(tokens) and b"" not in different and b"\0" not in b"".join(tokens):
         return
     seen: set[bytes] = set()
     for number, token in enumerate(tokens):

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 LISTING = "model listing"
 DOWNLOAD = "model download"
 KEY_NAME = "huggingface"
+NOTHING = "Nothing was downloaded."
 MAX_LISTING_BYTES = 16 * 2**20
 MAX_HEADER_BYTES = 256 * 2**20
 FIRST_READ_BYTES = 2**20
@@ -104,15 +105,13 @@ class Hub:
                     return _resolved(target, headers)
                 self._raise_for(response, url, what)
                 return _resolved(url, headers)
-        raise ServerMisbehaved(f"{self.address.host} redirects in circles.", safe="Nothing was downloaded.")
+        raise ServerMisbehaved(f"{self.address.host} redirects in circles.", safe=NOTHING)
 
     async def read_range(self, repo: str, revision: str | None, path: str, start: int, stop: int) -> bytes:
         """Bytes `start` to `stop` of a file, fewer where it ends before. Raises as `listing`."""
         return await self._range(await self.resolve(repo, revision, path), path, start, stop)
 
-    async def header(
-        self, repo: str, revision: str | None, path: str, enough: Callable[[bytes], int | None]
-    ) -> bytes:
+    async def header(self, repo: str, revision: str | None, path: str, enough: Callable[[bytes], int | None]) -> bytes:
         """The beginning of a file, grown until `enough` returns None; a number it returns is how many bytes it needs.
 
         What `enough` raises ends it. Raises also as `listing`, and NotTheFile where the file does not begin as a GGUF.
@@ -123,12 +122,12 @@ class Hub:
             more = await self._range(found, path, len(data), wanted)
             data += more
             if not data.startswith(b"GGUF"):
-                raise NotTheFile(f"{path} is not a GGUF file.", safe="Nothing was downloaded.", fix="Choose another.")
+                raise NotTheFile(f"{path} is not a GGUF file.", safe=NOTHING, fix="Choose another file.")
             needed = enough(data)
             if needed is None:
                 return data
             if len(data) < wanted or wanted >= MAX_HEADER_BYTES:
-                raise NotTheFile(f"The header of {path} has no end.", safe="Nothing was downloaded.", fix="Choose another.")
+                raise NotTheFile(f"The header of {path} has no end.", safe=NOTHING, fix="Choose another file.")
             wanted = min(MAX_HEADER_BYTES, max(needed, wanted * GROWTH))
 
     # -- one request ---------------------------------------------------------------------------------------------
@@ -164,7 +163,7 @@ class Hub:
                 url = self.address.follow(url, response.headers.get("location", ""))
             finally:
                 await response.aclose()
-        raise ServerMisbehaved(f"{self.address.host} redirects in circles.", safe="Nothing was downloaded.")
+        raise ServerMisbehaved(f"{self.address.host} redirects in circles.", safe=NOTHING)
 
     async def _send(
         self, client: httpx2.AsyncClient, method: str, url: str, headers: Mapping[str, str] | None

@@ -28,7 +28,9 @@ class HubAddress:
     def __init__(self, url: str, token: Callable[[], Secret | None] | None = None) -> None:
         parts = urlsplit(url)
         if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
-            raise BadAddress(f"“{url[:200]}” is not the address of a hub.", fix="Give one such as https://huggingface.co.")
+            raise BadAddress(
+                f"“{url[:200]}” is not the address of a hub.", fix="Give one such as https://huggingface.co."
+            )
         if parts.username or parts.password:
             raise BadAddress("The address of a hub holds no password.")
         if parts.scheme == "http" and not on_this_machine(parts.hostname):

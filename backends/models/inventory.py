@@ -8,11 +8,10 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from types import MappingProxyType
 
-from backends.models.folder import Group, gguf_files, group_of, grouped
+from backends.models.folder import Group, gguf_files, group_of, grouped, model_stem
 from backends.models.headers import facts_of
 from backends.models.importing import IMPORTED, noted
 from backends.models.index import FileNote, FoundModel, HeaderFacts, Index, Stamp
@@ -29,15 +28,19 @@ FOUND_PREFIX = {
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """What the catalogue says of a file: its model, its quant, and which of the quant's files it is."""
+    """A quant of the catalogue that a file belongs to."""
 
     model: CatalogueModel
     quant: CatalogueQuant
-    sha256: str | None
+
+    def sha256(self, name: str) -> str | None:
+        """What the catalogue says of one of its files."""
+        found = (file.sha256 for file in self.quant.files if _last(file.path) == name.lower())
+        return next(found, None)
 
 
 class CatalogueFiles:
-    """Looks catalogue files up by repo and file name, or by hash."""
+    """Looks catalogue files up by repo and name, whatever their folder and number of parts, or by hash."""
 
     def __init__(self, models: Iterable[CatalogueModel]) -> None:
         self._by_name: dict[tuple[str, str], Known] = {}
@@ -45,13 +48,13 @@ class CatalogueFiles:
         for model in models:
             for quant in model.quants:
                 for file in quant.files:
-                    known = Known(model, quant, file.sha256)
-                    self._by_name[quant.repo.lower(), _last(file.path)] = known
+                    known = Known(model, quant)
+                    self._by_name[quant.repo.lower(), model_stem(_last(file.path))] = known
                     if file.sha256 is not None:
                         self._by_hash[file.sha256] = known
 
-    def named(self, repo: str | None, path: str) -> Known | None:
-        return None if repo is None else self._by_name.get((repo.lower(), _last(path)))
+    def named(self, repo: str | None, name: str) -> Known | None:
+        return None if repo is None else self._by_name.get((repo.lower(), model_stem(_last(name))))
 
     def hashed(self, sha256: str) -> Known | None:
         return self._by_hash.get(sha256)
@@ -73,7 +76,7 @@ class _Listed:
     known: Known | None = None
     licence_tag: str | None = None
     repo: str | None = None
-    said: Mapping[Path, str | None] = MappingProxyType({})
+    said: Mapping[Path, str | None] = field(default_factory=dict)
 
 
 def file_key(folder: Path, path: Path) -> str:
@@ -88,8 +91,9 @@ class Inventory:
     sources said they have.
     """
 
-    def __init__(self, folder: Path, index: Index, catalogue: CatalogueFiles) -> None:
+    def __init__(self, folder: Path, index: Index, catalogue: CatalogueFiles, *, without_folder: bool = False) -> None:
         self._folder = folder
+        self._without_folder = without_folder
         self._index = index
         self._catalogue = catalogue
         self.fresh: dict[str, FileNote] = {}
@@ -114,7 +118,8 @@ class Inventory:
 
         A later one never takes the ref of an earlier.
         """
-        groups = grouped(gguf_files(self._folder)) if self._folder.is_dir() else []
+        reads = not self._without_folder and os.path.lexists(self._folder)
+        groups = grouped(gguf_files(self._folder)) if reads else []
         places = [(group, group.first.relative_to(self._folder).parts) for group in groups]
         for group, parts in places:
             if _repo(parts) is not None:
@@ -123,7 +128,7 @@ class Inventory:
             for group, parts in places:
                 if _repo(parts) is None and (parts[0] != IMPORTED) == by_hand:
                     yield _Listed(group, _free(group.stem, refs), group.stem, "imported")
-        for stem, path in noted(self._folder).items():
+        for stem, path in noted(self._folder).items() if reads else ():
             yield _Listed(group_of(path), _free(stem, refs), stem, "imported", in_place=True)
         for found in self._index.found:
             yield self._found(found, refs)
@@ -198,7 +203,11 @@ class Inventory:
         key = file_key(self._folder, path)
         self.seen.add(key)
         known = self._catalogue.named(listed.repo, path.name)
-        said = self._index.note(key).expected_sha256 or (known.sha256 if known else None) or listed.said.get(path)
+        said = (
+            self._index.note(key).expected_sha256
+            or (known.sha256(path.name) if known else None)
+            or listed.said.get(path)
+        )
         if said is not None:
             self.expected[key] = said
 

@@ -6,32 +6,29 @@ files themselves is in its index, which it can lose (`index.py`).
 
 from __future__ import annotations
 
-import asyncio
-import os
 import threading
-from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from backends.errors import NearfarError, Problem
+from backends.errors import ModelMissing, Problem
 from backends.models.disk import folder_problem
-from backends.models.errors import FileMismatch, InUse, LibraryError
+from backends.models.errors import FileMismatch, InUse
 from backends.models.folder import never
-from backends.models.gguf import join_parts
-from backends.models.headers import check_usable, header_of
-from backends.models.importing import How, bring_in, free_stem, whole_group
-from backends.models.index import FileNote, FoundModel, Index, IndexFile, Named, Proof
+from backends.models.importing import How
+from backends.models.index import FoundModel, Index, IndexFile, Named, Proof
 from backends.models.inventory import CatalogueFiles, Inventory, file_key, stamp_of
+from backends.models.library_import import import_file
+from backends.models.library_move import Switch, move_folder
 from backends.models.lookup import find_model
-from backends.models.move import Moved, Mover, OnProgress, no_progress
-from backends.models.move_recovery import abandon, same_place, settle
+from backends.models.move_recovery import settle
 from backends.models.records import CatalogueModel, DownloadPlan, InstalledModel
-from backends.models.removal import freed_bytes, is_foreign, remove_files
-from backends.models.verify import Hashed, hash_file
+from backends.models.removal import forget_found, freed_bytes, is_foreign, remove_files
+from backends.models.verify import Hashed, OnProgress, counted, hash_file, no_progress
 
 MOVE_JOURNAL = "models-move.json"
-Switch = Callable[[Path], Awaitable[None]]
 
 
 class Library:
@@ -65,17 +62,18 @@ class Library:
         with self._lock:
             if not self._moving:
                 self.notice = settle(self._journal, self.folder) or self.notice
-            inventory = Inventory(self.folder, self._index.read(), self._files())
+            index, files = self._index.read(), self._files()
+            inventory = Inventory(self.folder, index, files)
             self.problem = None
             try:
+                if any(not Path(key).is_absolute() for key in index.files):
+                    self.folder.stat()  # it held models once, so it should be there
                 models = inventory.take()
-                if not self.folder.is_dir() and any(not Path(key).is_absolute() for key in self._index.read().files):
-                    raise FileNotFoundError(2, "No such file or directory")
+                self._keep(inventory)
             except OSError as error:
                 self.problem = folder_problem(self.folder, error).problem
-                models = inventory.elsewhere()
-            else:
-                self._keep(inventory)
+                inventory = Inventory(self.folder, index, files, without_folder=True)
+                models = inventory.take()
             self._expected = inventory.expected
             self._models = models
             return models
@@ -85,9 +83,11 @@ class Library:
         return self._models or ()
 
     def find(self, name: str) -> InstalledModel:
-        """By ref or name; scans where that was not done yet. Raises ModelMissing with the closest names."""
-        models = self.scan() if self._models is None else self._models
-        return find_model(models, name)
+        """By ref or name; scans where it is not known yet. Raises ModelMissing with the closest names."""
+        try:
+            return find_model(self.models(), name)
+        except ModelMissing:
+            return find_model(self.scan(), name)
 
     def _files(self) -> CatalogueFiles:
         if self._known is None:
@@ -144,19 +144,13 @@ class Library:
         or ModelMissing where a file cannot be read.
         """
         model = self.find(ref)
-        done = 0
-
-        def report(count: int) -> None:
-            nonlocal done
-            done += count
-            on_progress(done, model.size_bytes)
-
+        report = counted(on_progress, model.size_bytes)
         bad = []
         for path in model.files:
             hashed = hash_file(path, on_bytes=report, cancelled=cancelled)
             if hashed is None:
                 return None
-            if self._prove(path, hashed) is False:
+            if self.prove(path, hashed) is False:
                 bad.append(path.name)
         self.scan()
         if bad:
@@ -167,12 +161,14 @@ class Library:
             )
         return self.find(model.ref)
 
-    def _prove(self, path: Path, hashed: Hashed) -> bool | None:
+    def prove(self, path: Path, hashed: Hashed) -> bool | None:
+        """Keep a hash that was taken; returns whether it is the right one, None where nothing is known of that."""
         key = file_key(self.folder, path)
         expected = self._expected.get(key)
-        matched = hashed.sha256 == expected.lower() if expected else None
-        if matched is not True and self._files().hashed(hashed.sha256) is not None and expected is None:
-            matched = True
+        if expected is not None:
+            matched: bool | None = hashed.sha256 == expected.lower()
+        else:
+            matched = True if self._files().hashed(hashed.sha256) is not None else None
         self._index.change(lambda index: index.prove(key, Proof(hashed.stamp, hashed.sha256, matched), expected))
         return matched
 
@@ -189,7 +185,7 @@ class Library:
             raise InUse(f"{model.name} is loaded now.")
         freed = freed_bytes(self.folder, model)
         if is_foreign(model):
-            self._index.change(lambda index: _forget_found(index, model))
+            self._index.change(lambda index: forget_found(index, model))
         else:
             remove_files(self.folder, model)
         self.scan()
@@ -217,53 +213,7 @@ class Library:
         A link needs no space and falls back to using the file in place. Raises ModelMissing, NotAModel, ModelUnusable,
         DiskFull or FolderUnusable; the file itself is never changed.
         """
-        chosen = Path(os.path.abspath(path.expanduser()))
-        group = whole_group(chosen)
-        header, _stamp = check_usable(group.first)
-        rest = [header_of(part)[0] for part in group.files[1:]]
-        join_parts([header, *rest], name=group.first.name)
-        same = self._same_files(group.files)
-        if same is not None:
-            return same
-        total = sum(stamp.size_bytes for part in group.files if (stamp := stamp_of(part)) is not None)
-        done = 0
-
-        def report(count: int) -> None:
-            nonlocal done
-            done += count
-            on_progress(done, total)
-
-        with self._lock:
-            refs = {model.ref.lower() for model in self.models()}
-            stem = free_stem(group.stem, self.folder, len(group.files), lambda name: name.lower() in refs)
-        brought = bring_in(group, stem, self.folder, how, on_bytes=report, cancelled=cancelled)
-        if brought is None:
-            return None
-        for final, hashed in zip(brought.files, brought.hashes, strict=False):
-            stamp = stamp_of(final)
-            if stamp is not None:
-                self._prove(final, Hashed(hashed.sha256, stamp))
-        self.scan()
-        return self._without_double(self.find(brought.stem))
-
-    def _same_files(self, files: Sequence[Path]) -> InstalledModel | None:
-        wanted = {(stamp.dev, stamp.inode) for path in files if (stamp := stamp_of(path)) is not None}
-        for model in self.scan():
-            here = {(stamp.dev, stamp.inode) for path in model.files if (stamp := stamp_of(path)) is not None}
-            if here == wanted:
-                return model
-        return None
-
-    def _without_double(self, new: InstalledModel) -> InstalledModel:
-        """A copy of what is here already is dropped again."""
-        if None in new.sha256 or not new.sha256:
-            return new
-        for other in self.models():
-            if other.ref != new.ref and other.sha256 == new.sha256 and not other.missing_parts:
-                remove_files(self.folder, new)
-                self.scan()
-                return self.find(other.ref)
-        return new
+        return import_file(self, path, how, on_progress, cancelled)
 
     # -- the folder ------------------------------------------------------------------------------------------------
 
@@ -280,20 +230,31 @@ class Library:
         `switch` makes the settings name the new folder, durably, before any old file goes. Cancelling the task waits
         until what is begun is undone. Raises InUse, DiskFull, FolderUnusable or FileMismatch.
         """
-        target = Path(os.path.abspath(new.expanduser()))
-        loop = asyncio.get_running_loop()
-        stop = threading.Event()
+        return await move_folder(self, new, on_progress, cancelled, switch)
 
-        def switch_now() -> None:
-            asyncio.run_coroutine_threadsafe(_as_coroutine(switch(target)), loop).result()
-
-        def work() -> bool:
-            return self._move(target, switch_now, on_progress, lambda: stop.is_set() or cancelled())
-
-        future = loop.run_in_executor(None, work)
+    @contextmanager
+    def moving(self) -> Iterator[Path]:
+        """While files move no scan settles the move; gives the move's journal. Raises InUse where one goes on."""
+        with self._lock:
+            loaded = self._in_use()
+            if self._moving or loaded:
+                raise InUse("The models folder is being moved." if self._moving else f"{sorted(loaded)[0]} is loaded.")
+            self.notice = ""
+            settle(self._journal, self.folder)
+            self._moving = True
         try:
-            return await asyncio.shield(future)
-        except asyncio.CancelledError:
-            stop.set()
-            await asyncio.wait({future})
-            raise
+            yield self._journal
+        finally:
+            self._moving = False
+
+    def moved_to(self, folder: Path, hashes: Mapping[str, Hashed]) -> None:
+        """The files are in `folder` now; `hashes` are of those that were copied and read back."""
+
+        def work(index: Index) -> None:
+            for key, hashed in hashes.items():
+                before = index.note(key).proof
+                same = before is not None and before.sha256 == hashed.sha256
+                index.prove(key, Proof(hashed.stamp, hashed.sha256, before.matched if before and same else None))
+
+        self.folder = folder
+        self._index.change(work)

@@ -1,4 +1,4 @@
-"""Finds an installed model by what a person or a target calls it, or says what comes closest. Must not look at disks."""
+"""Finds an installed model by what a person or a target calls it, or says what is closest. Must not look at disks."""
 
 from __future__ import annotations
 

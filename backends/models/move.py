@@ -32,11 +32,10 @@ from backends.models.importing import IN_PLACE, NOTE_SUFFIX
 from backends.models.index import Stamp
 from backends.models.journal import Carried, Journal, Way
 from backends.models.move_recovery import clear_old, remove_empty, same_place, undo
-from backends.models.verify import Hashed, hash_file
+from backends.models.verify import Hashed, OnProgress, hash_file, no_progress
 
 UNFINISHED_SUFFIXES = (".part", ".json")
 BOUNDS = Bounds()
-OnProgress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,10 +43,6 @@ class Moved:
     """The hashes of the files that were copied, by their path below the folder, with the stamps they have now."""
 
     hashes: dict[str, Hashed]
-
-
-def no_progress(_done: int, _total: int) -> None:
-    """For a move that nobody watches."""
 
 
 def check_places(old: Path, new: Path) -> None:

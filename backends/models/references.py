@@ -1,4 +1,4 @@
-"""Understands how people name models: a quant of the catalogue, or a file or repo of the hub. Must not look anything up.
+"""Understands how people name models: a quant of the catalogue, a file or repo of the hub. Must not look anything up.
 
 `llama-3.1-8b:Q4_K_M` in any case; `hf:OWNER/REPO/FILE.gguf`; for a repo also its address as copied from a browser.
 """
@@ -49,9 +49,12 @@ def parse_ref(text: str) -> CatalogueRef | HubRef:
         if hub.path is None:
             raise BadReference(f"“{shown(wanted)}” names a repo, but no file in it.")
         return hub
-    model_id, colon, quant = wanted.partition(":")
-    if not colon or not model_id or not quant or ":" in quant or "/" in wanted:
+    model_id, _, quant = wanted.partition(":")
+    if not model_id or ":" in quant or "/" in wanted:
         raise BadReference(f"“{shown(wanted)}” is not the name of a model.")
+    if not quant:
+        fix = f"Add one, such as {shown(model_id.lower())}:Q4_K_M."
+        raise BadReference(f"“{shown(wanted)}” does not say which quant.", fix=fix)
     return CatalogueRef(model_id.lower(), quant.upper())
 
 

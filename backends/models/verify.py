@@ -18,6 +18,7 @@ from backends.models.index import Stamp
 
 BLOCK_BYTES = 4 * 2**20
 OnBytes = Callable[[int], None]
+OnProgress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +31,22 @@ class Hashed:
 
 def nothing(_count: int) -> None:
     """For work whose progress nobody watches."""
+
+
+def no_progress(_done: int, _total: int) -> None:
+    """As `nothing`, for work that counts."""
+
+
+def counted(on_progress: OnProgress, total: int) -> OnBytes:
+    """Turns the sizes of blocks into bytes done so far, of `total`."""
+    done = 0
+
+    def report(count: int) -> None:
+        nonlocal done
+        done += count
+        on_progress(done, total)
+
+    return report
 
 
 def open_regular(path: Path) -> int:
@@ -60,11 +77,14 @@ def hash_file(path: Path, *, on_bytes: OnBytes = nothing, cancelled: Callable[[]
     with os.fdopen(open_regular(path), "rb", buffering=0) as file:
         before = Stamp.of(os.fstat(file.fileno()))
         try:
-            while count := file.readinto(block):
+            read_bytes = 0
+            # Not to the end of the file: one that grows as fast as it is read has none.
+            while read_bytes <= before.size_bytes and (count := file.readinto(block)):
                 if cancelled():
                     return None
                 digest.update(block[:count])
                 on_bytes(count)
+                read_bytes += count
         except OSError as error:
             raise ModelMissing(
                 f"{path.name} could not be read to its end ({error.strerror}).", safe="No file was changed."

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from functools import cache
 
 from backends.errors import ModelUnusable
 from backends.models.gguf import GgufHeader
@@ -32,11 +33,13 @@ def weights_of(tensors: Sequence[Tensor], n_layers: int) -> Weights:
     return Weights(embedding, tuple(layers), output + (embedding if tied else 0), tied)
 
 
+@cache
 def weights_by_rule(shape: Shape, quant: str, *, imatrix: bool = True) -> Weights:
     """To the byte, for the quants of `quant_rules.QUANTS`; raises KeyError for others."""
     return weights_of(tensor_table(shape, quant, imatrix=imatrix), shape.n_layers)
 
 
+@cache
 def weights_by_size(shape: Shape, size_bytes: int) -> Weights:
     """For a mixture without rules, such as UD-Q4_K_XL: the quant nearest in size, its layers stretched to fit.
 

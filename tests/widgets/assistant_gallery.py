@@ -21,7 +21,7 @@ from widgets.licence_dialog import LicenceDialog
 from widgets.load_warning_dialog import LoadWarningDialog
 from widgets.repo_dialog import AddRepoDialog
 from widgets.token_dialog import TokenDialog
-from widgets.values import ThemeChoice, TargetChoice
+from widgets.values import TargetChoice, ThemeChoice
 
 
 def assistant(view: AssistantView, step: int = 1) -> Assistant:

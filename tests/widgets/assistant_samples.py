@@ -47,7 +47,7 @@ THREE = replace(
 SEVENTY = replace(
     EIGHT, ref="llama-3.3-70b:IQ3_M", model="Llama 3.3 70B Instruct", quant="IQ3_M", file_bytes=31_937_034_000,
     verdict="split", gpu_layers=48, n_layers=81, tok_s_low=2.1, tok_s_high=3.4, kld=None, rank=3,
-    licence="Llama 3.3 Community License", reason="Better answers, but a part runs on the processor: slow to read along.",
+    licence="Llama 3.3 Community License", reason="Better answers, but a part runs on the processor: slow to read.",
 )  # fmt: skip
 FOUND = AssistantView(MachineView((GPU, CPU)), (EIGHT, THREE, SEVENTY), folder_free_bytes=210 * GIB)
 TROUBLED = replace(FOUND, machine=MachineView((GPU, CPU), (NO_BUILD,)))
@@ -65,7 +65,7 @@ FAILED = replace(FOUND, download=replace(RUNNING, state="failed", problem=NO_NET
 
 LICENCE = LicenceView(
     "llama3.1", COMMUNITY, "https://www.llama.com/llama3_1/license/", "Built with Llama",
-    "Llama 3.1 is licensed under the Llama 3.1 Community License, Copyright © Meta Platforms, Inc. All Rights Reserved.",
+    "Llama 3.1 is licensed under the Llama 3.1 Community License, Copyright © Meta Platforms, Inc.",
 )  # fmt: skip
 LEVERS = (
     LeverLine("quant", "Q4_K_M", "gpu", 33, 1_690_000_000, "llama-3.1-8b:Q4_K_M"),

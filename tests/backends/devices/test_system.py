@@ -8,7 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from backends.devices.system import name_in, read_cpu, read_memory
+from backends.devices.system import (
+    extensions_in,
+    extensions_in_sysctl,
+    name_in,
+    read_cpu,
+    read_memory,
+    sysctl_values,
+)
 
 
 def test_this_processor() -> None:
@@ -45,3 +52,36 @@ def test_memory_agrees_with_the_kernel() -> None:
 )
 def test_names_in_cpuinfo(cpuinfo: str, name: str | None) -> None:
     assert name_in(cpuinfo) == name
+
+
+X86 = "avx avx2 avx512f avx512_bf16 avx512_vnni avx_vnni amx_int8 f16c fma sse4_2 sse4_1"
+ARM = "fp asimd evtstrm aes asimdhp cpuid asimddp sve i8mm bf16"
+
+
+@pytest.mark.parametrize(
+    ("cpuinfo", "extensions"),
+    [
+        (
+            f"processor\t: 0\nflags\t\t: fpu {X86}\n\nprocessor\t: 1\nflags\t\t: fpu\n",
+            "AMX AVX512_BF16 AVX512_VNNI AVX512 AVX_VNNI AVX2 FMA F16C AVX SSE4.2",
+        ),
+        ("flags : fpu avx sse4_2", "AVX SSE4.2"),
+        (f"processor : 0\nFeatures : {ARM}\n", "SVE I8MM DOTPROD NEON"),
+        ("flags :\n", ""),
+        ("", ""),
+    ],
+)
+def test_vector_extensions_in_cpuinfo_widest_first(cpuinfo: str, extensions: str) -> None:
+    assert list(extensions_in(cpuinfo)) == extensions.split()
+
+
+def test_vector_extensions_as_macos_tells_them() -> None:
+    apple = sysctl_values(
+        "machdep.cpu.brand_string: Apple M3 Max\nhw.optional.neon: 1\nhw.optional.arm.FEAT_DotProd: 1\n"
+        "hw.optional.arm.FEAT_I8MM: 1\nhw.optional.arm.FEAT_SME: 0\nhw.optional.empty: \n"
+    )
+    assert apple["machdep.cpu.brand_string"] == "Apple M3 Max"
+    assert extensions_in_sysctl(apple) == ("I8MM", "DOTPROD", "NEON")
+    intel = sysctl_values("hw.optional.avx1_0: 1\nhw.optional.avx2_0: 1\nhw.optional.avx512f: 0\nhw.optional.fma: 1\n")
+    assert extensions_in_sysctl(intel) == ("AVX2", "FMA", "AVX")
+    assert extensions_in_sysctl({}) == ()

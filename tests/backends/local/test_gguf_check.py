@@ -17,6 +17,7 @@ from backends.local.gguf_check import check_model_file
 from tests.backends.local.conftest import MakeEngine
 from tests.backends.local.driver import ask
 from tests.gguf_factory import TINY, vocabulary, write_random
+from tests.gguf_shapes import split_model
 
 
 def bad_files(folder: Path, good: Path) -> dict[str, tuple[Path, type[ModelError], str]]:
@@ -104,6 +105,18 @@ async def test_a_file_that_is_repaired_works_at_the_next_question(
     assert isinstance((await ask(engine)).end, Failed)
     shutil.copyfile(tiny, path)
     assert (await ask(engine, max_tokens=3)).end.result.complete
+
+
+async def test_a_model_in_parts_answers_and_one_without_a_part_says_which(
+    make_engine: MakeEngine, tmp_path: Path, tiny: Path
+) -> None:
+    parts = split_model(tiny, 3, tmp_path)
+    assert (await ask(make_engine(parts[0]), max_tokens=3)).end.result.complete
+    parts[2].unlink()
+    recorder = await ask(make_engine(parts[0]))
+    assert isinstance(recorder.end, Failed)
+    assert recorder.end.problem.code == ModelMissing.code
+    assert parts[2].name in recorder.end.problem.what
 
 
 @pytest.fixture

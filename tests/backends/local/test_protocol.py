@@ -32,7 +32,12 @@ from backends.local.protocol import decode_reply, decode_request, encode
 from backends.records import EngineReport, Message, Sampling, Usage
 
 REPORT = EngineReport("m", "CPU", None, 0, 3, 512, "q4_0", 1, None, 5, 6, 1.5, "llama-cpp-python 0", "plain")
-FACTS = WorkerFacts("0.3", ("CPU",), (WorkerDevice("CPU", "a chip", "cpu", 1, 2),), False)
+FACTS = WorkerFacts(
+    "0.3",
+    ("CUDA", "CPU"),
+    (WorkerDevice("CUDA0", "a card", "gpu", 1, 2, "0000:01:00.0"), WorkerDevice("CPU", "a chip", "cpu", 1, 2)),
+    False,
+)
 REQUESTS: list[Request] = [
     Load(1, "/a b/é.gguf", "é", LoadOptions(n_ctx=5, kv_type="q8_0", n_gpu_layers=0, chat_format="plain")),
     Run(2, (Message("user", 'a\n"b"\u2028😀'),), Sampling(max_tokens=None, seed=7, stop=("x",)), True),

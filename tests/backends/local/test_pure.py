@@ -8,7 +8,8 @@ import pytest
 
 from backends.local.endings import why_it_died
 from backends.local.log_capture import read_figures
-from backends.local.model import default_threads, quant_name
+from backends.local.handles import default_threads
+from backends.local.model import quant_name
 
 GPU_LOG = """
 load_tensors: offloaded 33/33 layers to GPU

@@ -1,7 +1,7 @@
 """Asks llama.cpp which type each tensor of a model would get in each quant, and prints it as JSON. Must not know ours.
 
-A process of its own, since llama.cpp aborts where something is wrong: `ask_llama_cpp.py F16_FILE true|false QUANT=NUMBER...`,
-where the second says whether an importance matrix is at hand. Nothing is quantised: it is llama.cpp's dry run.
+A process of its own, since llama.cpp aborts where something is wrong. Arguments: an F16 file, `true` or `false` for an
+importance matrix, and QUANT=NUMBER any number of times. Nothing is quantised: it is llama.cpp's dry run.
 """
 
 from __future__ import annotations
@@ -42,11 +42,11 @@ def _imatrix() -> Any:
 def main() -> None:
     lines: list[str] = []
 
-    @api.llama_log_callback
     def log(_level: int, text: bytes, _data: object) -> None:
         lines.append(text.decode(errors="replace"))
 
-    api.llama_log_set(log, None)
+    callback = api.llama_log_callback(log)
+    api.llama_log_set(callback, None)
     api.llama_backend_init()
     path, imatrix, *quants = sys.argv[1:]
     numbers = {name: int(number) for name, _, number in (quant.partition("=") for quant in quants)}

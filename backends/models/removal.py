@@ -1,0 +1,99 @@
+"""Removes our own model files with what belongs to them, and says before what that frees. Must not touch others'."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from pathlib import Path
+
+from backends.files import flush_folder
+from backends.models.download_names import layout_of
+from backends.models.errors import BadReference, LibraryError
+from backends.models.importing import note_path, noted
+from backends.models.index import Index
+from backends.models.inventory import FOUND_PREFIX
+from backends.models.records import DownloadPlan, InstalledModel, RemoteFile
+
+WINDOWS_IN_USE = 32
+
+
+def is_foreign(model: InstalledModel) -> bool:
+    """Whether another program keeps it."""
+    return model.origin in FOUND_PREFIX
+
+
+def freed_bytes(folder: Path, model: InstalledModel) -> int:
+    """Bytes that the disk gets back: none for links, names of a file that has others, and what lies elsewhere."""
+    freed = 0
+    for path in model.files:
+        with contextlib.suppress(OSError):
+            found = os.lstat(path)
+            if _is_ours(folder, path) and not path.is_symlink() and found.st_nlink == 1:
+                freed += found.st_size
+    return freed
+
+
+def _is_ours(folder: Path, path: Path) -> bool:
+    return path.is_relative_to(folder) and Path(os.path.realpath(path.parent)).is_relative_to(os.path.realpath(folder))
+
+
+def remove_files(folder: Path, model: InstalledModel) -> None:
+    """Unlink what lies in the folder, with unfinished parts and folders left empty; of what lies elsewhere, the note.
+
+    Raises LibraryError where the disk refuses; what could be removed until then is gone.
+    """
+    try:
+        if model.in_place and not model.path.is_relative_to(folder):
+            _drop_notes(folder, model)
+            return
+        for path in reversed(model.files):  # the first part last: a half-removed model still shows
+            if _is_ours(folder, path):
+                path.unlink(missing_ok=True)
+        _drop_unfinished(folder, model)
+        _drop_empty(folder, model.path.parent)
+    except OSError as error:
+        open_elsewhere = getattr(error, "winerror", None) == WINDOWS_IN_USE
+        raise LibraryError(
+            f"{model.name} could not be removed ({error.strerror}).",
+            safe="No other model was touched.",
+            fix="Close the program that uses it, then try again."
+            if open_elsewhere
+            else "Check that the models folder can be written, then try again.",
+        ) from None
+
+
+def _drop_notes(folder: Path, model: InstalledModel) -> None:
+    for stem, path in noted(folder).items():
+        if path == model.path or path in model.files:
+            note_path(folder, stem).unlink(missing_ok=True)
+            _drop_empty(folder, note_path(folder, stem).parent)
+
+
+def _drop_unfinished(folder: Path, model: InstalledModel) -> None:
+    owner, dashes, repo = model.path.parent.name.partition("--")
+    if not dashes:
+        return
+    names = (model.path.name, *model.missing_parts, *(path.name for path in model.files))
+    plan = DownloadPlan("", "", "", f"{owner}/{repo}", None, tuple(map(RemoteFile, dict.fromkeys(names))))
+    with contextlib.suppress(BadReference):  # a name that no download of ours has
+        layout = layout_of(folder, plan)
+        for path in (*layout.parts, layout.sidecar):
+            path.unlink(missing_ok=True)
+
+
+def _drop_empty(folder: Path, place: Path) -> None:
+    """Remove `place` and the folders above it, below `folder`, as far as they are empty."""
+    while place != folder and place.is_relative_to(folder):
+        try:
+            place.rmdir()
+        except OSError:
+            return
+        place = place.parent
+    if place.is_dir():
+        flush_folder(place)
+
+
+def forget_found(index: Index, model: InstalledModel) -> None:
+    """Take a model of another program off the list."""
+    files = set(model.files)
+    index.found = tuple(found for found in index.found if files.isdisjoint(found.files))
