@@ -1,4 +1,4 @@
-"""The catalogue section: recommendation, context, table and details, kept in step. Must not know engines nor the page."""
+"""The catalogue section: recommendation, context, table and details, kept in step. Must not know engines."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from PySide6.QtCore import Qt, Signal
 from PySide6.QtWidgets import QBoxLayout, QFrame, QStackedWidget, QVBoxLayout, QWidget
 
 from backends.records import KvType
+from widgets import file_words, parts, theme
 from widgets import format as fmt
 from widgets import model_words as words
-from widgets import parts, theme
 from widgets.catalogue_table import CatalogueTable
 from widgets.context_slider import ContextSlider
 from widgets.model_details import ModelDetails
@@ -119,10 +119,10 @@ class Catalogue(QWidget):
         self._advice.show_view(view)
         self._context.show_values(view.n_ctx, view.kv_type)
         self._filters.set_models(list(dict.fromkeys(row.model for row in view.rows)))
-        self._table.show_rows(view.rows, {line.ref: words.share(line) for line in view.downloads})
+        self._table.show_rows(view.rows, {line.ref: file_words.share(line) for line in view.downloads})
         self._show_details()
-        self._open_at_recommended()
         self._say_count()
+        self._open_at_recommended()
 
     def selected_ref(self) -> str | None:
         """The row that the person selected, while it is in the catalogue."""

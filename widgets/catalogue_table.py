@@ -1,4 +1,4 @@
-"""The catalogue on screen: a table that keeps its selection and its place while verdicts move. Must not know the page."""
+"""The catalogue on screen: a table that keeps selection and place while verdicts move. Must not know the page."""
 
 from __future__ import annotations
 
@@ -29,8 +29,10 @@ _ICON_ROOM = theme.ICON + theme.HAIR
 
 
 class CatalogueTable(QTableView):
-    """`chosen` carries the ref of a row that the person selected, `activated_ref` one they pressed Enter on, and `typed`
-    letters that belong into the search field."""
+    """`chosen` carries the ref of a row that the person selected, `activated_ref` one they pressed Enter on.
+
+    `typed` carries letters that belong into the search field.
+    """
 
     chosen = Signal(str)
     activated_ref = Signal(str)
@@ -117,6 +119,7 @@ class CatalogueTable(QTableView):
         """Scroll so that a row stands in the middle; selects nothing."""
         index = self._index_of(ref)
         if index.isValid():
+            self.executeDelayedItemsLayout()
             self.scrollTo(index, QAbstractItemView.ScrollHint.PositionAtCenter)
 
     def chosen_ref(self) -> str | None:

@@ -101,7 +101,9 @@ class StopSlider(QSlider):
             if stop in NAMED:
                 painter.setPen(theme.color("muted"))
                 under = QRectF(x - 30, middle + KNOB + 1, 60, self.height() - middle - KNOB)
-                painter.drawText(under, Qt.AlignmentFlag.AlignHCenter | Qt.AlignmentFlag.AlignTop, fmt.short_count(stop))
+                painter.drawText(
+                    under, Qt.AlignmentFlag.AlignHCenter | Qt.AlignmentFlag.AlignTop, fmt.short_count(stop)
+                )
 
 
 class ContextSlider(QWidget):
@@ -112,7 +114,7 @@ class ContextSlider(QWidget):
 
     def __init__(self) -> None:
         super().__init__()
-        self._n_ctx = STOPS[5]
+        self._n_ctx: int = STOPS[5]
         self._told = self._n_ctx
         self._seen: int | None = None
         self._slider = StopSlider()

@@ -1,4 +1,4 @@
-"""One download: how far it is, and its buttons; a failed one says what happened and what to do. Must not know the network."""
+"""One download: how far it is, and its buttons; a failed one says what to do. Must not know the network."""
 
 from __future__ import annotations
 
@@ -6,9 +6,8 @@ from PySide6.QtCore import Signal
 from PySide6.QtGui import QAccessible, QAccessibleAnnouncementEvent, QAction
 from PySide6.QtWidgets import QHBoxLayout, QMenu, QPushButton, QVBoxLayout, QWidget
 
+from widgets import file_words, icons, parts, theme
 from widgets import format as fmt
-from widgets import icons, parts, theme
-from widgets import model_words as words
 from widgets.fix_notice import FixNotice
 from widgets.model_values import DownloadLine, DownloadState
 from widgets.progress_rule import ProgressRule
@@ -82,10 +81,10 @@ class DownloadRow(QWidget):
             return
         before, self._line = self._line, line
         self._title.setText(line.title)
-        said = words.download_line(line)
+        said = file_words.download_line(line)
         self._says.setText(said)
         self._mark.show_icon(*_MARK[line.state])
-        self._bar.show_progress(words.share(line) if line.state != "done" else 1.0)
+        self._bar.show_progress(file_words.share(line) if line.state != "done" else 1.0)
         self._bar.setAccessibleName(f"Download of {line.title}")
         self._bar.setAccessibleDescription(said)
         self._notice.show_problem(line.problem if line.state == "failed" else None)
@@ -107,7 +106,7 @@ class DownloadRow(QWidget):
 
     def _announce(self, line: DownloadLine, *, first: bool) -> None:
         if line.state == "done" or (line.state == "failed" and line.problem is not None) or not first:
-            said = f"{line.title}: {words.download_line(line)}"
+            said = f"{line.title}: {file_words.download_line(line)}"
             if line.state == "failed" and line.problem is not None:
                 said = f"{line.title}: {line.problem.sentence}"
             QAccessible.updateAccessibility(QAccessibleAnnouncementEvent(self, said))

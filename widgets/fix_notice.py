@@ -1,4 +1,4 @@
-"""A calm notice: what is wrong, and the one thing that fixes it, with its command to copy. Must not know what it is about.
+"""A calm notice: what is wrong and the one thing that fixes it, with its command to copy. Must not know the subject.
 
 A command is what the fix has between backticks; it is shown alone, exactly, so that it can be selected and copied.
 """

@@ -38,7 +38,10 @@ class InstalledList(QWidget):
         self._folder = parts.Elided(role="caption", tone="muted")
         self._folder.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
         self._move = parts.button(
-            "Change folder…", "Choose where models are kept; what is there can be moved", icon="folder", name="Change folder"
+            "Change folder…",
+            "Choose where models are kept; what is there can be moved",
+            icon="folder",
+            name="Change folder",
         )
         self._move.clicked.connect(self.folder_requested)
         layout = QVBoxLayout(self)
@@ -72,7 +75,9 @@ class InstalledList(QWidget):
                 wrap=True,
             )
         )
-        choose = parts.button("Import a file…", "Choose a .gguf file of your own", icon="file-plus", name="Import a file")
+        choose = parts.button(
+            "Import a file…", "Choose a .gguf file of your own", icon="file-plus", name="Import a file"
+        )
         choose.clicked.connect(self.import_wanted)
         find = parts.button(
             "Find models of other programs", "Look where other programs keep models", icon="magnifying-glass"

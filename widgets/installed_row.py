@@ -9,8 +9,8 @@ from PySide6.QtWidgets import QHBoxLayout, QSizePolicy, QVBoxLayout, QWidget
 
 from widgets import format as fmt
 from widgets import parts, theme
+from widgets.file_words import memory_check
 from widgets.model_values import FileCheck, InstalledLine
-from widgets.model_words import memory_check
 from widgets.progress_rule import ProgressRule
 
 _CHECK: dict[FileCheck, tuple[str, str, str, str]] = {
@@ -94,7 +94,10 @@ class InstalledRow(QWidget):
             text = f"Checking, {fmt.percent(line.checked_share)}"
         self._badge.show_text(text, icon, tone, tip)
         self._origin.show_text(
-            f"{line.origin}'s file" if line.origin else "", "stack", "plain", "Another program owns it; it is used where it lies"
+            f"{line.origin}'s file" if line.origin else "",
+            "stack",
+            "plain",
+            "Another program owns it; it is used where it lies",
         )
         self._facts.setText(f"{fmt.byte_size(line.size_bytes)}  ·  {used}")
         self._memory.setText(memory_check(line))

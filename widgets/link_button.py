@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from PySide6.QtCore import QSize, Qt
+from PySide6.QtCore import QSize, Qt, Signal
 from PySide6.QtGui import QPainter, QPaintEvent
 from PySide6.QtWidgets import QPushButton, QSizePolicy
 
@@ -10,14 +10,19 @@ from widgets import parts, theme
 
 
 class LinkButton(QPushButton):
-    """One line that ends in an ellipsis when there is no room; the tooltip has the whole address."""
+    """One line that ends in an ellipsis when there is no room; `followed` carries the address."""
+
+    followed = Signal(str)
 
     def __init__(self) -> None:
         super().__init__()
         self.setProperty("kind", "link")
+        self._url = ""
+        self.clicked.connect(lambda: self.followed.emit(self._url))
         self.setSizePolicy(QSizePolicy.Policy.Maximum, QSizePolicy.Policy.Fixed)
 
     def show_link(self, text: str, url: str) -> None:
+        self._url = url
         self.setText(text)
         self.setAccessibleName(text)
         self.setAccessibleDescription(f"Opens {url}")

@@ -1,4 +1,4 @@
-"""This machine at the top of the Models page: a bar per device, and what keeps one from being used. Must not know probes.
+"""This machine on the Models page: a bar per device, and what keeps one from being used. Must not know probes.
 
 Up to three GPUs have a panel each; more are drawn small, so that a large machine does not fill the page.
 """

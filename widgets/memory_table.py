@@ -11,8 +11,8 @@ from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QGridLayout, QLabel, QVBoxLayout, QWidget
 
 from widgets import format as fmt
-from widgets import parts, theme
 from widgets import model_words as words
+from widgets import parts, theme
 from widgets.model_values import PartLine
 
 COLUMNS = 3

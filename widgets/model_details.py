@@ -1,4 +1,4 @@
-"""The selected model: the numbers behind its verdict, what would change it, where it comes from. Must not know formulas."""
+"""The selected model: numbers behind its verdict, what would change it, where it comes from. Must not know formulas."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from PySide6.QtCore import Qt, Signal
 from PySide6.QtGui import QResizeEvent
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QScrollArea, QSizePolicy, QVBoxLayout, QWidget
 
+from widgets import file_words, icons, parts, theme
 from widgets import format as fmt
-from widgets import icons, parts, theme
 from widgets import model_words as words
 from widgets.lever_button import LeverButton
 from widgets.link_button import LinkButton
@@ -61,11 +61,11 @@ class ModelDetails(QFrame):
     def _connect(self) -> None:
         for lever in self._levers:
             lever.chosen.connect(self.lever_chosen)
-        self._licence.clicked.connect(lambda: self._row and self.link_requested.emit(self._row.licence_url))
-        self._repo.clicked.connect(lambda: self._row and self.link_requested.emit(self._row.repo_url))
+        for link in (self._licence, self._repo):
+            link.followed.connect(self.link_requested)
 
     def _lay_out(self) -> None:
-        body = QWidget()
+        self._body = body = QWidget()
         body.setProperty("ground", "clear")
         stack = QVBoxLayout(body)
         stack.setContentsMargins(theme.ROOM, theme.GAP, theme.ROOM, theme.GAP)
@@ -76,16 +76,13 @@ class ModelDetails(QFrame):
         line.addWidget(self._verdict, 1)
         stack.addLayout(parts.column(self._name, self._facts, gap=theme.HAIR))
         stack.addLayout(line)
-        for part in (self._meaning, self._button, self._space):
-            stack.addWidget(part)
         self._memory_head = _head("Memory it needs")
-        for part in (self._memory_head, self._memory, self._basis, self._exact, self._levers_head):
-            stack.addWidget(part)
-        for lever in self._levers:
-            stack.addWidget(lever)
-        for part in (_head("Quality"), self._quality, self._note, _head("Where it comes from")):
-            stack.addWidget(part)
-        for part in (self._repo, self._repo_text, self._licence, self._licence_text, self._credit):
+        below: tuple[QWidget, ...] = (
+            self._meaning, self._button, self._space, self._memory_head, self._memory, self._basis, self._exact,
+            self._levers_head, *self._levers, _head("Quality"), self._quality, self._note, _head("Where it comes from"),
+            self._repo, self._repo_text, self._licence, self._licence_text, self._credit,
+        )  # fmt: skip
+        for part in below:
             stack.addWidget(part)
         stack.addStretch(1)
         self._scroll = QScrollArea()
@@ -112,7 +109,7 @@ class ModelDetails(QFrame):
         self._fit()
 
     def _fit(self) -> None:
-        tall = self._scroll.widget().heightForWidth(self.width() - 2) + 4 if self._whole else 0
+        tall = self._body.heightForWidth(self.width() - 2) + 4 if self._whole else 0
         if self.minimumHeight() != tall:
             self.setMinimumHeight(tall)
 
@@ -122,7 +119,7 @@ class ModelDetails(QFrame):
 
     def show_row(self, row: ModelRow | None, view: ModelsView) -> None:
         """None clears it."""
-        share = next((words.share(line) for line in view.downloads if line.ref == (row and row.ref)), None)
+        share = next((file_words.share(line) for line in view.downloads if line.ref == (row and row.ref)), None)
         seen = (row, share, view.n_ctx, view.folder_free_bytes, view.local_only)
         if seen == self._seen:
             return
@@ -170,7 +167,9 @@ class ModelDetails(QFrame):
             part.setVisible(counted)
         if counted:
             self._memory.show_parts(row.parts, hosts)
-            self._basis.setText("These are llama.cpp's own numbers." if row.exact else "Computed from the model's shape.")
+            self._basis.setText(
+                "These are llama.cpp's own numbers." if row.exact else "Computed from the model's shape."
+            )
         self._exact.setVisible(runs and not row.exact)
         self._exact.setEnabled(not row.asking)
         self._exact.setText("Asking llama.cpp…" if row.asking else ASK)

@@ -5,17 +5,19 @@ Closeness words are our own reading of mean KL divergence from the full weights;
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Final
 
 from backends.records import KvType
 from widgets import format as fmt
-from widgets.model_values import DownloadLine, InstalledLine, LeverLine, ModelRow, ModelsView, PartLine
+from widgets.model_values import LeverLine, ModelRow, ModelsView, PartLine
 
 WORDS_PER_TOKEN: Final = 0.75  # English prose with a Llama tokeniser, roughly
 WORDS_PER_PAGE: Final = 500
 READING_TOK_S: Final = 10.0  # people read about 5 to 10 tokens per second
 SLOW_TOK_S: Final = 5.0
+_UNIT: Final = re.compile(r" (tok/s|bytes|[KMGT]iB)\b")
 _CLOSENESS: Final = (
     (0.001, "Original"),
     (0.003, "Nearly same"),
@@ -211,8 +213,8 @@ def _tokens(value: str) -> str:
 
 
 def unbroken(text: str) -> str:
-    """For text that wraps: “tok/s” stays on one line."""
-    return text.replace("tok/s", "tok\u2060/\u2060s")
+    """For text that wraps: a figure stays with its unit."""
+    return _UNIT.sub("\u00a0\\1", text).replace("tok/s", "tok\u2060/\u2060s")
 
 
 def device_names(names: Sequence[str], hosts: Sequence[str] = ()) -> list[str]:
@@ -247,42 +249,6 @@ def spoken(row: ModelRow, share: float | None = None) -> str:
     said += [verdict(row), f"needs {fmt.byte_size(row.needs_bytes)}", speed_sentence(row)]
     said += [f"quality: {closeness(row.kld)}", state(row, share)]
     return ". ".join(said)
-
-
-def download_line(line: DownloadLine) -> str:
-    """How a download stands, in one line."""
-    amount = fmt.part_of(line.received_bytes, line.total_bytes)
-    if line.state == "queued":
-        return "Waits for its turn" if not line.received_bytes else f"Waits for its turn, {amount} here"
-    if line.state == "done":
-        return f"Done, {fmt.byte_size(line.received_bytes)}, checked"
-    if line.state in ("paused", "cancelled", "failed"):
-        return f"{line.state.capitalize()}, {amount} here"
-    figures = [amount]
-    if line.rate_bytes_s is not None:
-        figures.append(fmt.rate(line.rate_bytes_s))
-    if line.left_s is not None:
-        figures.append(fmt.time_left(line.left_s))
-    return "  ·  ".join(figures)
-
-
-def share(line: DownloadLine) -> float | None:
-    """What has arrived, 0 to 1; None where the whole is not known."""
-    if not line.total_bytes:
-        return None
-    return min(1.0, line.received_bytes / line.total_bytes)
-
-
-def memory_check(line: InstalledLine) -> str:
-    """Predicted beside real memory of the last load, or empty where one of them is not known."""
-    if line.real_bytes is None or line.predicted_bytes is None:
-        return ""
-    off = (line.predicted_bytes - line.real_bytes) / line.real_bytes if line.real_bytes else 0.0
-    way = "too high" if off > 0 else "too low"
-    judged = "as predicted" if abs(off) < 0.005 else f"prediction {abs(off) * 100:.1f} % {way}"
-    return (
-        f"Last load: predicted {fmt.byte_size(line.predicted_bytes)}, really {fmt.byte_size(line.real_bytes)} ({judged})"
-    )
 
 
 def closest(view: ModelsView) -> tuple[ModelRow, LeverLine | None] | None:

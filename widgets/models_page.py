@@ -1,6 +1,6 @@
-"""The Models page: this machine, what to take on it, the catalogue, downloads, files here. Must not know engines nor disk.
+"""The Models page: this machine, what to take on it, the catalogue, downloads, files here. Must not know engines.
 
-Values come in by `show_view`, wishes go out as signals. Showing a view again costs little: parts keep what did not change.
+Values come in by `show_view`, wishes go out as signals. Showing a view again is cheap: parts keep what did not change.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from widgets.theme import GAP, HAIR, RADIUS, TIGHT, Palette
+from widgets.theme import GAP, HAIR, RADIUS, Palette
 
 
 def rules(c: Palette) -> str:

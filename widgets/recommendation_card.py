@@ -10,8 +10,8 @@ from typing import Literal
 from PySide6.QtCore import Qt, Signal
 from PySide6.QtWidgets import QBoxLayout, QFrame, QPushButton, QSizePolicy, QVBoxLayout, QWidget
 
+from widgets import file_words, icons, parts, theme
 from widgets import format as fmt
-from widgets import icons, parts, theme
 from widgets import model_words as words
 from widgets.model_values import LeverLine, ModelRow, ModelsView
 
@@ -188,7 +188,7 @@ class RecommendationCard(QFrame):
 
     def show_view(self, view: ModelsView) -> None:
         ranked = {row.rank: row for row in view.rows if row.rank is not None}
-        shares = {line.ref: words.share(line) for line in view.downloads}
+        shares = {line.ref: file_words.share(line) for line in view.downloads}
         first = ranked.get(1)
         shown = first or words.fastest(view)
         self._main.setVisible(shown is not None)
@@ -225,9 +225,8 @@ class RecommendationCard(QFrame):
             )
             self._try.hide()
             return
-        what, effect = words.lever(self._lever)
-        self._empty_text.setText(f"{needs} {what}: {effect[0].lower()}{effect[1:]}.")
-        action = words.lever_action(self._lever)
+        action, effect = words.lever_action(self._lever), words.lever(self._lever)[1]
+        self._empty_text.setText(f"{needs} {action}: {effect[0].lower()}{effect[1:]}.")
         self._try.setText(action)
         self._try.setAccessibleName(action)
         self._try.setVisible(True)

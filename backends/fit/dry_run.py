@@ -84,7 +84,7 @@ async def dry_run(
     command: Sequence[str] | None = None,
     limit_s: float = LIMIT_S,
 ) -> Fit:
-    """The planned fit with llama.cpp's own sizes, judged anew; raises as `DryRun.measure`. Cancelling ends the worker."""
+    """The planned fit with llama.cpp's own sizes, judged anew; raises as `DryRun.measure`. Cancelling ends it."""
     async with DryRun(command) as run:
         measured = await run.measure(path, load_options(planned, wish), limit_s=limit_s)
     return exact_fit(planned, measured)

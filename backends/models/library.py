@@ -232,6 +232,10 @@ class Library:
         """
         return await move_folder(self, new, on_progress, cancelled, switch)
 
+    @property
+    def is_moving(self) -> bool:
+        return self._moving
+
     @contextmanager
     def moving(self) -> Iterator[Path]:
         """While files move no scan settles the move; gives the move's journal. Raises InUse where one goes on."""

@@ -172,7 +172,7 @@ def _plain_values(mixture: _Mixture, layer: int) -> str:
     if quant in ("Q4_K_M", "Q5_K_M"):
         return "Q6_K" if mixture.wants_more_bits(layer) else mixture.most
     if quant == "Q4_K_S":
-        return "Q5_K" if layer < 5 else "Q4_K"
+        return "Q5_K" if layer < 4 else "Q4_K"
     if quant == "Q3_K_M":
         return "Q5_K" if layer < 2 else "Q4_K"
     if quant == "Q3_K_L":

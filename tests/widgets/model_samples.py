@@ -1,4 +1,4 @@
-"""Rich values for the Models page: whole catalogues judged for machines. The arithmetic is rough; only its looks count."""
+"""Rich values for the Models page: catalogues judged for machines. The arithmetic is rough; only its looks count."""
 
 from __future__ import annotations
 
@@ -108,7 +108,12 @@ SHARED = MachineView(
     )
 )
 BUILD_PROBLEM = replace(RTX_4090, problems=(NO_BACKEND, REBOOT))
-SPEEDS = {"4090": Bandwidth(1008, 61), "3090": Bandwidth(936, 61), "none": Bandwidth(0, 51), "h100": Bandwidth(1800, 300)}
+SPEEDS = {
+    "4090": Bandwidth(1008, 61),
+    "3090": Bandwidth(936, 61),
+    "none": Bandwidth(0, 51),
+    "h100": Bandwidth(1800, 300),
+}
 
 
 def file_bytes(parameters: int, bits: float) -> int:
@@ -142,8 +147,10 @@ def row(
             lines.append(_part(device, here, layers, size, kv))
     lines.append(_part(host, layers - on_gpu, layers, size, kv, host=True))
     needs = sum(p.weights_bytes + p.kv_bytes + p.compute_bytes + p.overhead_bytes for p in lines)
-    ms = 1.0 + (size * on_gpu / layers) / (0.8 * max(speed.gpu, 1) * 1e6) + (size - size * on_gpu / layers) / (
-        0.8 * speed.host * 1e6
+    ms = (
+        1.0
+        + (size * on_gpu / layers) / (0.8 * max(speed.gpu, 1) * 1e6)
+        + (size - size * on_gpu / layers) / (0.8 * speed.host * 1e6)
     )
     middle = 1000 / ms
     return ModelRow(
@@ -257,7 +264,7 @@ def on_eight_h100() -> ModelsView:
 
 
 def nothing_fits() -> ModelsView:
-    made = [each for each in rows(TINY, SPEEDS["none"], 131072)]
+    made = rows(TINY, SPEEDS["none"], 131072)
     at = next(at for at, each in enumerate(made) if each.ref == "llama-3.2-1b:Q2_K")
     lever = LeverLine("context", "4096", "ram", 0, 4 * GIB)
     made[at] = replace(made[at], levers=(lever,), missing_bytes=412 * MIB)

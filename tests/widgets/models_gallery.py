@@ -1,4 +1,4 @@
-"""Grabs the Models page in many states to PNG files, for looking: `python -m tests.widgets.models_gallery FOLDER [NAME...]`."""
+"""Grabs the Models page in many states to PNG files: `python -m tests.widgets.models_gallery FOLDER [NAME...]`."""
 
 from __future__ import annotations
 

@@ -58,8 +58,9 @@ def opened(show: Show, qtbot: QtBot) -> Opened:
     window = show("local:demo").window
     dialog = Assistant(window)
     qtbot.addWidget(dialog)
-    with qtbot.waitExposed(dialog):
+    with qtbot.waitActive(dialog):
         dialog.open()
+        dialog.activateWindow()
     return Opened(dialog)
 
 
@@ -121,7 +122,7 @@ def test_three_offers_with_reason_size_speed_and_licence(opened: Opened) -> None
     assert "Built with Llama" in opened.text()
     assert "contacts huggingface.co" in opened.text()
     assert first.isChecked()
-    assert first.hasFocus()
+    assert opened.dialog.focusWidget() is first
 
 
 def test_download_is_asked_for_once_and_goes_on_in_the_background(opened: Opened, qtbot: QtBot) -> None:
@@ -153,7 +154,7 @@ def test_newer_figures_keep_the_choice_and_the_focus(opened: Opened, qtbot: QtBo
     slower = replace(told.THREE, tok_s_low=20.0, tok_s_high=30.0)
     opened.dialog.show_view(replace(told.FOUND, offers=(told.EIGHT, slower, told.SEVENTY)))
     assert opened.cards()[1].isChecked()
-    assert opened.cards()[1].hasFocus()
+    assert opened.dialog.focusWidget() is opened.cards()[1]
     assert "20.0 to 30.0 tok/s" in opened.text()
     opened.dialog.show_view(replace(told.FOUND, offers=(slower, told.EIGHT)))
     assert opened.button("Download").text() == "Download 1.88 GiB", "another order, the same choice"
@@ -168,7 +169,7 @@ def test_while_models_are_weighed_enter_neither_downloads_nor_skips(opened: Open
     assert focused is not None
     assert focused.accessibleName() == "Back"
     opened.dialog.show_view(told.FOUND)
-    assert opened.cards()[0].hasFocus(), "what was waited for takes the keyboard"
+    assert opened.dialog.focusWidget() is opened.cards()[0], "what was waited for takes the keyboard"
 
 
 def test_a_model_that_is_here_is_used_and_not_fetched(opened: Opened, qtbot: QtBot) -> None:
@@ -252,7 +253,7 @@ def test_back_and_forth_by_keyboard(opened: Opened, qtbot: QtBot) -> None:
     opened.dialog.show_view(told.FOUND)
     assert "Back" not in opened.buttons()
     next_button = opened.button("Next")
-    assert next_button.hasFocus()
+    assert opened.dialog.focusWidget() is next_button
     qtbot.keyClick(next_button, Qt.Key.Key_Return)
     assert opened.dialog.accessibleName() == "First steps, step 2 of 2: A model that fits"
     qtbot.keyClick(opened.dialog, Qt.Key.Key_Left, Qt.KeyboardModifier.AltModifier)

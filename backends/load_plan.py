@@ -1,0 +1,144 @@
+"""Decides, just before a local model is loaded, which layers go where; remembers what came of it.
+
+Must not start workers nor know windows. The fit is made anew from the memory that is free at that moment.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import psutil
+
+from backends.devices.records import Device, Machine
+from backends.fit.learned import Learned, bytes_there, seen_load, seen_run
+from backends.fit.learned_file import LearnedFile
+from backends.fit.placement import load_options, seen_by_engine
+from backends.fit.ranking import fit_of, speed_of
+from backends.fit.records import Fit, FitSeen, Speed, Wish
+from backends.local.facts import LoadOptions
+from backends.models.errors import WouldNotFit
+from backends.models.gguf_file import read_model
+from backends.models.records import ModelFacts
+from backends.models.weights import facts_from_header
+from backends.records import EngineReport, RunResult
+
+GIB = 2**30
+ReadMachine = Callable[[], Awaitable[Machine]]
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A load as it was planned: the fit, the expected speed, and what was free on the devices before."""
+
+    ref: str
+    facts: ModelFacts
+    fit: Fit
+    speed: Speed | None
+    seen: FitSeen | None = None
+
+
+class LoadPlanner:
+    """Call it on the engine loop. `learned` corrects the next estimate and grows by every load and run."""
+
+    def __init__(self, read_machine: ReadMachine, wish: Callable[[], Wish], file: LearnedFile) -> None:
+        self._read_machine = read_machine
+        self._wish = wish
+        self._file = file
+        self._learned: Learned | None = None
+        self._allowed: set[str] = set()
+        self._plans: dict[str, Plan] = {}
+
+    def allow(self, ref: str) -> None:
+        """The person wants this model loaded next time although it would not fit."""
+        self._allowed.add(ref)
+
+    def plan_of(self, ref: str) -> Plan | None:
+        """The last plan of a model, whether it was loaded or refused."""
+        return self._plans.get(ref)
+
+    async def learned(self) -> Learned:
+        """What earlier loads and runs taught; read from disk once."""
+        if self._learned is None:
+            self._learned = await asyncio.to_thread(self._file.load)
+        return self._learned
+
+    async def options(self, ref: str, path: Path) -> LoadOptions:
+        """How to load this file now. Raises WouldNotFit, and what a file that is no model raises."""
+        wish = self._wish()
+        facts = await asyncio.to_thread(_facts_of, path, ref)
+        if facts is None:  # an architecture whose shape we cannot read: llama.cpp places it by its own lights
+            return LoadOptions(n_ctx=wish.n_ctx, kv_type=wish.kv_type, n_batch=wish.n_batch)
+        machine, learned = seen_by_engine(await self._read_machine()), await self.learned()
+        fit = fit_of(facts, machine, wish, learned)
+        self._plans[ref] = Plan(ref, facts, fit, speed_of(ref, fit, facts, machine, learned))
+        if fit.verdict == "no" and ref not in self._allowed:
+            raise _refusal(facts.name, fit)
+        self._allowed.discard(ref)
+        return load_options(fit, wish)
+
+    async def loaded(self, ref: str, report: EngineReport, worker_pid: int | None) -> None:
+        """Set what the load took beside what was predicted, and remember both."""
+        plan = self._plans.get(ref)
+        if plan is None:
+            return
+        if report.gpu_layers == 0:
+            real_bytes = await asyncio.to_thread(_resident_bytes, worker_pid)
+        else:
+            real_bytes = taken_bytes(plan.fit, await self._read_machine())
+        seen = seen_load(ref, plan.facts.quant, plan.fit, real_bytes, plan.speed, await self.learned())
+        self._plans[ref] = replace(plan, seen=seen)
+        await self._remember(seen)
+
+    async def ran(self, ref: str, result: RunResult) -> None:
+        """A run ended alone on the machine: its speed teaches the next estimate, if it was long enough to have one."""
+        plan = self._plans.get(ref)
+        if plan is None or plan.seen is None or not result.complete or result.decode_tok_s is None:
+            return
+        await self._remember(seen_run(plan.seen, result.decode_tok_s))
+
+    async def _remember(self, seen: FitSeen) -> None:
+        self._learned = await asyncio.to_thread(self._file.add, seen)
+
+
+def taken_bytes(fit: Fit, after: Machine) -> int | None:
+    """How far the free memory of the fit's devices fell since it was made; None where a device does not say."""
+    now = {_identity(device): device.free_bytes for device in (*after.gpus, after.cpu)}
+    parts = fit.gpus or (fit.host,)
+    fall = 0
+    for part in parts:
+        free_bytes = now.get(_identity(part.device))
+        if free_bytes is None or part.device.free_bytes is None:
+            return None
+        fall += part.device.free_bytes - free_bytes
+    return max(0, fall)
+
+
+def _identity(device: Device) -> tuple[str | None, str]:
+    return device.uuid or device.pci_id, device.name
+
+
+def _resident_bytes(worker_pid: int | None) -> int | None:
+    """What the worker holds in memory, the file's pages that it has read included."""
+    try:
+        return None if worker_pid is None else int(psutil.Process(worker_pid).memory_info().rss)
+    except psutil.Error:
+        return None
+
+
+def _facts_of(path: Path, name: str) -> ModelFacts | None:
+    header = read_model(path)
+    return None if header.shape is None else facts_from_header(header, name=name)
+
+
+def _refusal(name: str, fit: Fit) -> WouldNotFit:
+    device = fit.gpus[0].device if fit.gpus else fit.host.device
+    where = "memory" if device.kind == "cpu" else f"memory of {device.name}"
+    free = "" if device.free_bytes is None else f"; {device.free_bytes / GIB:.1f} GiB are free"
+    lacks = f"{fit.missing_bytes / GIB:.1f} GiB short"
+    needs = bytes_there(fit) / GIB
+    return WouldNotFit(
+        f"{name} does not fit now: it needs {needs:.1f} GiB of {where}{free}, {lacks} with what stays reserved."
+    )
