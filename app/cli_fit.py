@@ -12,7 +12,7 @@ from app.exits import EXIT_OK
 
 if TYPE_CHECKING:
     from backends.devices.records import Machine
-    from backends.fit.records import Choice, Lever, Wish
+    from backends.fit.records import Choice
     from backends.fit.wire import Ranking
     from backends.models.records import CatalogueModel
 

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import contextlib
 import io
+import select
 import socket
 import ssl
+import sys
 import threading
 from functools import cache
 from typing import TYPE_CHECKING
@@ -84,6 +86,11 @@ class Connection:
         self._entry.bytes_received += received
         return received
 
+    def has_more(self) -> bool:
+        """Whether more has arrived than one read of an encrypted connection gives, which is at most 16 KiB."""
+        sock = self._socket
+        return isinstance(sock, ssl.SSLSocket) and (sock.pending() > 0 or _is_readable(sock))
+
     def reader(self) -> io.BufferedReader:
         """What arrives, as a file. Closing that leaves the connection open for the next request."""
         return io.BufferedReader(_Raw(self))
@@ -115,6 +122,14 @@ class _Raw(io.RawIOBase):
 
     def readinto(self, buffer: WriteableBuffer) -> int:
         return self._connection.receive_into(buffer)
+
+
+def _is_readable(sock: socket.socket) -> bool:
+    if sys.platform == "win32":
+        return bool(select.select([sock], [], [], 0)[0])
+    poll = select.poll()  # select knows no file numbers above 1023
+    poll.register(sock, select.POLLIN)
+    return bool(poll.poll(0))
 
 
 def _refuse_a_stranger(sock: socket.socket, entry: Entry) -> None:

@@ -1,7 +1,7 @@
 """Sets our formula for memory beside llama.cpp's own sizes, and writes docs/measurements/fit-agreement.md.
 
-    python -m benchmarks.fit_agreement            all of it, in a minute
-    python -m benchmarks.fit_agreement --check    writes nothing, exit status 1 where the two disagree
+    .venv/bin/python benchmarks/fit_agreement.py            all of it, in a minute
+    .venv/bin/python benchmarks/fit_agreement.py --check    writes nothing, exit status 1 where the two disagree
 
 The loads are those of tests/backends/fit/agreement.py, which a test holds to the same limits.
 """
@@ -18,7 +18,7 @@ from pathlib import Path
 
 from tests.backends.fit.agreement import MIB, QUANT, Row, gpu_cases, main_cases, measured, quant_cases
 
-COMMAND = "python -m benchmarks.fit_agreement"
+COMMAND = ".venv/bin/python benchmarks/fit_agreement.py"
 PAGE = Path(__file__).parents[1] / "docs" / "measurements" / "fit-agreement.md"
 HOW = f"""
 llama.cpp goes through each load without taking memory (`no_alloc`) and logs its compute buffers, its KV cache and where

@@ -8,9 +8,11 @@ from PySide6.QtGui import (
     QAccessibleAnnouncementEvent,
     QDragEnterEvent,
     QDropEvent,
+    QKeySequence,
     QPainter,
     QPaintEvent,
     QPen,
+    QShortcut,
     QShowEvent,
 )
 from PySide6.QtWidgets import QDialog, QHBoxLayout, QStackedWidget, QVBoxLayout, QWidget
@@ -56,10 +58,10 @@ class Assistant(QDialog):
         self._stack = QStackedWidget()
         self._skip = parts.button("Skip", "", kind="quiet")
         self._back = parts.button("Back", "Back to the step before (Alt+Left)")
-        self._back.setShortcut("Alt+Left")
+        QShortcut(QKeySequence("Alt+Left"), self).activated.connect(self._back_one)
         self._next = parts.button("Next", "", kind="primary")
         self._skip.clicked.connect(self.reject)
-        self._back.clicked.connect(lambda: self.go_to(self.step() - 1))
+        self._back.clicked.connect(self._back_one)
         self._next.clicked.connect(self._go_on)
         self._lay_out()
         self._next.setDefault(True)  # only once it is in the dialog, which has one default
@@ -133,6 +135,9 @@ class Assistant(QDialog):
         self.skipped.emit()
 
     # -- inside --------------------------------------------------------------------------------------------------
+
+    def _back_one(self) -> None:
+        self.go_to(self.step() - 1)
 
     def _go_on(self) -> None:
         if not self._steps[self.step() - 1].go_on():

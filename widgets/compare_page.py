@@ -20,7 +20,7 @@ from widgets import icons, parts, theme, verdict
 from widgets.banner import Banner
 from widgets.lane import Lane, now_ns
 from widgets.prompt_box import PromptBox
-from widgets.values import MAX_LANES, Ask, LaneAsk, Mode, StoredComparison, TargetChoice
+from widgets.values import MAX_LANES, Ask, LaneAsk, LoadNote, Mode, StoredComparison, TargetChoice
 
 ADD_WIDTH = 36
 
@@ -185,6 +185,12 @@ class ComparePage(QWidget):
         lane = self._lanes.get(lane_id)
         if lane is not None:
             lane.show_events(events)
+
+    def show_load(self, lane_id: str, note: LoadNote) -> None:
+        """Predicted beside real memory of the model that this lane loaded. For a lane that is gone it is dropped."""
+        lane = self._lanes.get(lane_id)
+        if lane is not None:
+            lane.show_load(note)
 
     def tick(self) -> bool:
         """Paint one lane's queued text and refresh figures; True while text is queued."""

@@ -178,13 +178,13 @@ class LegendLine(QWidget):
             layout.addWidget(words)
         layout.addStretch(1)
 
-    def show_parts(self, said: list[tuple[Part, str]]) -> None:
+    def show_parts(self, said: list[tuple[Part, str]], tip: str) -> None:
         for at, (swatch, words) in enumerate(self._entries):
             shown = at < len(said)
             if shown:
                 swatch.show_part(said[at][0])
                 words.setText(said[at][1])
-                parts.set_tip(words, "")  # the panel's own tip says more
+                parts.set_tip(words, tip)
                 parts.set_tone(words, "danger" if said[at][0] == "short" else "muted")
             swatch.setVisible(shown)
             words.setVisible(shown)
@@ -225,9 +225,10 @@ class DevicePanel(QWidget):
         if self._compact:
             parts.set_tone(self._free, "danger" if short_bytes(device) else "")
         else:
-            self._legend.show_parts(said)
+            self._legend.show_parts(said, details(device))
         parts.set_tip(self, details(device))
-        self.setAccessibleName(f"{kind_words(device)}, {name}: {headline(device)}")
+        plain = device.kind == "gpu" and not device.shared  # the names of the others say what they are
+        self.setAccessibleName(f"{f'{kind_words(device)}, ' if plain else ''}{name}: {headline(device)}")
         self.setAccessibleDescription(". ".join([*(words for _, words in said), *details(device).split("\n")[1:]]))
 
 

@@ -98,9 +98,9 @@ class DownloadRow(QWidget):
         self._resume.setVisible(line.state in ("paused", "failed", "cancelled"))
         self._use.setVisible(line.state == "done")
         self._cancel.setVisible(line.state != "done")
+        self._cancel.setText("Remove" if line.state in ("failed", "cancelled") else "Cancel")
         for made in self._buttons():
             made.setAccessibleName(f"{made.text()}: {line.title}")
-        self._cancel.setText("Remove" if line.state in ("failed", "cancelled") else "Cancel")
         if held and held[0].isHidden():  # the button that was pressed went away: its place is the next one's
             next(made for made in self._buttons() if not made.isHidden()).setFocus()
 
@@ -118,9 +118,12 @@ class DownloadRow(QWidget):
             self.cancel_requested.emit(self._ref, True)
             return
         here = fmt.byte_size(line.received_bytes)
-        self._keep.setText(f"Stop, and keep the {here} that arrived")
+        keep, delete = ("Stop, and keep", "Stop, and delete")
+        if line.state in ("failed", "cancelled"):
+            keep, delete = ("Keep", "Delete")
+        self._keep.setText(f"{keep} the {here} that arrived")
         self._keep.setVisible(line.state != "cancelled")
-        self._discard.setText(f"Stop, and delete the {here} that arrived")
+        self._discard.setText(f"{delete} the {here} that arrived")
         self._menu.popup(self._cancel.mapToGlobal(self._cancel.rect().bottomLeft()))
 
     def cancel_menu(self) -> QMenu:

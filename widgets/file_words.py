@@ -30,6 +30,13 @@ def share(line: DownloadLine) -> float | None:
     return min(1.0, line.received_bytes / line.total_bytes)
 
 
+def lack_of_room(size_bytes: int, free_bytes: int | None) -> str:
+    """What to know before a download that the disk cannot hold; empty where it can, or nobody knows."""
+    if free_bytes is None or size_bytes <= free_bytes:
+        return ""
+    return f"The disk of the models folder has only {fmt.byte_size(free_bytes)} free."
+
+
 def memory_check(line: InstalledLine) -> str:
     """Predicted beside real memory of the last load, or empty where one of them is not known."""
     if line.real_bytes is None or line.predicted_bytes is None:

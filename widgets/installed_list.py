@@ -79,10 +79,12 @@ class InstalledList(QWidget):
             "Import a file…", "Choose a .gguf file of your own", icon="file-plus", name="Import a file"
         )
         choose.clicked.connect(self.import_wanted)
+        self._begin = [choose]
         find = parts.button(
             "Find models of other programs", "Look where other programs keep models", icon="magnifying-glass"
         )
         find.clicked.connect(self.find_requested)
+        self._begin.append(find)
         box = QWidget()
         flow = FlowLayout(box, theme.TIGHT)
         flow.addWidget(choose)
@@ -111,6 +113,10 @@ class InstalledList(QWidget):
     def row(self, ref: str) -> InstalledRow:
         return self._rows[ref]
 
+    def tab_stops(self) -> list[QWidget]:
+        """Those that are always there; the rows follow the first."""
+        return [self._move, *self._begin]
+
     def refs(self) -> tuple[str, ...]:
         return tuple(self._rows)
 
@@ -126,6 +132,7 @@ class InstalledList(QWidget):
             if self._stack.indexOf(made) != at:
                 self._stack.insertWidget(at, made)
             made.set_first(at == 0)
+        parts.tab_order([self._move, *(stop for made in self._rows.values() for stop in made.tab_stops())])
 
     def _make(self, ref: str) -> InstalledRow:
         made = InstalledRow(ref)

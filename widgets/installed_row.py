@@ -38,7 +38,6 @@ class InstalledRow(QWidget):
         self._name = parts.Elided(role="strong")
         self._name.setSizePolicy(QSizePolicy.Policy.Maximum, QSizePolicy.Policy.Fixed)
         self._badge = parts.Badge()
-        self._origin = parts.Badge()
         self._facts = parts.Elided(role="caption", tone="muted")
         self._memory = parts.label(role="caption", tone="muted", wrap=True)
         self._path = parts.Elided(role="caption", tone="muted")
@@ -54,7 +53,7 @@ class InstalledRow(QWidget):
         self._lay_out()
 
     def _lay_out(self) -> None:
-        head = parts.row(self._name, self._badge, self._origin, gap=theme.TIGHT)
+        head = parts.row(self._name, self._badge, gap=theme.TIGHT)
         head.addStretch(1)
         text = parts.column(gap=2)
         text.addLayout(head)
@@ -77,6 +76,9 @@ class InstalledRow(QWidget):
         layout.setSpacing(0)
         layout.addWidget(self._rule)
         layout.addLayout(line)
+
+    def tab_stops(self) -> list[QWidget]:
+        return [self._use, self._verify, self._stop, self._remove]
 
     def set_first(self, first: bool) -> None:
         """The first row has no line above it."""

@@ -18,7 +18,7 @@ from widgets.lane_head import LaneHead
 from widgets.lane_state import LaneState
 from widgets.metrics_strip import MetricsStrip
 from widgets.reasoning_box import ReasoningBox
-from widgets.values import StoredLane, TargetChoice
+from widgets.values import LoadNote, StoredLane, TargetChoice
 from widgets.verdict import Outcome
 
 MAX_CHARS_PER_FLUSH = 3000  # longest slice that keeps a repaint within 8 ms at any answer length
@@ -139,6 +139,11 @@ class Lane(QFrame):
                 self._ended()
             elif self.state.phase != before or not isinstance(event, Delta):
                 self.head.show_state(self.state)
+
+    def show_load(self, note: LoadNote) -> None:
+        """What the load of this run took of the memory; known a moment after the model is loaded."""
+        self.state.load = note
+        self._refresh()
 
     def show_stored(self, stored: StoredLane) -> None:
         """Show a run from history; its text is painted by `flush`."""

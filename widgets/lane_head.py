@@ -16,7 +16,7 @@ from widgets import icons, parts, theme
 from widgets.lane_state import LaneState, Phase
 from widgets.progress_rule import ProgressRule
 from widgets.target_picker import TargetPicker
-from widgets.values import TargetChoice
+from widgets.values import LoadNote, TargetChoice
 
 PRACTICE_TEXT = "practice: the demo model served on this machine"
 DEMO_TEXT = "tiny demo model: shows the app, knows little"
@@ -65,8 +65,6 @@ class LaneHead(QWidget):
         self._bar = ProgressRule()
         self._lay_out()
         self._shown = LaneState()
-        self._report: EngineReport | None = None
-        self._predicted_bytes: int | None = None  # of the load that the report is about
         self.show_state(self._shown)
 
     def _lay_out(self) -> None:
@@ -111,7 +109,6 @@ class LaneHead(QWidget):
     def show_state(self, state: LaneState) -> None:
         """Put the run's phase into words, an icon and, where it has a length, a bar."""
         self._shown = state
-        self._keep_prediction(state.report)
         icon, tone = _PHASE_ICON[state.phase]
         self._mark.show_icon(icon, tone)
         choice = self.choice()
@@ -125,13 +122,6 @@ class LaneHead(QWidget):
         self._retry.setVisible(state.ended or bool(state.notice))
         self._picker.setEnabled(not (state.live or state.phase == "queued"))
         self._say_detail()
-
-    def _keep_prediction(self, report: EngineReport | None) -> None:
-        """As it was when the model was loaded: the next estimate learns from this load."""
-        if report is not self._report:
-            choice = self.choice()
-            self._report = report
-            self._predicted_bytes = choice.predicted_bytes if choice is not None else None
 
     def status_text(self) -> str:
         return self._status.text()
@@ -168,9 +158,9 @@ class LaneHead(QWidget):
     def _say_detail(self) -> None:
         """What answers, and what of the person's wishes it was not told; the tooltip has all of it."""
         state = self._shown
-        detail = self._detail_text(state.report)
+        detail = self._detail_text(state.report, state.load)
         self._detail.setText(" · ".join((*state.lasting(), detail)))
-        whole = [detail if state.report is None else report_tip(state.report, self._predicted_bytes)]
+        whole = [detail if state.report is None else report_tip(state.report, state.load)]
         if state.ended:
             not_sent = state.not_sent()
             whole += [f"Not sent: {', '.join(not_sent)}."] if not_sent else []
@@ -178,12 +168,12 @@ class LaneHead(QWidget):
         parts.set_tip(self._detail, "\n".join(whole))
         self._detail.setAccessibleDescription("\n".join(whole[1:]))
 
-    def _detail_text(self, report: EngineReport | None) -> str:
+    def _detail_text(self, report: EngineReport | None, load: LoadNote | None) -> str:
         choice = self.choice()
         if choice is None:
             return ""
         if report is not None:
-            return report_text(report, self._predicted_bytes)
+            return report_text(report, load)
         if choice.is_practice:
             return PRACTICE_TEXT
         if choice.is_demo:
@@ -191,45 +181,48 @@ class LaneHead(QWidget):
         return choice.detail or choice.name
 
 
-def report_text(report: EngineReport, predicted_bytes: int | None = None) -> str:
+def report_text(report: EngineReport, load: LoadNote | None = None) -> str:
     """Where a loaded local model runs and what it really uses, in one line; the place comes first, for narrow lanes."""
     if report.gpu_layers <= 0:
         place = f"{report.device}, no layers on a GPU"
     else:
         place = f"{report.device}, {report.gpu_layers} of {report.n_layers} layers on the GPU"
-    used = memory_text(report, predicted_bytes)
+    used = memory_text(report, load)
     return f"{place}, {used}" if used else place
 
 
 def used_bytes(report: EngineReport) -> int | None:
-    """Weights, KV cache and compute buffers on all devices; None unless llama.cpp told all three."""
-    sizes = (report.weights_bytes, report.kv_bytes, report.compute_bytes)
+    """Weights, KV cache and compute buffers on the GPUs, or on all devices where that is not told apart; None unless
+    llama.cpp told all three."""
+    sizes = [report.weights_bytes, report.kv_bytes, report.compute_bytes]
+    gpus = [part for part in report.parts if part.device != "CPU"]
+    if report.gpu_layers > 0 and gpus:
+        sizes = [size for part in gpus for size in (part.weights_bytes, part.kv_bytes, part.compute_bytes)]
     known = [size for size in sizes if size is not None]
     return sum(known) if len(known) == len(sizes) else None
 
 
-def memory_text(report: EngineReport, predicted_bytes: int | None) -> str:
-    """`uses 5.70 GiB (predicted 5.80)`; empty where llama.cpp did not say."""
-    used = used_bytes(report)
+def memory_text(report: EngineReport, load: LoadNote | None) -> str:
+    """`uses 5.70 GiB (predicted 5.80)`; what was measured before what was logged; or empty."""
+    measured = load.used_bytes if load is not None else None
+    used = used_bytes(report) if measured is None else measured
     if used is None:
         return ""
     real = fmt.byte_size(used)
-    if predicted_bytes is None:
+    if load is None or measured is None or load.predicted_bytes is None:
         return f"uses {real}"
-    figure, unit = fmt.byte_size(predicted_bytes).split(" ")
+    figure, unit = fmt.byte_size(load.predicted_bytes).split(" ")
     return f"uses {real} (predicted {figure if real.endswith(f' {unit}') else f'{figure} {unit}'})"
 
 
-def report_tip(report: EngineReport, predicted_bytes: int | None = None) -> str:
+def report_tip(report: EngineReport, load: LoadNote | None = None) -> str:
     """The rest of what a loaded model uses, a line each; what llama.cpp did not say is left out."""
     sizes = (("Weights", report.weights_bytes), ("KV cache", report.kv_bytes), ("Compute", report.compute_bytes))
-    lines = [report_text(report), f"Model {report.model}{f', {report.quant}' if report.quant else ''}"]
+    lines = [report_text(report, load), f"Model {report.model}{f', {report.quant}' if report.quant else ''}"]
     lines.append(
         f"Context {report.n_ctx:,} tokens, KV cache {report.kv_type}, {fmt.plural(report.n_threads, 'thread')}"
     )
     lines.extend(f"{name}: {fmt.byte_size(size)}" for name, size in sizes if size)
-    if predicted_bytes is not None and used_bytes(report) is not None:
-        lines.append(f"Together: {fmt.byte_size(used_bytes(report))}, predicted {fmt.byte_size(predicted_bytes)}")
     if report.load_ms:
         lines.append(f"Loaded in {fmt.duration(report.load_ms)}")
     return "\n".join([*lines, f"llama.cpp {report.engine_build}"])

@@ -21,7 +21,7 @@ from backends.events import (
 from backends.metrics import Meter
 from backends.records import EngineReport, RunResult
 from widgets import format as fmt
-from widgets.values import EndStatus
+from widgets.values import EndStatus, LoadNote
 
 Phase = Literal[
     "idle", "queued", "starting", "loading", "waiting", "reading", "thinking", "answering",
@@ -81,6 +81,7 @@ class LaneState:
         self.remarks: tuple[Notice, ...] = ()
         self.problem: Problem | None = None
         self.report: EngineReport | None = None
+        self.load: LoadNote | None = None  # of the load that the report is about
         self.result: RunResult | None = None
         self.meter: Meter | None = None
         self.sent_ns: int | None = None

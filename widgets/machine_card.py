@@ -19,6 +19,7 @@ from widgets.model_values import DeviceBar, MachineView
 from widgets.model_words import device_names
 
 LARGE_PANELS = 4
+NOTICES = 2
 PANEL_WIDTH, SMALL_WIDTH = 380, 190
 
 
@@ -57,6 +58,8 @@ class MachineCard(QFrame):
         layout.addWidget(self._summary)
         layout.addLayout(self._below)
         self._summary.hide()
+        for _ in range(NOTICES):
+            self._add_notice()
 
     def show_machine(self, machine: MachineView, wanted_by: str) -> None:
         """`wanted_by` is whose memory the middle part of each bar is, as “selected model”."""
@@ -108,12 +111,19 @@ class MachineCard(QFrame):
 
     def _show_problems(self, machine: MachineView) -> None:
         while len(self._notices) < len(machine.problems):
-            notice = FixNotice()
-            notice.copied.connect(self.fix_copied)
-            self._notices.append(notice)
-            self._below.addWidget(notice)
+            self._add_notice()
+            parts.tab_order(self.tab_stops()[-2:])
         for at, notice in enumerate(self._notices):
             notice.show_problem(machine.problems[at] if at < len(machine.problems) else None)
+
+    def _add_notice(self) -> None:
+        notice = FixNotice()
+        notice.copied.connect(self.fix_copied)
+        self._notices.append(notice)
+        self._below.addWidget(notice)
+
+    def tab_stops(self) -> list[QWidget]:
+        return [notice.copy_button() for notice in self._notices]
 
     def _rebuild(self, count: int, compact: bool) -> None:
         for panel in self._panels:

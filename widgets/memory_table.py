@@ -75,7 +75,9 @@ class MemoryTable(QWidget):
         if part is None:
             return
         name = fmt.one_line(names[column], 16)
-        self._heads[column].setText("\n".join(name.rsplit(" ", 1)) if len(names) == COLUMNS else name)
+        narrow = len(names) == COLUMNS
+        self._heads[column].setText("\n".join(name.rsplit(" ", 1)) if narrow else name)
+        self._heads[column].setWordWrap(narrow)
         parts.set_tip(self._heads[column], f"{part.device}: {fmt.plural(part.layers, 'layer')}")
         total = words.part_total(part)
         sizes = (part.weights_bytes, part.kv_bytes, part.compute_bytes, part.overhead_bytes)

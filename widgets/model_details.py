@@ -154,11 +154,9 @@ class ModelDetails(QFrame):
             said.append(f"It keeps at most {words.context(row.n_ctx)} in mind.")
         self._meaning.setText(words.unbroken(" ".join(said)))
         self._button.show_row(row, view, share)
-        free = view.folder_free_bytes
-        lacks = row.state == "available" and free is not None and row.file_bytes > free
-        self._space.setVisible(lacks)
-        if lacks:
-            self._space.setText(f"The disk of the models folder has only {fmt.byte_size(free)} free.")
+        wanted = row.file_bytes if row.state == "available" else 0
+        self._space.setText(file_words.lack_of_room(wanted, view.folder_free_bytes))
+        self._space.setVisible(bool(self._space.text()))
 
     def _show_numbers(self, row: ModelRow, hosts: list[str]) -> None:
         runs = row.state != "not_runnable"
@@ -193,8 +191,8 @@ class ModelDetails(QFrame):
     def row(self) -> ModelRow | None:
         return self._row
 
-    def action_button(self) -> ActionButton:
-        return self._button
+    def tab_stops(self) -> list[QWidget]:
+        return [self._button, self._exact, *self._levers, self._repo, self._licence]
 
     def _acted(self, action: str, ref: str) -> None:
         (self.use_requested if action == "use" else self.download_requested).emit(ref)

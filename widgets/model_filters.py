@@ -27,7 +27,7 @@ class ModelFilters(QWidget):
         self._search = QLineEdit()
         self._search.setPlaceholderText("Search models and quants")
         self._search.setAccessibleName("Search models")
-        self._search.setToolTip("Words in the name of a model, quant, repo or licence (Ctrl+F)")
+        self._search.setToolTip("Words in the name of a model, a quant or a repo (Ctrl+F)")
         self._search.setClearButtonEnabled(True)
         self._search.setAcceptDrops(False)  # a file dropped here goes to the page
         self._search.setFixedWidth(210)
@@ -82,8 +82,8 @@ class ModelFilters(QWidget):
         value = AS_LISTED if column < 0 else f"{column}{'-' if downwards else ''}"
         self._sort.choose(value)
 
-    def search(self) -> QLineEdit:
-        return self._search
+    def tab_stops(self) -> list[QWidget]:
+        return [self._search, self._fits, self._installed, self._model, self._sort]
 
     def _sorted(self, value: str) -> None:
         self.sorted_by.emit(int(value.rstrip("-")) if value != AS_LISTED else -1, value.endswith("-"))

@@ -36,6 +36,7 @@ class Column(IntEnum):
     MODEL, QUANT, SIZE, VERDICT, NEEDS, SPEED, QUALITY, STATE = range(8)
 
 
+N_COLUMNS = len(Column)
 HEADS: dict[Column, tuple[str, str]] = {
     Column.MODEL: ("Model", "The model; more parameters know more."),
     Column.QUANT: ("Quant", "How its numbers were rounded to make the file smaller."),
@@ -65,7 +66,7 @@ class Filter:
             return False
         if self.model and row.model != self.model:
             return False
-        said = f"{row.model} {row.quant} {row.ref} {row.repo} {row.licence}".casefold()
+        said = f"{row.model} {row.quant} {row.ref} {row.repo}".casefold()
         return all(word in said for word in self.text.casefold().split())
 
 
@@ -135,7 +136,7 @@ class ModelTable(QAbstractTableModel):
         if changed:
             self._take(fresh, shares)
             for first, last in _runs(changed):
-                self.dataChanged.emit(self.index(first, 0), self.index(last, len(Column) - 1))
+                self.dataChanged.emit(self.index(first, 0), self.index(last, N_COLUMNS - 1))
 
     def _take(self, rows: tuple[ModelRow, ...], shares: Mapping[str, float | None]) -> None:
         self._rows, self._shares = rows, dict(shares)
@@ -158,7 +159,7 @@ class ModelTable(QAbstractTableModel):
         return 0 if parent.isValid() else len(self._rows)
 
     def columnCount(self, parent: _Index = _NOWHERE) -> int:
-        return 0 if parent.isValid() else len(Column)
+        return 0 if parent.isValid() else N_COLUMNS
 
     def data(self, index: _Index, role: int = Qt.ItemDataRole.DisplayRole) -> object:
         row = self._rows[index.row()]

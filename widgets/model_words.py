@@ -11,6 +11,8 @@ from typing import Final
 
 from backends.records import KvType
 from widgets import format as fmt
+from widgets.file_words import download_line as download_line  # words for files are offered from here too
+from widgets.file_words import share as share
 from widgets.model_values import LeverLine, ModelRow, ModelsView, PartLine
 
 WORDS_PER_TOKEN: Final = 0.75  # English prose with a Llama tokeniser, roughly
@@ -191,10 +193,10 @@ def lever(line: LeverLine) -> tuple[str, str]:
         "kv_type": f"Context memory as {line.value}",
     }[line.kind]
     effect = {
-        "gpu": "Then it fits on the GPU",
-        "split": f"Then {fmt.plural(line.gpu_layers, 'layer')} fit on the GPU",
-        "ram": "Then it fits in RAM",
-        "no": "Still does not fit",
+        "gpu": "Fits on the GPU",
+        "split": f"{fmt.plural(line.gpu_layers, 'layer')} on GPU",
+        "ram": "Fits in RAM",
+        "no": "Still too large",
     }[line.verdict]
     return what, f"{effect}, {fmt.byte_size(line.saves_bytes)} less"
 

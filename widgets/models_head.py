@@ -73,5 +73,5 @@ class ModelsHead(QWidget):
         at = 0 if self.section() == CATALOGUE else 1
         self._sections.tab_stops()[at].setFocus(Qt.FocusReason.ShortcutFocusReason)
 
-    def add_button(self) -> QPushButton:
-        return self._add
+    def tab_stops(self) -> list[QWidget]:
+        return [*self._sections.tab_stops(), self._add]

@@ -10,6 +10,7 @@ from datetime import datetime
 from PySide6.QtCore import QMimeData, QRect, Qt, Signal
 from PySide6.QtGui import QAction, QDragEnterEvent, QDragLeaveEvent, QDropEvent, QKeySequence, QResizeEvent
 from PySide6.QtWidgets import QFileDialog, QFrame, QScrollArea, QVBoxLayout, QWidget
+from shiboken6 import isValid
 
 from backends.errors import Problem
 from widgets import parts, theme
@@ -22,6 +23,7 @@ from widgets.model_values import ModelsView
 from widgets.models_head import CATALOGUE, ON_DISK, ModelsHead
 
 DOWNLOADS_SHARE = 0.28  # of the page's height, at most
+SCROLL_BAR = 12  # its width in the style sheet
 NARROW = 900  # under this width parts stand one above the other
 
 
@@ -67,6 +69,8 @@ class ModelsPage(QWidget):
         self._lay_out()
         self._drop = self._make_drop()
         self._connect()
+        machine, head = self._machine.tab_stops(), self._head.tab_stops()
+        parts.tab_order([*machine, *head, *self._catalogue.tab_stops(), *self._installed.tab_stops()])
         find = QAction("Search", self)
         find.setShortcut(QKeySequence(QKeySequence.StandardKey.Find))
         find.setShortcutContext(Qt.ShortcutContext.WidgetWithChildrenShortcut)
@@ -91,12 +95,8 @@ class ModelsPage(QWidget):
         self._scroll.setFocusPolicy(Qt.FocusPolicy.NoFocus)  # Tab brings each control into sight by itself
         self._scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self._scroll.setWidget(body)
-        bar = self._scroll.verticalScrollBar()
-        bar.rangeChanged.connect(  # a scroll bar takes its room from the margin, so that nothing moves when it comes
-            lambda _least, most: stack.setContentsMargins(
-                theme.ROOM, theme.GAP, theme.ROOM - (bar.sizeHint().width() if most else 0), theme.GAP
-            )
-        )
+        self._stack = stack
+        self._scroll.verticalScrollBar().rangeChanged.connect(self._make_room)
         pinned = QVBoxLayout()
         pinned.setContentsMargins(theme.ROOM, 0, theme.ROOM, theme.GAP)
         pinned.addWidget(self._downloads)
@@ -105,6 +105,12 @@ class ModelsPage(QWidget):
         layout.setSpacing(0)
         layout.addWidget(self._scroll, 1)
         layout.addLayout(pinned)
+
+    def _make_room(self, _least: int, most: int) -> None:
+        """A scroll bar takes its room from the margin, so that nothing moves when it comes."""
+        if isValid(self._stack):  # ranges change once more while a page is being taken down
+            edge = theme.ROOM - SCROLL_BAR if most else theme.ROOM
+            self._stack.setContentsMargins(theme.ROOM, theme.GAP, edge, theme.GAP)
 
     def _make_drop(self) -> QFrame:
         """What lies over the page while a model file is dragged."""

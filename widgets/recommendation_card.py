@@ -94,7 +94,8 @@ class _Choice(QWidget):
         over.addStretch(1)
         text = parts.column(gap=theme.HAIR if main else 2)
         text.addLayout(over)
-        for part in (self._name, self._reason, self._facts):
+        self._space = parts.label(role="caption", tone="caution", wrap=True)
+        for part in (self._name, self._reason, self._facts, self._space):
             text.addWidget(part)
         self._facts.setVisible(main)
         text.addStretch(1)
@@ -120,11 +121,17 @@ class _Choice(QWidget):
         speed = "" if self._main else f"{words.speed(row)} tok/s, {fmt.byte_size(row.file_bytes)}."
         self._reason.setText(words.unbroken(" ".join(part for part in (row.reason, speed) if part)))
         self._reason.setVisible(bool(self._reason.text()))
+        wanted = row.file_bytes if row.state == "available" else 0
+        self._space.setText(file_words.lack_of_room(wanted, view.folder_free_bytes))
+        self._space.setVisible(bool(self._space.text()))
         self._button.show_row(row, view, share)
         self._details.setAccessibleName(f"Details of {words.title(row)}")
 
     def button(self) -> ActionButton:
         return self._button
+
+    def tab_stops(self) -> list[QWidget]:
+        return [self._button, self._details]
 
 
 class RecommendationCard(QFrame):
@@ -226,13 +233,17 @@ class RecommendationCard(QFrame):
             self._try.hide()
             return
         action, effect = words.lever_action(self._lever), words.lever(self._lever)[1]
-        self._empty_text.setText(f"{needs} {action}: {effect[0].lower()}{effect[1:]}.")
+        self._empty_text.setText(words.unbroken(f"{needs} {action}: {effect}."))
         self._try.setText(action)
         self._try.setAccessibleName(action)
         self._try.setVisible(True)
 
     def _acted(self, action: str, ref: str) -> None:
         (self.use_requested if action == "use" else self.download_requested).emit(ref)
+
+    def tab_stops(self) -> list[QWidget]:
+        choices = (self._main, self._faster, self._better)
+        return [*(stop for choice in choices for stop in choice.tab_stops()), self._try]
 
     def main_button(self) -> ActionButton:
         return self._main.button()

@@ -26,8 +26,7 @@ class TargetChoice:
     """One row of the target picker. `where` is "this machine" or the host that prompts would be sent to.
 
     `retires_on` is an ISO date. A choice with a `disabled_reason` is shown with its reason and cannot be chosen.
-    `size_bytes` is a local model's file; `predicted_bytes` what its weights, KV cache and compute buffers together
-    should take on all devices, as `EngineReport` counts them after the load, so without what the driver takes besides.
+    `size_bytes` is the file of a local model.
     """
 
     name: str
@@ -41,7 +40,6 @@ class TargetChoice:
     is_demo: bool = False
     disabled_reason: str | None = None
     size_bytes: int | None = None
-    predicted_bytes: int | None = None
 
     @property
     def is_here(self) -> bool:
@@ -102,6 +100,17 @@ class HistoryLine:
     targets: tuple[str, ...]
     summary: str
     status: EndStatus = "finished"
+
+
+@dataclass(frozen=True, slots=True)
+class LoadNote:
+    """What loading a model really took of its devices' memory, and what was predicted for just that; None is not known.
+
+    It is said of the GPUs that took layers, or of the machine's memory where none did.
+    """
+
+    used_bytes: int | None
+    predicted_bytes: int | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,8 @@ HALF_BYTES = 2
 # Elements in a block, bytes of a block: ggml's own formats.
 KV_BLOCKS: dict[KvType, tuple[int, int]] = {"f16": (1, 2), "q8_0": (32, 34), "q4_0": (32, 18)}
 SMALLEST_ROTATION = 64
+# With so many tokens or more, CUDA wants the work on weights that lie in the machine's memory, and copies them over.
+OFFLOAD_MIN_ROWS = 32
 MATRICES = ("q", "v", "k", "output", "gate", "up", "down")
 
 
@@ -64,10 +66,14 @@ class Graph:
     `layers` says where each layer's weights and KV cache lie, by a device's number; `host` is the host's.
     """
 
-    def __init__(self, shape: Shape, n_cells: int, kv_type: KvType, n_tokens: int, host: int) -> None:
+    def __init__(
+        self, shape: Shape, n_cells: int, kv_type: KvType, n_tokens: int, host: int, *, all_on_gpus: bool
+    ) -> None:
         self.operations: list[Tensor] = []
         self.inputs: list[Tensor] = []
         self.host = host
+        # llama-context.cpp, graph_get_cb: else the norm of a layer would be left to the GPU before.
+        self._pins_norms = all_on_gpus or n_tokens < OFFLOAD_MIN_ROWS
         self._shape = shape
         self._n_tokens = n_tokens
         self._kv_width = shape.n_kv_heads * shape.head_dim
@@ -97,7 +103,7 @@ class Graph:
                 attended = self._row(attended, chosen)
                 current = self._row(current, chosen)
             current = self._feed_forward(attended, current, device, matrix_bytes, n_rows)
-        normed = self._norm(current, output, 1)
+        normed = self._norm(current, output, 1, pinned=False)
         self._operation(self._shape.vocab, self._weight(output, 0), normed, n_tokens=1, rows=1)
 
     def _attention(self, current: Tensor, device: int, matrix_bytes: dict[str, int]) -> Tensor:
@@ -134,9 +140,10 @@ class Graph:
         down = projected("down", hidden, self._operation(ffn, gate, up, n_tokens=n_rows))
         return self._operation(hidden, down, summed, n_tokens=n_rows, in_place=True)
 
-    def _norm(self, source: Tensor, device: int, n_rows: int) -> Tensor:
+    def _norm(self, source: Tensor, device: int, n_rows: int, *, pinned: bool = True) -> Tensor:
         hidden = self._shape.hidden
         plain = self._operation(hidden, source, n_tokens=n_rows, in_place=True)
+        plain.device = device if pinned and self._pins_norms else None
         weight = self._weight(device, hidden * FLOAT_BYTES)
         return self._operation(hidden, plain, weight, n_tokens=n_rows, rows=n_rows, in_place=True)
 

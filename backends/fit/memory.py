@@ -151,7 +151,7 @@ def _compute(
         places += [number] * count
     # Where no GPU takes part, the host's count holds the output already.
     *layers, output = places
-    graph = Graph(shape, n_cells, kv_type, n_tokens, host)
+    graph = Graph(shape, n_cells, kv_type, n_tokens, host, all_on_gpus=all_on_gpus)
     graph.build(layers, output, dict(zip(MATRICES, matrix_bytes, strict=True)))
     return buffer_bytes(graph, pipelined=all_on_gpus and host > 1, shared=shared)
 

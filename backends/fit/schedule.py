@@ -9,12 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from backends.fit.best_fit import BestFit
-from backends.fit.graph import Graph, Tensor
+from backends.fit.graph import OFFLOAD_MIN_ROWS, Graph, Tensor
 
 GPU_ALIGNMENT = 128
 HOST_ALIGNMENT = 64
-# With so many tokens or more, CUDA wants the work on weights that lie in the machine's memory, and copies them over.
-OFFLOAD_MIN_ROWS = 32
 # Several GPUs that hold a whole model work on several batches at a time, each with inputs of its own.
 PIPELINE_COPIES = 4
 

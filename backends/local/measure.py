@@ -7,7 +7,7 @@ not load, so those are added up from the file's own tensor table, read by ggml's
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,6 +20,7 @@ from backends.local.native import Native
 
 EMBEDDING, OUTPUT = "token_embd.weight", "output.weight"
 MAX_PARTS = 1000
+PIPELINE_COPIES = 4  # GGML_SCHED_MAX_COPIES
 _LAYER = re.compile(r"blk\.(\d+)\.")
 _PART = re.compile(r"-00001-of-(\d{5})\.gguf$")
 
@@ -95,6 +96,8 @@ class Measurer:
         n_repeating = int(self._native.api.llama_model_n_layer(handles.model))
         if kv_bytes is None:
             raise ModelUnusable("llama.cpp did not say how large this model's context would be.")
+        n_elements = handles.n_batch * int(self._native.api.llama_model_n_embd(handles.model))
+        surplus = _surplus(self._log.lines(), devices, n_elements, n_repeating)
         ids = {device.name: device.pci_id for device in self._native.facts().devices if device.name != HOST}
         return Measurement(
             devices=tuple(
@@ -104,7 +107,7 @@ class Measurer:
                     layers=len(device.layers),
                     weights_bytes=_weights_on(device, self._tensors, n_repeating),
                     kv_bytes=kv_bytes * sum(layer < n_repeating for layer in device.layers) // n_repeating,
-                    compute_bytes=device.compute_bytes or 0,
+                    compute_bytes=max(0, (device.compute_bytes or 0) - surplus.get(device.name, 0)),
                 )
                 for device in devices
             ),
@@ -128,6 +131,21 @@ def _parts(path: Path) -> Iterable[Path]:
         return (path,)
     stem = path.name[: found.start()]
     return [path.with_name(f"{stem}-{number:05}-of-{count:05}.gguf") for number in range(1, count + 1)]
+
+
+def _surplus(
+    lines: Iterable[str], devices: Sequence[DeviceFigures], n_elements: int, n_repeating: int
+) -> dict[str, int]:
+    """What llama.cpp says too much of several GPUs that work on several batches at a time.
+
+    A real load tells the scheduler to compute a layer's norm on that layer's GPU. One that takes no memory makes the
+    scheduler forget it (`ggml_backend_sched_reserve_size` begins with a reset), so each GPU but the first gets a copy
+    of one more input, of 32-bit floats, for each of the batches under way.
+    """
+    if not any("pipeline parallelism enabled" in line for line in lines):
+        return {}
+    later = [device for device in devices[1:] if device.layers and device.layers[0] < n_repeating]
+    return {device.name: PIPELINE_COPIES * n_elements * 4 for device in later}
 
 
 def _weights_on(device: DeviceFigures, tensors: Mapping[str, int], n_repeating: int) -> int:

@@ -17,13 +17,13 @@ from pathlib import Path
 import psutil
 
 from backends.errors import ModelMissing, NearfarError
+from backends.models.download_disk import RESERVE_BYTES, gigabytes
 from backends.models.errors import DiskFull, FileMismatch, FolderUnusable
 from backends.models.folder import never
 from backends.models.index import Stamp
 from backends.models.verify import BLOCK_BYTES, Hashed, OnBytes, hash_file, nothing, open_regular
 from backends.paths import ensure_folder
 
-RESERVE_BYTES = 10**9
 BLOCKS_BETWEEN_LOOKS = 16
 UNFINISHED = ".incomplete"
 NOT_MOVED = "Nothing was removed or overwritten."
@@ -72,10 +72,10 @@ def check_room(folder: Path, size_bytes: int) -> None:
     except OSError as error:
         raise folder_problem(folder, error) from None
     if free < size_bytes + RESERVE_BYTES:
-        short = (size_bytes + RESERVE_BYTES - free) / 1e9
+        short = size_bytes + RESERVE_BYTES - free
         raise DiskFull(
-            f"The disk of {folder} has {free / 1e9:.1f} GB free; {size_bytes / 1e9:.1f} GB are needed and 1 GB stays "
-            f"in reserve, so {short:.1f} GB are missing.",
+            f"The disk of {folder} has {gigabytes(free)} free; {gigabytes(size_bytes)} are needed and 1 GB stays in "
+            f"reserve, so {gigabytes(short)} are missing.",
             safe=NOT_MOVED,
             fix="Free space on this disk, or choose another folder.",
         )

@@ -19,8 +19,9 @@ from backends.models.download_disk import Lock, disk_problem
 from backends.models.download_job import Job, remove_parts, total_of
 from backends.models.download_limit import Limiter
 from backends.models.download_names import INCOMPLETE, layout_of
+from backends.models.download_reader import Pace
 from backends.models.download_sidecar import read_sidecar
-from backends.models.download_transfer import Pace, Stopped
+from backends.models.download_transfer import Stopped
 from backends.models.errors import DownloadError
 from backends.models.hub import Hub
 from backends.models.records import DownloadPlan, DownloadProgress, DownloadState
@@ -47,6 +48,10 @@ class _Entry:
     after_stop: DownloadState = "paused"
     samples: deque[tuple[float, int]] = field(default_factory=deque)
     ended: asyncio.Event = field(default_factory=asyncio.Event)
+
+    @property
+    def ended_well(self) -> bool:
+        return self.state == "done"
 
     def progress(self) -> DownloadProgress:
         received = self.job.received_bytes if self.job is not None else self.received
@@ -137,10 +142,10 @@ class Downloads:
     async def cancel(self, ref: str, *, discard: bool = False) -> None:
         """Stop it; its part stays and can be resumed, unless it is to be discarded. Raises FolderUnusable."""
         entry = self._entries.get(ref)
-        if entry is None or entry.state == "done":
+        if entry is None or entry.ended_well:
             return
         await self._end(ref, "cancelled")
-        if entry.state == "done":
+        if entry.ended_well:  # it was quicker
             return
         entry.state, entry.problem = "cancelled", None
         if discard:

@@ -140,6 +140,11 @@ class RangeClient:
             self.close()
         return data
 
+    def has_more(self) -> bool:
+        """Whether `read` would not have to wait; encrypted bytes come in pieces of 16 KiB at most."""
+        connection = self._connection
+        return self._response is not None and connection is not None and connection.has_more()
+
     def _ends(self, response: http.client.HTTPResponse) -> bool:
         """Whether the body is over with its last byte, so that the connection can be used again."""
         if response.length is None and not response.chunked:

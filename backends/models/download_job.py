@@ -7,6 +7,7 @@ names in `<models>/<owner>--<repo>/`, the one that llama.cpp opens last.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 import os
 import threading
@@ -22,8 +23,9 @@ from backends.models.download_http import RangeClient
 from backends.models.download_limit import Limiter
 from backends.models.download_names import Layout, layout_of, shown
 from backends.models.download_part import Part
-from backends.models.download_sidecar import Claim, Sidecar, read_sidecar
-from backends.models.download_transfer import Pace, Source, StartAgain, Stopped, Transfer
+from backends.models.download_reader import Pace, StartAgain
+from backends.models.download_sidecar import Sidecar, read_sidecar
+from backends.models.download_transfer import Source, Stopped, Transfer
 from backends.models.errors import FileMismatch, ServerMisbehaved
 from backends.models.hub import DOWNLOAD, Hub, Resolved
 from backends.models.records import DownloadPlan, RemoteFile
@@ -154,7 +156,8 @@ class Job:
         except (NearfarError, OSError):
             if not sidecar.done_bytes:
                 sidecar.close()
-                remove_parts(layout)
+                with contextlib.suppress(OSError):
+                    remove_parts(layout)
             raise
         finally:
             sidecar.close()
@@ -166,11 +169,7 @@ class Job:
         if old is None or old.plan.files != self.plan.files:
             remove_parts(layout)
             return Sidecar(layout.sidecar, self.plan)
-        claims = {
-            index: old.claim(index)
-            for index, part in enumerate(layout.parts)
-            if part.exists() and all(stop <= size_of(self.plan.files[index]) for _start, stop in old.claim(index).done)
-        }
+        claims = {index: old.claim(index) for index, part in enumerate(layout.parts) if part.exists()}
         return Sidecar(layout.sidecar, self.plan, claims)
 
     def _fetch(self, layout: Layout, index: int, file: RemoteFile, found: Resolved | None) -> None:
@@ -199,10 +198,9 @@ class Job:
 
     def _transferred(self, layout: Layout, index: int, file: RemoteFile, source: Source, *, whole: bool) -> str:
         assert self._sidecar is not None
-        sidecar = self._sidecar
-        part = Part(layout.parts[index], size_of(file), sidecar.claim(index), lambda claim: sidecar.put(index, claim))
-        part.open()
+        part = Part(layout.parts[index], size_of(file), self._sidecar, index)
         try:
+            part.open()
             self._part = part
             transfer = self._transfer = Transfer(part, source, self._client, self._limiter, self._pace, whole=whole)
             if self._stop.is_set():
@@ -218,7 +216,7 @@ class Job:
     def _clear(self, layout: Layout, index: int) -> None:
         """Nothing of this file is claimed any more, then its bytes go."""
         assert self._sidecar is not None
-        self._sidecar.put(index, Claim())
+        self._sidecar.clear(index)
         layout.parts[index].unlink(missing_ok=True)
 
     def _ask(self, file: RemoteFile) -> Resolved:

@@ -1,8 +1,12 @@
 """A file that is being filled from several threads, with books of what is on disk. Must not know the network.
 
-At any time at most `UNCLAIMED_BYTES` are fetched or asked for that the sidecar does not claim yet: whoever reads waits
-for room first. One thread (`keep`) syncs the part and then claims it, over and over. So a power cut, like a kill,
-costs at most that much to fetch again.
+Two promises, kept by whoever reads from the network waiting for room first:
+
+    a kill        costs at most 1 MiB to fetch again. Every write is noted in the sidecar at once, with a checksum.
+    a power cut   costs at most what was not synced: 1 MiB, unless syncing that often would slow the download down.
+                  Then the room grows, at most to MAX_ROOM_BYTES: what such a network brings in a fraction of a second.
+
+One thread (`keep`) syncs the part and then claims what is on disk, over and over.
 """
 
 from __future__ import annotations
@@ -10,46 +14,66 @@ from __future__ import annotations
 import os
 import threading
 import time
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 
 from backends.models.download_disk import allocate, open_file, sync, write_at
-from backends.models.download_sidecar import Claim
+from backends.models.download_sidecar import Claim, Note, Sidecar
 from backends.models.download_spans import Span, Spans
 
-UNCLAIMED_BYTES = 1024 * 1024 - 64 * 1024  # what http.client holds back besides is less than the rest of 1 MiB
+ROOM_BYTES = 1024 * 1024 - 64 * 1024  # what http.client holds back besides is less than the rest of 1 MiB
+MAX_ROOM_BYTES = 16 * 1024 * 1024
 CLAIM_AT_BYTES = 320 * 1024
 CLAIM_AFTER_S = 0.5
 HASH_CHUNK = 1024 * 1024
 
 
 class Part:
-    """One part on disk. `claim` writes down durably what it is given; its OSErrors end the download."""
+    """The part of the file at `index` of a sidecar's plan."""
 
-    def __init__(self, path: Path, size_bytes: int, claimed: Claim, claim: Callable[[Claim], None]) -> None:
+    def __init__(self, path: Path, size_bytes: int, sidecar: Sidecar, index: int) -> None:
         self.path = path
         self.size_bytes = size_bytes
-        self.etag = claimed.etag
-        self._claim = claim
+        self._sidecar = sidecar
+        self._index = index
+        self._before = sidecar.claim(index)
+        self.etag = self._before.etag
         self._lock = threading.Lock()
         self._room = threading.Condition(self._lock)
         self._work = threading.Condition(self._lock)
-        known = all(stop <= size_bytes for _start, stop in claimed.done) and path.exists()
-        self._done = claimed.done.copy() if known else Spans()
+        self._done = Spans()
         self._taken: dict[int, Span] = {}
         self._next_piece = 0
         self._reserved = self._unclaimed = self._waiting = self._writing = 0
+        self._room_bytes = ROOM_BYTES
+        self._was_full = False
         self._oldest_s = 0.0
         self._ended = False
         self._handle: int | None = None
         self.allocated = False
 
     def open(self) -> None:
-        """Open the file and take its space on the disk. Raises OSError."""
+        """Open the file, take its space on the disk and find out what is there. Raises OSError."""
         handle = self._handle = open_file(self.path)
+        there = os.fstat(handle).st_size
         self.allocated = allocate(handle, self.size_bytes)
-        if not self.allocated and os.fstat(handle).st_size > self.size_bytes:
+        if there > self.size_bytes:
             os.ftruncate(handle, self.size_bytes)
+        if all(stop <= min(there, self.size_bytes) for _start, stop in self._before.done):
+            self._done = self._before.done.copy()
+            for note in self._before.notes:
+                if note.stop <= min(there, self.size_bytes) and self._holds(note):
+                    self._done.add(note.start, note.stop)
+                    self._unclaimed += note.stop - note.start
+
+    def _holds(self, note: Note) -> bool:
+        with self.path.open("rb", buffering=0) as file:
+            file.seek(note.start)
+            crc, left = 0, note.stop - note.start
+            while left > 0 and (data := file.read(min(left, HASH_CHUNK))):
+                crc, left = zlib.crc32(data, crc), left - len(data)
+        return left == 0 and crc == note.crc
 
     @property
     def done_bytes(self) -> int:
@@ -97,7 +121,8 @@ class Part:
     def reserve(self, size_bytes: int) -> bool:
         """Wait until so many bytes may be fetched; False where the part has ended."""
         with self._lock:
-            while not self._ended and self._reserved + self._unclaimed + size_bytes > UNCLAIMED_BYTES:
+            while not self._ended and self._reserved + self._unclaimed + size_bytes > self._room_bytes:
+                self._was_full = True
                 self._waiting += 1
                 self._work.notify()
                 self._room.wait()
@@ -122,6 +147,7 @@ class Part:
             self._writing += 1
         try:
             write_at(handle, data, offset)
+            self._sidecar.note(self._index, Note(offset, offset + len(data), zlib.crc32(data)))
         finally:
             with self._lock:
                 self._writing -= 1
@@ -158,10 +184,16 @@ class Part:
     def _settle(self, claim: Claim, size: int) -> None:
         assert self._handle is not None
         sync(self._handle)
-        self._claim(claim)
+        self._sidecar.put(self._index, claim)
         with self._lock:
             self._unclaimed -= size
             self._oldest_s = time.monotonic()
+            # The disk is slower than the network: sync more at once. Back to 1 MiB as soon as that is enough again.
+            if self._was_full:
+                self._room_bytes = min(2 * self._room_bytes, MAX_ROOM_BYTES)
+            elif size < self._room_bytes // 4:
+                self._room_bytes = max(self._room_bytes // 2, ROOM_BYTES)
+            self._was_full = False
             self._room.notify_all()
 
     def end(self) -> None:

@@ -1,7 +1,9 @@
 """The file beside a part that says what it is and which of its bytes are on disk. Must not write the part itself.
 
-Lines of JSON: the first holds the plan with sizes and hashes, each later one the bytes of one file that are on disk;
-the last line about a file counts. A line that a power cut left in pieces is passed over.
+Lines of JSON. The first holds the plan with sizes and hashes. A *claim* says which bytes of one file are on disk for
+certain; the last one about a file counts. A *note* says which bytes were written but perhaps not synced yet, with their
+checksum: after a kill they are there, after a power cut they may be, and reading them again tells. A line that a power
+cut left in pieces is passed over.
 """
 
 from __future__ import annotations
@@ -10,7 +12,8 @@ import errno
 import json
 import logging
 import os
-from dataclasses import dataclass, field
+import threading
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -25,7 +28,7 @@ log = logging.getLogger(__name__)
 
 MAX_BYTES = 8 * 2**20
 MAX_SPANS = 1000
-REWRITE_AFTER_BYTES = 256 * 1024
+REWRITE_AFTER_BYTES = 512 * 1024
 Offset = Annotated[int, Field(ge=0, lt=2**53)]
 
 
@@ -44,66 +47,134 @@ class _Claim(BaseModel):
     etag: Annotated[str, Field(max_length=500)] | None = None
 
 
+class _Note(BaseModel):
+    model_config = ConfigDict(extra="ignore")
+
+    file: Annotated[int, Field(ge=0, lt=1000)]
+    wrote: tuple[Offset, Offset]
+    crc: Annotated[int, Field(ge=0, lt=2**32)]
+
+
 _PLAN = TypeAdapter(DownloadPlan)
+_LINE: TypeAdapter[_Claim | _Note] = TypeAdapter(_Claim | _Note)
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
+class Note:
+    """Bytes `start` to `stop` were written; `crc` is their CRC-32."""
+
+    start: int
+    stop: int
+    crc: int
+
+
+@dataclass(frozen=True, slots=True)
 class Claim:
-    """Bytes of one file that are on disk, and the server's own mark of what they are bytes of (its ETag)."""
+    """Bytes of one file that are on disk, and the server's own mark of what they are bytes of (its ETag).
+
+    `notes` are of bytes that may be there besides.
+    """
 
     done: Spans = field(default_factory=Spans)
     etag: str | None = None
+    notes: tuple[Note, ...] = ()
+
+    @property
+    def likely_bytes(self) -> int:
+        """How many bytes are there if every note holds."""
+        return Spans([*self.done, *((note.start, note.stop) for note in self.notes)]).total
 
 
 class Sidecar:
-    """One sidecar, open for writing by whoever holds the download's lock. Its methods raise OSError."""
+    """One sidecar, open for writing by whoever holds the download's lock; safe from its threads. Raises OSError."""
 
     def __init__(self, path: Path, plan: DownloadPlan, claims: dict[int, Claim] | None = None) -> None:
         self.path = path
         self.plan = plan
         self._claims = claims or {}
+        self._lock = threading.Lock()
         self._handle: int | None = None
         self._length = self._rewrite_at = 0
 
     def claim(self, index: int) -> Claim:
         """What is on disk of the file at `index` of the plan."""
-        return self._claims.get(index, Claim())
+        with self._lock:
+            return self._claims.get(index, Claim())
 
     @property
     def done_bytes(self) -> int:
-        return sum(claim.done.total for claim in self._claims.values())
+        with self._lock:
+            return sum(claim.likely_bytes for claim in self._claims.values())
 
     def write(self) -> None:
         """Write all of it anew, durably."""
-        self.close()
+        with self._lock:
+            self._write()
+
+    def put(self, index: int, claim: Claim) -> None:
+        """Claim these bytes, durably. They must be on disk already; notes of others stay."""
+        with self._lock:
+            left = [note for note in self._notes(index) if not claim.done.covers(note.start, note.stop)]
+            self._claims[index] = replace(claim, notes=tuple(left))
+            if self._handle is None or self._length > self._rewrite_at:
+                self._write()
+                return
+            self._append(_claim_line(index, claim))
+            handle = os.dup(self._handle)
+        try:
+            sync(handle)  # without the lock, so that nobody who writes a note waits for the disk
+        finally:
+            os.close(handle)
+
+    def note(self, index: int, note: Note) -> None:
+        """Write down, not durably, what was just written to the part."""
+        with self._lock:
+            claim = self._claims.get(index, Claim())
+            self._claims[index] = replace(claim, notes=(*claim.notes, note))
+            self._append(_note_line(index, note))
+
+    def clear(self, index: int) -> None:
+        """Nothing is there of this file any more, durably."""
+        with self._lock:
+            self._claims.pop(index, None)
+            self._write()
+
+    def close(self) -> None:
+        """Idempotent."""
+        with self._lock:
+            self._close()
+
+    def _notes(self, index: int) -> tuple[Note, ...]:
+        return self._claims.get(index, Claim()).notes
+
+    def _append(self, line: str) -> None:
+        if self._handle is not None:
+            self._length += os.write(self._handle, (line + "\n").encode())
+
+    def _write(self) -> None:
+        self._close()
         if not self.path.parent.is_dir():  # a folder on a drive that was removed is not made again elsewhere
             raise FileNotFoundError(errno.ENOENT, "the folder is gone")
-        head = {"nearfar_download": 1, "plan": _PLAN.dump_python(self.plan, mode="json")}
-        lines = [json.dumps(head), *(_line(index, claim) for index, claim in self._claims.items())]
-        content = "".join(line + "\n" for line in lines).encode()
-        replace_file(self.path, content)
+        lines = [json.dumps({"nearfar_download": 1, "plan": _PLAN.dump_python(self.plan, mode="json")})]
+        for index, claim in self._claims.items():
+            lines += [_claim_line(index, claim), *(_note_line(index, note) for note in claim.notes)]
+        replace_file(self.path, "".join(line + "\n" for line in lines).encode())
         self._handle = open_file(self.path)
         self._length = os.lseek(self._handle, 0, os.SEEK_END)
         self._rewrite_at = self._length + REWRITE_AFTER_BYTES
 
-    def put(self, index: int, claim: Claim) -> None:
-        """Claim these bytes, durably. They must be on disk already."""
-        self._claims[index] = claim
-        if self._handle is None or self._length > self._rewrite_at:
-            self.write()
-            return
-        self._length += os.write(self._handle, (_line(index, claim) + "\n").encode())
-        sync(self._handle)
-
-    def close(self) -> None:
-        """Idempotent."""
+    def _close(self) -> None:
         handle, self._handle = self._handle, None
         if handle is not None:
             os.close(handle)
 
 
-def _line(index: int, claim: Claim) -> str:
+def _claim_line(index: int, claim: Claim) -> str:
     return json.dumps({"file": index, "done": list(claim.done)[:MAX_SPANS], "etag": claim.etag})
+
+
+def _note_line(index: int, note: Note) -> str:
+    return f'{{"file":{index},"wrote":[{note.start},{note.stop}],"crc":{note.crc}}}'
 
 
 def read_sidecar(path: Path) -> Sidecar | None:
@@ -120,10 +191,18 @@ def read_sidecar(path: Path) -> Sidecar | None:
         log.warning("a download's notes cannot be read, so it starts from the beginning")
         return None
     claims: dict[int, Claim] = {}
+    notes: dict[int, list[Note]] = {}
     for line in lines:
         try:
-            read = _Claim.model_validate_json(line)
+            read = _LINE.validate_json(line)
         except ValidationError:
             continue
-        claims[read.file] = Claim(Spans(read.done), read.etag)
+        if isinstance(read, _Note):
+            notes.setdefault(read.file, []).append(Note(*read.wrote, read.crc))
+        else:
+            claims[read.file] = Claim(Spans(read.done), read.etag)
+    for index, written in notes.items():
+        claim = claims.get(index, Claim())
+        left = tuple(note for note in written if not claim.done.covers(note.start, note.stop))
+        claims[index] = replace(claim, notes=left)
     return Sidecar(path, plan, claims)

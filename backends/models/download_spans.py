@@ -39,6 +39,9 @@ class Spans:
             start, stop = min(start, touching[0][0]), max(stop, touching[-1][1])
         self._spans = [*before, (start, stop), *after]
 
+    def covers(self, start: int, stop: int) -> bool:
+        return any(span[0] <= start and stop <= span[1] for span in self._spans)
+
     @property
     def total(self) -> int:
         return sum(stop - start for start, stop in self._spans)

@@ -53,13 +53,22 @@ def never() -> bool:
     return False
 
 
+def nobody() -> None:
+    """For news that nobody waits for."""
+
+
 def gguf_files(
-    folder: Path, *, bounds: Bounds | None = None, follow: bool = False, stop: Callable[[], bool] = never
+    folder: Path,
+    *,
+    bounds: Bounds | None = None,
+    follow: bool = False,
+    stop: Callable[[], bool] = never,
+    on_cut: Callable[[], None] = nobody,
 ) -> Iterator[Path]:
     """Names that end in .gguf below `folder`, sorted within each folder; raises OSError where `folder` is unreadable.
 
     Folders below that cannot be read are passed over, and so is every hidden name. `follow` goes through links to
-    folders, each real one once.
+    folders, each real one once. `on_cut` is called where there were more names than the bounds allow.
     """
     limit = bounds or Bounds()
     left = limit.entries
@@ -82,6 +91,7 @@ def gguf_files(
         for entry in entries:
             left -= 1
             if left < 0 or stop():
+                on_cut()
                 return
             if entry.name.startswith("."):
                 continue

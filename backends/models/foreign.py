@@ -50,26 +50,41 @@ class Search:
     complete: bool
 
 
+class _Limits:
+    """How long a search may go on, and whether anything cut it short."""
+
+    def __init__(self, cancelled: Callable[[], bool]) -> None:
+        self._cancelled = cancelled
+        self._ends = time.monotonic() + SEARCH_S
+        self.was_cut = False
+
+    def stop(self) -> bool:
+        if self._cancelled() or time.monotonic() > self._ends:
+            self.was_cut = True
+            return True
+        return False
+
+    def cut(self) -> None:
+        """One folder had more in it than is looked at; the others are still searched."""
+        self.was_cut = True
+
+
 def find_foreign(machine: Machine | None = None, *, cancelled: Callable[[], bool] = never) -> Search:
     """Look through the folders of the other programs; takes seconds at most, so call it in a thread. Never raises."""
     here = machine or Machine.this()
-    ends = time.monotonic() + SEARCH_S
-
-    def stop() -> bool:
-        return cancelled() or time.monotonic() > ends
-
+    limits = _Limits(cancelled)
     models: list[FoundModel] = []
     seen: set[tuple[int, int]] = set()
     for finder in (_lm_studio, _jan, _gpt4all, _hugging_face, _ollama):
-        for model in finder(here, stop):
+        for model in finder(here, limits):
             identity = _identity(model.files[0])
             if identity is None or identity in seen:
                 continue
-            if len(models) >= MAX_MODELS:
+            if limits.stop() or len(models) >= MAX_MODELS:
                 return Search(tuple(models), complete=False)
             seen.add(identity)
             models.append(model)
-    return Search(tuple(models), complete=not stop())
+    return Search(tuple(models), complete=not limits.was_cut)
 
 
 def _identity(path: Path) -> tuple[int, int] | None:
@@ -82,9 +97,9 @@ def _identity(path: Path) -> tuple[int, int] | None:
     return (found.st_dev, found.st_ino) if readable else None
 
 
-def _groups(folder: Path, stop: Callable[[], bool]) -> list[Group]:
+def _groups(folder: Path, limits: _Limits) -> list[Group]:
     try:
-        paths = list(gguf_files(folder, bounds=BOUNDS, follow=True, stop=stop))
+        paths = list(gguf_files(folder, bounds=BOUNDS, follow=True, stop=limits.stop, on_cut=limits.cut))
     except OSError as error:
         log.info("no models were looked for in a folder: %s", error.strerror)
         return []
@@ -96,9 +111,9 @@ def _readable_name(group: Group) -> str:
     return group.first.parent.name if group.stem.lower() == "model" else group.stem
 
 
-def _lm_studio(machine: Machine, stop: Callable[[], bool]) -> Iterator[FoundModel]:
+def _lm_studio(machine: Machine, limits: _Limits) -> Iterator[FoundModel]:
     for folder in lm_studio_folders(machine):
-        for group in _groups(folder, stop):
+        for group in _groups(folder, limits):
             parts = group.first.relative_to(folder).parts
             repo = "/".join(parts[:2]) if len(parts) == 3 else None
             yield FoundModel(
@@ -106,17 +121,17 @@ def _lm_studio(machine: Machine, stop: Callable[[], bool]) -> Iterator[FoundMode
             )
 
 
-def _jan(machine: Machine, stop: Callable[[], bool]) -> Iterator[FoundModel]:
+def _jan(machine: Machine, limits: _Limits) -> Iterator[FoundModel]:
     for data in jan_data_folders(machine):
         for folder in (data / "llamacpp" / "models", data / "models"):
-            for group in _groups(folder, stop):
+            for group in _groups(folder, limits):
                 yield FoundModel("jan", _readable_name(group), group.files, _names(group))
-            yield from _jan_elsewhere(data, folder, stop)
+            yield from _jan_elsewhere(folder, limits)
 
 
-def _jan_elsewhere(data: Path, folder: Path, stop: Callable[[], bool]) -> Iterator[FoundModel]:
+def _jan_elsewhere(folder: Path, limits: _Limits) -> Iterator[FoundModel]:
     """Models that Jan itself uses where they lie: a model.yml names a path outside."""
-    for card in _named_files(folder, "model.yml", stop):
+    for card in _named_files(folder, "model.yml", limits):
         match = YAML_PATH.search(read_text(card))
         text = match[1].strip("\"'") if match else ""
         if text and "\0" not in text and os.path.isabs(text):
@@ -125,11 +140,12 @@ def _jan_elsewhere(data: Path, folder: Path, stop: Callable[[], bool]) -> Iterat
             yield FoundModel("jan", name, group.files, _names(group))
 
 
-def _named_files(folder: Path, name: str, stop: Callable[[], bool]) -> Iterator[Path]:
+def _named_files(folder: Path, name: str, limits: _Limits) -> Iterator[Path]:
     left = BOUNDS.entries
     for place, folders, files in os.walk(folder):
         left -= len(files) + len(folders)
-        if left < 0 or stop():
+        if left < 0 or limits.stop():
+            limits.cut()
             return
         folders.sort()
         if len(Path(place).relative_to(folder).parts) >= BOUNDS.depth:
@@ -138,21 +154,21 @@ def _named_files(folder: Path, name: str, stop: Callable[[], bool]) -> Iterator[
             yield Path(place) / name
 
 
-def _gpt4all(machine: Machine, stop: Callable[[], bool]) -> Iterator[FoundModel]:
+def _gpt4all(machine: Machine, limits: _Limits) -> Iterator[FoundModel]:
     for folder in gpt4all_folders(machine):
-        for group in _groups(folder, stop):
+        for group in _groups(folder, limits):
             if not group.first.name.startswith("incomplete"):
                 yield FoundModel("gpt4all", _readable_name(group), group.files, _names(group))
 
 
-def _hugging_face(machine: Machine, stop: Callable[[], bool]) -> Iterator[FoundModel]:
+def _hugging_face(machine: Machine, limits: _Limits) -> Iterator[FoundModel]:
     for hub in hugging_face_folders(machine):
         for repo_folder in _folders(hub):
             owner, dashes, repo = repo_folder.name.removeprefix("models--").partition("--")
             if not repo_folder.name.startswith("models--") or not dashes:
                 continue
             for snapshot in _folders(repo_folder / "snapshots"):
-                for group in _groups(snapshot, stop):
+                for group in _groups(snapshot, limits):
                     yield FoundModel(
                         "hugging_face",
                         _readable_name(group),
@@ -178,14 +194,14 @@ def _blob_hash(path: Path) -> str | None:
     return name if SHA256.fullmatch(name) else None
 
 
-def _ollama(machine: Machine, stop: Callable[[], bool]) -> Iterator[FoundModel]:
+def _ollama(machine: Machine, limits: _Limits) -> Iterator[FoundModel]:
     """Ollama's own listing takes manifests/HOST/OWNER/MODEL/TAG, no shallower and no deeper."""
     for folder in ollama_folders(machine):
         for host in _folders(folder / "manifests"):
             for owner in _folders(host):
                 for model in _folders(owner):
                     for tag in _files(model):
-                        if stop():
+                        if limits.stop():
                             return
                         digest = _model_digest(read_json(tag))
                         if digest is not None:

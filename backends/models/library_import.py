@@ -7,6 +7,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from backends.errors import ModelError
+from backends.models.folder import Group
 from backends.models.gguf import join_parts
 from backends.models.headers import check_usable, header_of
 from backends.models.importing import How, bring_in, free_stem, whole_group
@@ -23,9 +25,7 @@ def import_file(
     library: Library, path: Path, how: How, on_progress: OnProgress, cancelled: Callable[[], bool]
 ) -> InstalledModel | None:
     """As `Library.import_file`."""
-    group = whole_group(Path(os.path.abspath(path.expanduser())))
-    header, _stamp = check_usable(group.first)
-    join_parts([header, *(header_of(part)[0] for part in group.files[1:])], name=group.first.name)
+    group = _checked(Path(os.path.abspath(path.expanduser())))
     same = _same_files(library, group.files)
     if same is not None:
         return same
@@ -42,6 +42,18 @@ def import_file(
             library.prove(final, Hashed(hashed.sha256, stamp))
     library.scan()
     return _without_double(library, library.find(brought.stem))
+
+
+def _checked(path: Path) -> Group:
+    """The model that the file belongs to, every header of it read."""
+    try:
+        group = whole_group(path)
+        header, _stamp = check_usable(group.first)
+        join_parts([header, *(header_of(part)[0] for part in group.files[1:])], name=group.first.name)
+    except ModelError as error:
+        safe = "Nothing was imported and the file is as it was."
+        raise type(error)(error.problem.what, safe=safe, fix=error.problem.fix) from None
+    return group
 
 
 def _same_files(library: Library, files: Sequence[Path]) -> InstalledModel | None:

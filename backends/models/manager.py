@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from backends.egress import Egress
 from backends.errors import ModelMissing, NetworkNotAllowed, Problem, SettingsNotSaved
-from backends.keys import SessionKeys
+from backends.keys import Secret, SessionKeys
 from backends.models.errors import InUse, LicenceNotAccepted
 from backends.models.folder import never
 from backends.models.importing import How
@@ -238,6 +238,12 @@ class Models:
         from backends.models.planning import plan_for
 
         return await plan_for(ref, self.listing)
+
+    def keep_token(self, token: Secret) -> None:
+        """A Hugging Face token for gated repos, in this session's memory."""
+        from backends.models.hub import KEY_NAME
+
+        self._keys.put(KEY_NAME, token)
 
     def is_accepted(self, plan: DownloadPlan) -> bool:
         """Whether the licence of a download was accepted before."""

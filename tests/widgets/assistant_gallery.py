@@ -21,7 +21,7 @@ from widgets.licence_dialog import LicenceDialog
 from widgets.load_warning_dialog import LoadWarningDialog
 from widgets.repo_dialog import AddRepoDialog
 from widgets.token_dialog import TokenDialog
-from widgets.values import TargetChoice, ThemeChoice
+from widgets.values import LoadNote, TargetChoice, ThemeChoice
 
 
 def assistant(view: AssistantView, step: int = 1) -> Assistant:
@@ -101,14 +101,13 @@ def settings_problem(shown: Shown) -> None:
 
 
 def loading(shown: Shown) -> None:
-    local = TargetChoice(
-        LOCAL, "Llama 3.2 3B Instruct, Q4_K_M", size_bytes=2_019_377_696, predicted_bytes=3_270_000_000
-    )
+    local = TargetChoice(LOCAL, "Llama 3.2 3B Instruct, Q4_K_M", size_bytes=2_019_377_696)
     shown.compare.set_targets((local, *samples.CHOICES))
     first, second = shown.lanes(LOCAL, LOCAL)
     shown.compare.begin()
     shown.compare.show_events(first, samples.opening(LOCAL, 0)[:2])
     shown.compare.show_events(second, samples.whole_run(LOCAL, samples.local_result(), 0))
+    shown.compare.show_load(second, LoadNote(3_520_000_000, 3_610_000_000))
 
 
 WINDOWS: dict[str, tuple[Callable[[Shown], None], tuple[int, int]]] = {

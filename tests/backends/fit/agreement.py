@@ -26,7 +26,7 @@ CONTEXTS = (4096, 8192, 16_384, 32_768, 65_536, 131_072)
 KV_TYPES: tuple[KvType, ...] = ("f16", "q8_0", "q4_0")
 QUANT = "Q4_K_M"
 OTHER_QUANTS = ("Q2_K", "IQ4_XS", "Q8_0", "F16")
-N_CARDS = 4
+CARDS = tuple(Card(free_bytes=1024 * GIB, total_bytes=1024 * GIB, hollow=True) for _ in range(4))
 # Whichever is less.
 LIMIT_SHARE, LIMIT_BYTES = 0.01, 16 * MIB
 
@@ -120,8 +120,7 @@ def options(case: Case) -> LoadOptions:
 
 async def measured(cases: Sequence[Case], folder: Path, library: Path | None = None) -> AsyncIterator[Row]:
     """Ask llama.cpp about every case, in one worker; cases that share a load follow each other."""
-    cards = [Card(free_bytes=1024 * GIB, total_bytes=1024 * GIB, hollow=True) for _ in range(N_CARDS)]
-    command = worker_with(library or compiled(folder), cards)
+    command = worker_with(library or compiled(folder), CARDS)
     files: dict[tuple[str, str], Path] = {}
     async with DryRun(command) as run:
         for case in cases:

@@ -6,8 +6,25 @@ from pathlib import Path
 
 import pytest
 
-from tests.backends.fit.agreement import MIB, Case, Row, gpu_cases, main_cases, measured, quant_cases
-
+from backends.events import Loaded
+from backends.fit.memory import Layout
+from backends.local.engine import LocalEngine
+from backends.records import KvType
+from tests.backends.fit.agreement import (
+    CARDS,
+    MIB,
+    SHAPES,
+    Case,
+    Row,
+    gpu_cases,
+    main_cases,
+    measured,
+    options,
+    quant_cases,
+)
+from tests.backends.local.driver import ask
+from tests.gguf_shapes import write_sparse
+from tests.stand_in_gpu import worker_with
 
 ROPE_TABLE_BYTES = 256  # stands once on each device; the formula counts it to the first layer
 
@@ -33,3 +50,31 @@ def test_there_are_as_many_as_promised() -> None:
     cases = main_cases()
     assert len(set(cases)) == 288
     assert {case.model for case in cases} == {"1B", "3B", "8B", "70B"}
+
+
+@pytest.mark.parametrize(
+    ("layers", "kv_type"),
+    [((17,), "f16"), ((9, 8), "q8_0"), ((4, 5), "f16"), ((5, 4, 4, 4), "f16")],
+)
+async def test_a_load_for_real_takes_what_was_said(
+    layers: tuple[int, ...], kv_type: KvType, stand_in: Path, tmp_path: Path
+) -> None:
+    """Weights, and buffers that llama.cpp logs when it does take them, on cards that keep nothing of what they get.
+
+    Formula, dry run and load must say the same: a dry run of llama.cpp has quirks of its own.
+    """
+    case = Case("1B", "Q4_K_M", Layout(layers), 4096, kv_type)
+    (row,) = [row async for row in measured([case], tmp_path, stand_in)]
+    path = write_sparse(tmp_path / "real.gguf", SHAPES["1B"], "Q4_K_M")
+    engine = LocalEngine(path, options=options(case), command=worker_with(stand_in, CARDS))
+    try:
+        report = (await ask(engine, max_tokens=1)).of(Loaded)[0].report
+    finally:
+        await engine.close()
+    for ours, said, real in zip(row.ours, row.theirs.devices, report.parts, strict=True):
+        assert ours.layers == said.layers == real.layers
+        assert real.compute_bytes == pytest.approx(ours.compute_bytes, abs=MIB)
+        assert said.compute_bytes == pytest.approx(real.compute_bytes, abs=MIB)
+        if real.device != "CPU":
+            assert real.weights_bytes == pytest.approx(ours.weights_bytes, abs=MIB / 50)
+            assert real.kv_bytes == pytest.approx(ours.kv_bytes, abs=MIB / 50)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict, replace
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from backends.local.facts import LoadOptions, WorkerDevice, WorkerFacts
+from backends.local.facts import DeviceRef, LoadOptions, MeasuredDevice, Measurement, WorkerDevice, WorkerFacts
 from backends.local.fields import ProtocolError
 from backends.local.messages import (
     Beat,
@@ -18,6 +19,8 @@ from backends.local.messages import (
     Load,
     LoadDone,
     LoadProgress,
+    Measure,
+    MeasureDone,
     PrefillProgress,
     Remark,
     Reply,
@@ -29,9 +32,17 @@ from backends.local.messages import (
     TextDelta,
 )
 from backends.local.protocol import decode_reply, decode_request, encode
-from backends.records import EngineReport, Message, Sampling, Usage
+from backends.records import EngineReport, Message, PartReport, Sampling, Usage
 
 REPORT = EngineReport("m", "CPU", None, 0, 3, 512, "q4_0", 1, None, 5, 6, 1.5, "llama-cpp-python 0", "plain")
+PARTS = (PartReport("CUDA0", "0000:01:00.0", 2, 5, 6, None), PartReport("CPU", None, 1, None, None, 7))
+PLACED = LoadOptions(
+    devices=(DeviceRef("0000:01:00.0", "CUDA0", "a card"), DeviceRef(description="a card", ordinal=2)),
+    tensor_split=(2.0, 1.0),
+)
+MEASURED = Measurement(
+    (MeasuredDevice("CUDA0", "0000:01:00.0", 2, 1, 2, 3), MeasuredDevice("CPU", None, 1, 4, 5, 6)), 3, 2, 512, "llama"
+)
 FACTS = WorkerFacts(
     "0.3",
     ("CUDA", "CPU"),
@@ -42,6 +53,8 @@ REQUESTS: list[Request] = [
     Load(1, "/a b/é.gguf", "é", LoadOptions(n_ctx=5, kv_type="q8_0", n_gpu_layers=0, chat_format="plain")),
     Run(2, (Message("user", 'a\n"b"\u2028😀'),), Sampling(max_tokens=None, seed=7, stop=("x",)), True),
     Cancel(3),
+    Measure(4, "/a.gguf", PLACED),
+    Load(5, "/a.gguf", "a", LoadOptions(devices=())),
 ]
 REPLIES: list[Reply] = [
     Hello(FACTS),
@@ -54,6 +67,8 @@ REPLIES: list[Reply] = [
     RunDone(2, "length", Usage(1, 2, 0), {"a": 1, "b": 0.5}),
     RunCancelled(2, Usage(), {}),
     RequestFailed(2, "model", "No.", ""),
+    MeasureDone(4, MEASURED),
+    LoadDone(5, replace(REPORT, parts=PARTS)),
 ]
 
 
@@ -100,6 +115,10 @@ def changed(message: Request | Reply, **values: Any) -> bytes:
         changed(REPLIES[7], timings={"a": "b"}),
         changed(REPLIES[3], report={}),
         changed(REPLIES[9], what=""),
+        changed(REPLIES[10], measurement={}),
+        changed(REPLIES[10], measurement=asdict(MEASURED) | {"devices": []}),
+        changed(REPLIES[10], measurement=asdict(MEASURED) | {"devices": [asdict(MEASURED.devices[0])] * 20}),
+        changed(REPLIES[11], report=asdict(REPORT) | {"parts": [{"device": ""}]}),
         b" " * (2**20 + 1),
     ],
 )
@@ -117,6 +136,11 @@ def test_a_bad_reply_is_refused(line: bytes) -> None:
         changed(REQUESTS[1], sampling={}),
         changed(REQUESTS[0], options={"kv_type": "f32", "chat_format": "gguf"}),
         changed(REQUESTS[2], id=0),
+        changed(REQUESTS[3], path=""),
+        changed(REQUESTS[3], options=asdict(PLACED) | {"tensor_split": [-1.0]}),
+        changed(REQUESTS[3], options=asdict(PLACED) | {"tensor_split": [1.0] * 17}),
+        changed(REQUESTS[3], options=asdict(PLACED) | {"devices": ["CUDA0"]}),
+        changed(REQUESTS[3], options=asdict(PLACED) | {"devices": [asdict(DeviceRef(ordinal=0))]}),
     ],
 )
 def test_a_bad_request_is_refused(line: bytes) -> None:

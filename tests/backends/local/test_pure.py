@@ -7,8 +7,8 @@ import signal
 import pytest
 
 from backends.local.endings import why_it_died
-from backends.local.log_capture import read_figures
 from backends.local.handles import default_threads
+from backends.local.log_capture import read_figures
 from backends.local.model import quant_name
 
 GPU_LOG = """

@@ -1,4 +1,4 @@
-"""Small real GGUF files, a library over a folder, and a catalogue of our own. Must not know what a test wants of them."""
+"""Small real GGUF files, a library over a folder, and a catalogue of our own. Must not know any test."""
 
 from __future__ import annotations
 
