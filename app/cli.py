@@ -7,6 +7,8 @@ import sys
 from collections.abc import Sequence
 from typing import NoReturn, TypeVar
 
+from app.cli_fit import add_fit
+from app.cli_models import add_models
 from app.cli_print import discard_output, reader_is_gone, say, use_utf8
 from app.exits import EXIT_CANCELLED, EXIT_FAILED, EXIT_OK, EXIT_USAGE
 from backends.errors import NearfarError, UsageError
@@ -37,6 +39,8 @@ def build_parser() -> Parser:
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", parser_class=Parser)
     _add_run(commands)
     _add_doctor(commands)
+    add_fit(commands)
+    add_models(commands)
     _add_history(commands)
     commands.add_parser("gui", help="open the window (the default)")
     return parser
@@ -151,6 +155,14 @@ def _dispatch(arguments: argparse.Namespace) -> int:
             from app.cli_doctor import doctor
 
             return doctor(arguments)
+        case "fit":
+            from app.cli_fit import fit
+
+            return fit(arguments)
+        case "models":
+            from app.cli_models import models
+
+            return models(arguments)
         case "history":
             from app.cli_history import history
 

@@ -10,8 +10,9 @@ from app.exits import EXIT_OK
 from backends.doctor import DoctorReport, examine
 from backends.doctor_text import as_json, as_text
 from backends.local.engine import LocalEngine
+from backends.local_models import model_file
 from backends.targets import DEMO
-from backends.workbench import Workbench, model_file
+from backends.workbench import Workbench
 
 
 def doctor(arguments: argparse.Namespace) -> int:

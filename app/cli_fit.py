@@ -124,7 +124,7 @@ async def _real_machine() -> Machine:
     from backends.errors import NearfarError
     from backends.local.engine import LocalEngine
     from backends.targets import DEMO
-    from backends.workbench import model_file
+    from backends.local_models import model_file
 
     engine = LocalEngine(model_file(DEMO))
     try:

@@ -22,7 +22,8 @@ EngineFor = Callable[[Target], Engine]
 class Comparison:
     """Runs every request to its one terminal event. In sequence, the next lane starts when the last has ended.
 
-    `engine_for` may raise NearfarError; the lane then fails with that sentence and the others go on.
+    `engine_for` may raise NearfarError; the lane then fails with that sentence and the others go on. `also` hears every
+    event before `emit` does.
     """
 
     def __init__(
@@ -32,6 +33,7 @@ class Comparison:
         self._engine_for = engine_for
         self._emit = emit
         self.mode = mode
+        self.also: Emit | None = None
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._stopped: set[str] = set()
         self._ended: set[str] = set()
@@ -105,4 +107,6 @@ class Comparison:
     def _pass_on(self, event: Event) -> None:
         if is_terminal(event):
             self._ended.add(event.run_id)
+        if self.also is not None:
+            self.also(event)
         self._emit(event)

@@ -11,7 +11,6 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from backends.cloud.engine import CloudEngine
@@ -21,7 +20,6 @@ from backends.compare import Comparison, Mode
 from backends.egress import Egress, Policy
 from backends.engine import Engine
 from backends.errors import (
-    ModelMissing,
     NearfarError,
     NetworkNotAllowed,
     Problem,
@@ -32,29 +30,17 @@ from backends.errors import (
 from backends.events import Emit
 from backends.history.store import History
 from backends.keys import Secret, SessionKeys, key_from_env
-from backends.local.engine import LocalEngine
+from backends.local_models import LocalModels, model_file
+from backends.models.manager import Models
 from backends.paths import Paths, app_paths
 from backends.records import RunRequest, Target
 from backends.settings import SettingsFile
 from backends.targets import DEMO
-from resources import resource_path
 
 log = logging.getLogger(__name__)
 
 if TYPE_CHECKING:
     from backends.devices.records import Device
-
-DEMO_FILE = ("demo", "nearfar-demo.gguf")
-
-
-def model_file(target: Target) -> Path:
-    """The GGUF of a local target; raises ModelMissing for a name that is neither the demo nor a path."""
-    if target == DEMO:
-        return resource_path(*DEMO_FILE)
-    path = Path(target.model).expanduser().absolute()  # the worker runs in a folder of its own
-    if path.suffix.lower() == ".gguf" or len(Path(target.model).parts) > 1:
-        return path
-    raise ModelMissing(f"There is no installed model named “{target.model[:80]}”.", safe="Your prompt is kept.")
 
 
 class Workbench:
@@ -70,6 +56,16 @@ class Workbench:
         self.keys = SessionKeys()
         self.history = History(paths.history_file, keep=self.settings.keep_history, on_problem=self._history_problem)
         self.on_history_problem: Callable[[Problem | None], None] = _no_listener
+        self.models = Models(
+            paths,
+            settings=lambda: self.settings,
+            change=self.change,
+            save=self.save,
+            egress=self.egress,
+            keys=self.keys,
+            in_use=lambda: self.local.refs_loaded(tuple(self._engines)),
+        )
+        self.local = LocalModels(paths, self.models, settings=lambda: self.settings)
         self._engines: dict[Target, Engine] = {}
         self._in_use: Counter[Target] = Counter()
         self._turn = asyncio.Lock()
@@ -184,10 +180,10 @@ class Workbench:
 
     def _make(self, target: Target) -> Engine:
         if target.provider == "practice":
-            return PracticeEngine(PracticeServer(resource_path(*DEMO_FILE)), egress=self.egress)
+            return PracticeEngine(PracticeServer(model_file(DEMO)), egress=self.egress)
         endpoint = self.endpoint(target)
         if endpoint is None:
-            return LocalEngine(model_file(target), name=target.model if target == DEMO else None)
+            return self.local.engine(target)
         name = endpoint.key_name
         return CloudEngine(endpoint, egress=self.egress, key=lambda: self.keys.get(name))
 
@@ -214,21 +210,27 @@ class Workbench:
         self._in_use.update(targets)
         try:
             await self._release_idle()
+            await self.local.look_up(targets)
+            if comparison.mode == "sequence":
+                comparison.also = self.local.watch
             await comparison.run()
+            await self.local.learn()
         finally:
             self._in_use.subtract(targets)
 
     async def _release_idle(self) -> None:
-        """Close the local models that no run uses now, so that their memory is free for those that do."""
-        await self._close([target for target in self._engines if target.is_local and self._in_use[target] <= 0])
+        """Close the local models that no run uses now, so that their memory is free for those that do, and those that
+        were loaded in another way than is wished now."""
+        unused = [target for target in self._engines if target.is_local and self._in_use[target] <= 0]
+        changed = [target for target in self._engines if self._in_use[target] == 1 and self.local.is_outdated(target)]
+        await self._close([*unused, *changed])
 
     # -- devices -------------------------------------------------------------------------------------------------
 
     async def devices(self) -> tuple[Device, ...]:
         """GPUs first, then the CPU with the machine's memory. Read in a thread: it may take a second."""
-        from backends.devices.survey import devices
-
-        return await asyncio.to_thread(devices)
+        machine = await self.local.machine()
+        return (*machine.gpus, machine.cpu)
 
     # -- history -------------------------------------------------------------------------------------------------
 
@@ -247,6 +249,8 @@ class Workbench:
 
     async def close(self) -> None:
         """End every worker, server and connection, and finish writing; idempotent."""
+        await self.models.close()
+        await self.local.close()
         await self.save()
         self._saver.shutdown(wait=False)
         await self._close(list(self._engines))

@@ -152,11 +152,6 @@ class Catalogue(QWidget):
     def focus_search(self) -> None:
         self._filters.focus_search()
 
-    def tab_stops(self) -> list[QWidget]:
-        lists = (self._advice.tab_stops(), self._context.tab_stops(), self._filters.tab_stops())
-        above = [stop for stops in lists for stop in stops]
-        return [*above, self._table, self._clear, *self._details.tab_stops()]
-
     def table(self) -> CatalogueTable:
         return self._table
 

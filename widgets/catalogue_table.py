@@ -135,12 +135,13 @@ class CatalogueTable(QTableView):
 
     @contextmanager
     def _unmoved(self) -> Iterator[None]:
-        at, self._quiet = self.verticalScrollBar().value(), True
+        self._quiet = True
+        self.setAutoScroll(False)  # a new current row would be scrolled to
         try:
             yield
             self._choose_again()
         finally:
-            self.verticalScrollBar().setValue(at)
+            self.setAutoScroll(True)
             self._quiet = False
 
     def _choose_again(self) -> None:
@@ -150,9 +151,7 @@ class CatalogueTable(QTableView):
             return
         index = self._index_of(self._chosen)
         if index.isValid():
-            self.setAutoScroll(False)
             self.setCurrentIndex(index)
-            self.setAutoScroll(True)
         elif current.isValid():
             self.setCurrentIndex(QModelIndex())
             self.clearSelection()

@@ -195,9 +195,6 @@ class ContextSlider(QWidget):
     def slider(self) -> StopSlider:
         return self._slider
 
-    def tab_stops(self) -> list[QWidget]:
-        return [self._slider, *self._kv.tab_stops()]
-
     def _take(self, n_ctx: int) -> None:
         self._n_ctx = self._told = n_ctx
         self._say()

@@ -9,7 +9,7 @@ import re
 
 from PySide6.QtCore import Qt, Signal
 from PySide6.QtGui import QFontDatabase, QGuiApplication
-from PySide6.QtWidgets import QFrame, QHBoxLayout, QPushButton, QSizePolicy, QVBoxLayout
+from PySide6.QtWidgets import QFrame, QHBoxLayout, QSizePolicy, QVBoxLayout
 
 from backends.errors import Problem
 from widgets import icons, parts, theme
@@ -76,9 +76,6 @@ class FixNotice(QFrame):
         self._box.setVisible(bool(self._command_text))
         self.setAccessibleName(" ".join((problem.what, self._fix.text())))
         self.show()
-
-    def copy_button(self) -> QPushButton:
-        return self._copy
 
     def text(self) -> str:
         """What is shown, or empty while hidden."""

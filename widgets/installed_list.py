@@ -79,12 +79,10 @@ class InstalledList(QWidget):
             "Import a file…", "Choose a .gguf file of your own", icon="file-plus", name="Import a file"
         )
         choose.clicked.connect(self.import_wanted)
-        self._begin = [choose]
         find = parts.button(
             "Find models of other programs", "Look where other programs keep models", icon="magnifying-glass"
         )
         find.clicked.connect(self.find_requested)
-        self._begin.append(find)
         box = QWidget()
         flow = FlowLayout(box, theme.TIGHT)
         flow.addWidget(choose)
@@ -112,10 +110,6 @@ class InstalledList(QWidget):
 
     def row(self, ref: str) -> InstalledRow:
         return self._rows[ref]
-
-    def tab_stops(self) -> list[QWidget]:
-        """Those that are always there; the rows follow the first."""
-        return [self._move, *self._begin]
 
     def refs(self) -> tuple[str, ...]:
         return tuple(self._rows)

@@ -95,13 +95,8 @@ class InstalledRow(QWidget):
         if line.check == "checking" and line.checked_share is not None:
             text = f"Checking, {fmt.percent(line.checked_share)}"
         self._badge.show_text(text, icon, tone, tip)
-        self._origin.show_text(
-            f"{line.origin}'s file" if line.origin else "",
-            "stack",
-            "plain",
-            "Another program owns it; it is used where it lies",
-        )
-        self._facts.setText(f"{fmt.byte_size(line.size_bytes)}  ·  {used}")
+        owner = f"{line.origin}'s file, used where it lies" if line.origin else ""
+        self._facts.setText("  ·  ".join(part for part in (fmt.byte_size(line.size_bytes), used, owner) if part))
         self._memory.setText(memory_check(line))
         self._memory.setVisible(bool(self._memory.text()))
         self._path.setText(line.path)

@@ -8,12 +8,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from PySide6.QtCore import Signal
+from PySide6.QtGui import QResizeEvent
 from PySide6.QtWidgets import QVBoxLayout, QWidget
 
 from backends.records import EngineReport
 from widgets import format as fmt
 from widgets import icons, parts, theme
 from widgets.lane_state import LaneState, Phase
+from widgets.load_words import place_text, report_text, report_tip
 from widgets.progress_rule import ProgressRule
 from widgets.target_picker import TargetPicker
 from widgets.values import LoadNote, TargetChoice
@@ -59,7 +61,7 @@ class LaneHead(QWidget):
         self._remove.clicked.connect(self.remove_pressed)
         self._where = parts.Badge()
         self._retires = parts.Badge()
-        self._detail = parts.Elided(role="caption", tone="muted")
+        self._detail = _DetailLine()
         self._mark = icons.IconMark("circle", "muted", 14)
         self._status = parts.Elided(role="caption")
         self._bar = ProgressRule()
@@ -133,7 +135,7 @@ class LaneHead(QWidget):
         return "" if self._retires.isHidden() else self._retires.text()
 
     def detail_text(self) -> str:
-        return self._detail.text()
+        return self._detail.whole()
 
     def _picked(self, name: str) -> None:
         self._shown = LaneState()
@@ -159,13 +161,16 @@ class LaneHead(QWidget):
         """What answers, and what of the person's wishes it was not told; the tooltip has all of it."""
         state = self._shown
         detail = self._detail_text(state.report, state.load)
-        self._detail.setText(" · ".join((*state.lasting(), detail)))
+        short = detail if state.report is None else place_text(state.report)
         whole = [detail if state.report is None else report_tip(state.report, state.load)]
         if state.ended:
             not_sent = state.not_sent()
             whole += [f"Not sent: {', '.join(not_sent)}."] if not_sent else []
             whole += dict.fromkeys(remark.text for remark in state.remarks)
-        parts.set_tip(self._detail, "\n".join(whole))
+        lasting = state.lasting()
+        self._detail.show_texts(
+            " · ".join((*lasting, detail)), short=" · ".join((*lasting, short)), tip="\n".join(whole)
+        )
         self._detail.setAccessibleDescription("\n".join(whole[1:]))
 
     def _detail_text(self, report: EngineReport | None, load: LoadNote | None) -> str:
@@ -181,48 +186,26 @@ class LaneHead(QWidget):
         return choice.detail or choice.name
 
 
-def report_text(report: EngineReport, load: LoadNote | None = None) -> str:
-    """Where a loaded local model runs and what it really uses, in one line; the place comes first, for narrow lanes."""
-    if report.gpu_layers <= 0:
-        place = f"{report.device}, no layers on a GPU"
-    else:
-        place = f"{report.device}, {report.gpu_layers} of {report.n_layers} layers on the GPU"
-    used = memory_text(report, load)
-    return f"{place}, {used}" if used else place
+class _DetailLine(parts.Elided):
+    """One line that gives up its last part, which is less needed, before it ends in an ellipsis."""
 
+    def __init__(self) -> None:
+        super().__init__(role="caption", tone="muted")
+        self._whole = self._short = self._tip = ""
 
-def used_bytes(report: EngineReport) -> int | None:
-    """Weights, KV cache and compute buffers on the GPUs, or on all devices where that is not told apart; None unless
-    llama.cpp told all three."""
-    sizes = [report.weights_bytes, report.kv_bytes, report.compute_bytes]
-    gpus = [part for part in report.parts if part.device != "CPU"]
-    if report.gpu_layers > 0 and gpus:
-        sizes = [size for part in gpus for size in (part.weights_bytes, part.kv_bytes, part.compute_bytes)]
-    known = [size for size in sizes if size is not None]
-    return sum(known) if len(known) == len(sizes) else None
+    def show_texts(self, whole: str, short: str, tip: str) -> None:
+        self._whole, self._short, self._tip = whole, short, tip
+        self._choose()
 
+    def whole(self) -> str:
+        return self._whole
 
-def memory_text(report: EngineReport, load: LoadNote | None) -> str:
-    """`uses 5.70 GiB (predicted 5.80)`; what was measured before what was logged; or empty."""
-    measured = load.used_bytes if load is not None else None
-    used = used_bytes(report) if measured is None else measured
-    if used is None:
-        return ""
-    real = fmt.byte_size(used)
-    if load is None or measured is None or load.predicted_bytes is None:
-        return f"uses {real}"
-    figure, unit = fmt.byte_size(load.predicted_bytes).split(" ")
-    return f"uses {real} (predicted {figure if real.endswith(f' {unit}') else f'{figure} {unit}'})"
+    def _choose(self) -> None:
+        fits = self.fontMetrics().horizontalAdvance(self._whole) <= self.width()
+        self.setText(self._whole if fits else self._short)
+        self.setAccessibleName(self._whole)
+        parts.set_tip(self, self._tip)
 
-
-def report_tip(report: EngineReport, load: LoadNote | None = None) -> str:
-    """The rest of what a loaded model uses, a line each; what llama.cpp did not say is left out."""
-    sizes = (("Weights", report.weights_bytes), ("KV cache", report.kv_bytes), ("Compute", report.compute_bytes))
-    lines = [report_text(report, load), f"Model {report.model}{f', {report.quant}' if report.quant else ''}"]
-    lines.append(
-        f"Context {report.n_ctx:,} tokens, KV cache {report.kv_type}, {fmt.plural(report.n_threads, 'thread')}"
-    )
-    lines.extend(f"{name}: {fmt.byte_size(size)}" for name, size in sizes if size)
-    if report.load_ms:
-        lines.append(f"Loaded in {fmt.duration(report.load_ms)}")
-    return "\n".join([*lines, f"llama.cpp {report.engine_build}"])
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        super().resizeEvent(event)
+        self._choose()

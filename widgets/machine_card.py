@@ -112,7 +112,6 @@ class MachineCard(QFrame):
     def _show_problems(self, machine: MachineView) -> None:
         while len(self._notices) < len(machine.problems):
             self._add_notice()
-            parts.tab_order(self.tab_stops()[-2:])
         for at, notice in enumerate(self._notices):
             notice.show_problem(machine.problems[at] if at < len(machine.problems) else None)
 
@@ -121,9 +120,6 @@ class MachineCard(QFrame):
         notice.copied.connect(self.fix_copied)
         self._notices.append(notice)
         self._below.addWidget(notice)
-
-    def tab_stops(self) -> list[QWidget]:
-        return [notice.copy_button() for notice in self._notices]
 
     def _rebuild(self, count: int, compact: bool) -> None:
         for panel in self._panels:

@@ -191,9 +191,6 @@ class ModelDetails(QFrame):
     def row(self) -> ModelRow | None:
         return self._row
 
-    def tab_stops(self) -> list[QWidget]:
-        return [self._button, self._exact, *self._levers, self._repo, self._licence]
-
     def _acted(self, action: str, ref: str) -> None:
         (self.use_requested if action == "use" else self.download_requested).emit(ref)
 

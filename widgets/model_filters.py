@@ -82,9 +82,6 @@ class ModelFilters(QWidget):
         value = AS_LISTED if column < 0 else f"{column}{'-' if downwards else ''}"
         self._sort.choose(value)
 
-    def tab_stops(self) -> list[QWidget]:
-        return [self._search, self._fits, self._installed, self._model, self._sort]
-
     def _sorted(self, value: str) -> None:
         self.sorted_by.emit(int(value.rstrip("-")) if value != AS_LISTED else -1, value.endswith("-"))
 

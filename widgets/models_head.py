@@ -72,6 +72,3 @@ class ModelsHead(QWidget):
     def focus_section(self) -> None:
         at = 0 if self.section() == CATALOGUE else 1
         self._sections.tab_stops()[at].setFocus(Qt.FocusReason.ShortcutFocusReason)
-
-    def tab_stops(self) -> list[QWidget]:
-        return [*self._sections.tab_stops(), self._add]

@@ -69,8 +69,6 @@ class ModelsPage(QWidget):
         self._lay_out()
         self._drop = self._make_drop()
         self._connect()
-        machine, head = self._machine.tab_stops(), self._head.tab_stops()
-        parts.tab_order([*machine, *head, *self._catalogue.tab_stops(), *self._installed.tab_stops()])
         find = QAction("Search", self)
         find.setShortcut(QKeySequence(QKeySequence.StandardKey.Find))
         find.setShortcutContext(Qt.ShortcutContext.WidgetWithChildrenShortcut)

@@ -130,9 +130,6 @@ class _Choice(QWidget):
     def button(self) -> ActionButton:
         return self._button
 
-    def tab_stops(self) -> list[QWidget]:
-        return [self._button, self._details]
-
 
 class RecommendationCard(QFrame):
     """`download_requested`, `use_requested` and `details_wanted` carry a ref, `lever_chosen` a LeverLine."""
@@ -240,10 +237,6 @@ class RecommendationCard(QFrame):
 
     def _acted(self, action: str, ref: str) -> None:
         (self.use_requested if action == "use" else self.download_requested).emit(ref)
-
-    def tab_stops(self) -> list[QWidget]:
-        choices = (self._main, self._faster, self._better)
-        return [*(stop for choice in choices for stop in choice.tab_stops()), self._try]
 
     def main_button(self) -> ActionButton:
         return self._main.button()

@@ -8,7 +8,7 @@ import itertools
 import secrets
 import sys
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TypeVar
@@ -59,6 +59,8 @@ ERRORS: dict[str, type[NearfarError]] = {
     kind.code: kind
     for kind in (ModelError, ModelMissing, NotAModel, ModelUnusable, PromptTooLong, TemplateFailed, WorkerError)
 }
+Plan = Callable[[], Awaitable[LoadOptions]]
+OnLoaded = Callable[[EngineReport, int | None], Awaitable[None]]
 Ending = LoadDone | RunDone | RunCancelled | RequestFailed
 Good = TypeVar("Good", LoadDone, RunDone)
 
@@ -74,6 +76,8 @@ class LocalEngine:
     """One model in one worker process, loaded at the first run and kept; runs wait for each other.
 
     `model_path` is not looked at before the first run. `name` is what results call the model, its file name by default.
+    `plan` is asked for the options just before each load, so that they suit the memory that is free then; what it
+    raises ends the run in words. `on_loaded` hears what a load took, with the worker's process id.
     """
 
     def __init__(
@@ -82,11 +86,15 @@ class LocalEngine:
         *,
         name: str | None = None,
         options: LoadOptions | None = None,
+        plan: Plan | None = None,
+        on_loaded: OnLoaded | None = None,
         command: Sequence[str] | None = None,
     ) -> None:
         self._path = model_path.absolute()
         self._name = name or model_path.name
         self._options = options or LoadOptions()
+        self._plan = plan
+        self._on_loaded = on_loaded
         self._command = list(command) if command is not None else worker_command()
         self._lock = asyncio.Lock()
         self._ids = itertools.count(1)
@@ -144,9 +152,14 @@ class LocalEngine:
         else:
             self._template_note = ""
             tally.loading(0.0)
+            if self._plan is not None:
+                self._options = await self._plan()
+                tally.settings.update(asdict(self._options))
             load = Load(next(self._ids), str(self._path), self._name, self._options)
             ending = await self._exchange(worker, load, lambda reply: self._on_load_reply(reply, tally), LoadDone)
             self._report = ending.report
+            if self._on_loaded is not None:
+                await self._on_loaded(ending.report, self.worker_pid)
             tally.loaded(ending.report)
         if self._template_note:
             tally.notice("template_plain", self._template_note)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from typing import TypeVar
 
 from PySide6.QtCore import QMimeData, QPoint, QPointF, Qt, QUrl
 from PySide6.QtGui import QDragEnterEvent, QDropEvent
@@ -22,6 +23,7 @@ SIGNALS = (
     "import_requested", "add_repo_requested", "find_requested", "folder_requested", "exact_requested",
     "link_requested", "fix_copied",
 )  # fmt: skip
+W = TypeVar("W", bound=QWidget)
 Heard = list[tuple[object, ...]]
 
 
@@ -57,6 +59,13 @@ def models(qtbot: QtBot, view: ModelsView | None = None, size: tuple[int, int] =
     settle()
     shown.show_view(ms.on_4090() if view is None else view)
     return shown
+
+
+def the(root: QWidget, kind: type[W]) -> W:
+    """The one child of this class, or the first of several."""
+    found = root.findChild(kind)
+    assert isinstance(found, kind)
+    return found
 
 
 def buttons(root: QWidget) -> list[QPushButton | QToolButton]:

@@ -125,3 +125,8 @@ def test_a_stored_run_without_finish_reason_is_incomplete() -> None:
     assert state.phase == "incomplete"
     state.restore("interrupted", samples.cloud_result(complete=False), None)
     assert state.status_text().startswith("Interrupted")
+
+
+def test_loading_says_of_how_much() -> None:
+    state = fed(Loading("run-1", 1, 0.42))
+    assert state.status_text(2 * 2**30) == "Loading the model, 42 % of 2.00 GiB"

@@ -11,7 +11,7 @@ import pytest
 from PySide6.QtCore import QRect
 from PySide6.QtWidgets import QApplication, QLabel, QPushButton, QScrollArea, QToolButton, QWidget
 
-from tests.widgets import gallery, samples
+from tests.widgets import assistant_gallery, gallery, samples
 from tests.widgets.conftest import Show
 from tests.widgets.gallery import LOCAL, Shown
 from widgets import theme
@@ -75,6 +75,10 @@ STATES: list[tuple[str, Callable[[Shown], None], tuple[int, int]]] = [
     ("history-empty-1024", gallery.history_empty, (1024, 700)),
     ("settings-1024", gallery.settings, (1024, 700)),
     ("settings-800", gallery.settings, (800, 560)),
+    ("settings-models-1280", assistant_gallery.settings, (1280, 1250)),
+    ("settings-models-800", assistant_gallery.settings_problem, (800, 560)),
+    ("loading-1280", assistant_gallery.loading, (1280, 800)),
+    ("rail-1024", assistant_gallery.rail, (1024, 700)),
 ]
 
 

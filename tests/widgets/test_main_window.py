@@ -159,3 +159,59 @@ def test_local_only_is_asked_for_and_shown_only_when_it_is_so(show: Show, qtbot:
     assert switch.isChecked()
     assert chip(window, "Privacy").text() == "Local only, 0 connections since 09:12"
     card.hide()
+
+
+def test_downloads_show_on_the_rail(show: Show) -> None:
+    window = show("local:demo").window
+    window.show_download_progress(0.5, failed=False)  # without a Models page there is nowhere to show it
+    window.add_page("models", "Models", "cube", QWidget())
+    models = next(b for b in rail(window) if b.text() == "Models")
+    plain = models.grab().toImage()
+    seen = [plain]
+    for share, failed, name in (
+        (0.42, False, "Models page, downloading, 42 %"),
+        (0.9, True, "Models page, downloading, 90 %, a download failed"),
+        (None, True, "Models page, a download failed"),
+    ):
+        window.show_download_progress(share, failed=failed)
+        assert models.accessibleName() == name
+        assert name.removeprefix("Models page, ").capitalize() in models.toolTip()
+        seen.append(models.grab().toImage())
+    assert all(one != other for at, one in enumerate(seen) for other in seen[at + 1 :]), "each looks different"
+    window.show_download_progress(None, failed=False)
+    assert models.accessibleName() == "Models page"
+    assert models.grab().toImage() == plain
+
+
+def test_devices_are_watched_while_the_card_or_the_page_is_open(show: Show, qtbot: QtBot) -> None:
+    window = show("local:demo").window
+    window.add_page("models", "Models", "cube", QWidget(), watching=True)
+    told: list[bool] = []
+    window.devices_watched.connect(told.append)
+    qtbot.mouseClick(chip(window, "Devices"), Qt.MouseButton.LeftButton)
+    assert told == [True]
+    qtbot.keyClick(popover(window), Qt.Key.Key_Escape)
+    assert told == [True, False]
+    window.open_page("models")
+    assert told == [True, False, True]
+    qtbot.mouseClick(chip(window, "Devices"), Qt.MouseButton.LeftButton)
+    popover(window).hide()
+    assert told == [True, False, True], "the page still shows them"
+    window.open_page("compare")
+    assert told[3:] == [False]
+
+
+def test_the_open_device_card_takes_newer_figures(show: Show, qtbot: QtBot) -> None:
+    window = show("local:demo").window
+    qtbot.mouseClick(chip(window, "Devices"), Qt.MouseButton.LeftButton)
+    card = popover(window)
+    window.show_devices([replace(samples.GPU, free_bytes=9 * 2**30), samples.CPU])
+    assert "GPU memory: 9.00 GiB free of 24.0 GiB" in [label.text() for label in card.findChildren(QLabel)]
+    window.show_devices([samples.CPU])
+    qtbot.waitUntil(lambda: len(card.findChildren(QLabel)) == 4)
+    assert [label.text() for label in card.findChildren(QLabel)][:2] == ["This machine", "AMD Ryzen 9 7950X"]
+    card.hide()
+
+
+def popover(window: MainWindow) -> Popover:
+    return next(card for card in window.findChildren(Popover) if card.isVisible())

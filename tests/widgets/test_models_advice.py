@@ -8,7 +8,7 @@ import pytest
 from pytestqt.qtbot import QtBot
 
 from tests.widgets import model_samples as ms
-from tests.widgets.models_shown import button, buttons, models, plain, press, said
+from tests.widgets.models_shown import Models, button, buttons, models, plain, press, said, the
 from widgets.model_values import ModelsView
 from widgets.recommendation_card import RecommendationCard
 
@@ -16,10 +16,8 @@ pytestmark = pytest.mark.usefixtures("dressed")
 FIRST = "Llama 3.1 8B Instruct, Q8_0"
 
 
-def card_of(shown: object) -> RecommendationCard:
-    made = shown.page.findChild(RecommendationCard)  # type: ignore[attr-defined]  # a Models
-    assert isinstance(made, RecommendationCard)
-    return made
+def card_of(shown: Models) -> RecommendationCard:
+    return the(shown.page, RecommendationCard)
 
 
 def with_state(view: ModelsView, ref: str, state: str) -> ModelsView:
@@ -101,8 +99,8 @@ def test_where_nothing_fits_it_says_so_and_names_the_lever(qtbot: QtBot) -> None
     shown = models(qtbot, ms.nothing_fits())
     card = card_of(shown)
     assert plain(card.text()) == (
-        "Nothing in the catalogue fits this machine now Llama 3.2 1B Instruct, Q2_K comes closest: it needs 412 MiB more "
-        "than is free. Shorten the context to 4,096 tokens: Fits in RAM, 4.00 GiB less."
+        "Nothing in the catalogue fits this machine now Llama 3.2 1B Instruct, Q2_K comes closest: it needs 412 MiB "
+        "more than is free. Shorten the context to 4,096 tokens: Fits in RAM, 4.00 GiB less."
     )
     press(qtbot, card, "Shorten the context to 4,096 tokens")
     assert shown.heard == [("context_changed", 4096)]

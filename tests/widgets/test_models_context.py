@@ -1,8 +1,8 @@
-"""The context slider: doubling stops, words beside it, a bounded number of signals, and never jumping under the hand."""
+"""The context slider: doubling stops, words beside it, few signals, and never jumping under the hand."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from itertools import pairwise
 
 import pytest
 from PySide6.QtCore import QPoint, QPointF, Qt
@@ -19,13 +19,13 @@ LEFT = Qt.MouseButton.LeftButton
 
 
 @pytest.fixture
-def context(qtbot: QtBot, dressed: None) -> Iterator[ContextSlider]:
+def context(qtbot: QtBot, dressed: None) -> ContextSlider:
     made = ContextSlider()
     qtbot.addWidget(made)
     made.resize(900, 80)
     made.show()
     made.show_values(8192, "f16")
-    yield made
+    return made
 
 
 @pytest.fixture
@@ -52,7 +52,7 @@ def test_stops_double_and_lie_evenly(context: ContextSlider) -> None:
     assert STOPS[0] == 256
     assert STOPS[-1] == 131072
     spots = [context.slider().spot(stop) for stop in STOPS]
-    steps = [b - a for a, b in zip(spots, spots[1:], strict=False)]
+    steps = [b - a for a, b in pairwise(spots)]
     assert max(steps) - min(steps) < 0.01
 
 

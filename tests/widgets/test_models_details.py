@@ -8,7 +8,7 @@ import pytest
 from pytestqt.qtbot import QtBot
 
 from tests.widgets import model_samples as ms
-from tests.widgets.models_shown import Models, button, buttons, models, plain, press, said, settle
+from tests.widgets.models_shown import Models, button, buttons, models, plain, press, said, settle, the
 from widgets.memory_table import MemoryTable
 from widgets.model_details import ModelDetails
 from widgets.model_values import LeverLine, ModelRow, ModelsView
@@ -18,9 +18,7 @@ SPLIT = "llama-3.3-70b:Q3_K_M"
 
 
 def details_of(shown: Models) -> ModelDetails:
-    made = shown.page.findChild(ModelDetails)
-    assert isinstance(made, ModelDetails)
-    return made
+    return the(shown.page, ModelDetails)
 
 
 def chosen(qtbot: QtBot, ref: str, view: ModelsView | None = None, size: tuple[int, int] = (1680, 1050)) -> Models:
@@ -44,8 +42,7 @@ def test_the_recommended_one_is_shown_until_one_is_selected(qtbot: QtBot) -> Non
 
 def test_numbers_per_device_add_up(qtbot: QtBot) -> None:
     shown = chosen(qtbot, SPLIT)
-    table = details_of(shown).findChild(MemoryTable)
-    assert table is not None
+    table = the(details_of(shown), MemoryTable)
     text = said(table)
     row = next(row for row in ms.on_4090().rows if row.ref == SPLIT)
     assert [part.device for part in row.parts] == ["NVIDIA GeForce RTX 4090", "AMD Ryzen 9 7950X"]
@@ -54,15 +51,15 @@ def test_numbers_per_device_add_up(qtbot: QtBot) -> None:
     assert "14.2 GiB" in text, "what lands on the GPU"
     assert "14.7 GiB" in text, "what is free there"
     assert table.accessibleDescription().startswith(
-        "RTX 4090: model 12.6 GiB, context 980 MiB, working 259 MiB, driver 420 MiB; together 14.2 GiB of 14.7 GiB free."
+        "RTX 4090: model 12.6 GiB, context 980 MiB, working 259 MiB, driver 420 MiB; "
+        "together 14.2 GiB of 14.7 GiB free."
     )
     assert "31 of 81 layers on GPU" in said(details_of(shown))
 
 
 def test_many_devices_are_written_as_lines(qtbot: QtBot) -> None:
     shown = models(qtbot, ms.on_eight_h100(), (1680, 1050))
-    table = details_of(shown).findChild(MemoryTable)
-    assert table is not None
+    table = the(details_of(shown), MemoryTable)
     lines = said(table).split("\n")
     assert len(lines) == 8, "seven GPUs and main memory"
     assert lines[0].startswith("H100 80GB HBM3 #1: model ")

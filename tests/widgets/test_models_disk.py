@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from PySide6.QtWidgets import QFileDialog
+from PySide6.QtCore import Qt
+from PySide6.QtWidgets import QApplication, QFileDialog
 from pytestqt.qtbot import QtBot
 
 from tests.widgets import model_samples as ms
-from tests.widgets.models_shown import Models, button, buttons, models, press, said, settle
+from tests.widgets.models_shown import Models, button, buttons, models, press, said, settle, the
 from widgets.installed_list import InstalledList
 from widgets.model_values import InstalledLine, ModelsView
 from widgets.models_head import ON_DISK
@@ -27,9 +28,7 @@ def disk(qtbot: QtBot, view: ModelsView | None = None, size: tuple[int, int] = (
 
 
 def list_of(shown: Models) -> InstalledList:
-    made = shown.page.findChild(InstalledList)
-    assert isinstance(made, InstalledList)
-    return made
+    return the(shown.page, InstalledList)
 
 
 def row_text(shown: Models, line: InstalledLine) -> str:
@@ -97,6 +96,20 @@ def test_rows_are_kept_while_they_change(qtbot: QtBot) -> None:
     assert list_of(shown).refs() == (THEIRS.ref, OURS.ref)
     assert list_of(shown).row(THEIRS.ref) is row
     assert row.y() < list_of(shown).row(OURS.ref).y()
+
+
+def test_tab_goes_through_rows_from_top_to_bottom(qtbot: QtBot) -> None:
+    shown = disk(qtbot, holding(OURS))
+    shown.show_view(holding(THEIRS, OURS))
+    button(list_of(shown), "Change folder").setFocus()
+    reached = []
+    for _ in range(3):
+        focused = QApplication.focusWidget()
+        assert focused is not None
+        qtbot.keyClick(focused, Qt.Key.Key_Tab)
+        reached.append(getattr(QApplication.focusWidget(), "accessibleName", str)())
+    mistral = "Mistral 7B Instruct v0.3, Q4_K_M"
+    assert reached == [f"Use in Compare: {mistral}", f"Verify: {mistral}", f"Use in Compare: {OWN}"]
 
 
 def test_an_empty_disk_says_how_to_begin(qtbot: QtBot) -> None:

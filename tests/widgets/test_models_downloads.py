@@ -11,7 +11,7 @@ from PySide6.QtWidgets import QProgressBar
 from pytestqt.qtbot import QtBot
 
 from tests.widgets import model_samples as ms
-from tests.widgets.models_shown import Models, button, buttons, models, press, said, settle
+from tests.widgets.models_shown import Models, button, buttons, models, press, said, settle, the
 from widgets.download_list import DownloadList, summary
 from widgets.model_values import DownloadLine
 
@@ -24,9 +24,7 @@ def page_with(qtbot: QtBot, *lines: DownloadLine, size: tuple[int, int] = (1280,
 
 
 def list_of(shown: Models) -> DownloadList:
-    made = shown.page.findChild(DownloadList)
-    assert isinstance(made, DownloadList)
-    return made
+    return the(shown.page, DownloadList)
 
 
 def names(shown: Models) -> list[str]:
@@ -43,7 +41,7 @@ def test_nothing_is_shown_while_there_is_none(qtbot: QtBot) -> None:
 def test_a_running_one_says_how_far_and_how_long(qtbot: QtBot) -> None:
     shown = page_with(qtbot, RUNNING)
     assert said(list_of(shown)).split("\n")[-1] == "1.87 of 4.58 GiB  ·  38.3 MiB/s  ·  1 min 12 s left"
-    bar = list_of(shown).findChild(QProgressBar)
+    bar = the(list_of(shown), QProgressBar)
     assert bar.value() / bar.maximum() == pytest.approx(0.409, abs=0.001)
     assert bar.accessibleName() == "Download of Llama 3.1 8B Instruct, Q4_K_M"
     assert bar.accessibleDescription().endswith("1 min 12 s left")

@@ -14,7 +14,7 @@ from pytestqt.qtbot import QtBot
 from backends.errors import Problem
 from tests.contracts.places import sources
 from tests.widgets import model_samples as ms
-from tests.widgets.models_shown import Models, button, drop, models, press, said, settle
+from tests.widgets.models_shown import Models, button, drop, models, press, said, settle, the
 from widgets import theme
 from widgets.banner import Banner
 from widgets.machine_card import MachineCard
@@ -27,9 +27,7 @@ DISK = Problem("folder_unusable", "The models folder cannot be read.", "No file 
 
 
 def machine_of(shown: Models) -> str:
-    made = shown.page.findChild(MachineCard)
-    assert isinstance(made, MachineCard)
-    return said(made)
+    return said(the(shown.page, MachineCard))
 
 
 def test_the_page_shows_itself_before_anything_is_known(qtbot: QtBot) -> None:
@@ -125,13 +123,12 @@ def test_selecting_from_outside_makes_no_signal(qtbot: QtBot) -> None:
 
 def test_opening_the_page_puts_the_keyboard_on_the_main_button(qtbot: QtBot) -> None:
     shown = models(qtbot)
-    card = shown.page.findChild(RecommendationCard)
-    assert isinstance(card, RecommendationCard)
+    card = the(shown.page, RecommendationCard)
     shown.page.focus_main()
     assert QApplication.focusWidget() is button(card, "Download: Llama 3.1 8B Instruct, Q8_0")
     shown.show_view(replace(ms.on_4090(), local_only=True))
     shown.page.focus_main()
-    assert shown.page.findChild(QLineEdit).hasFocus()
+    assert the(shown.page, QLineEdit).hasFocus()
     shown.page.show_section("disk")
     shown.page.focus_main()
     assert button(shown.page, "Models: On this disk (4)").hasFocus()
@@ -143,12 +140,12 @@ def test_find_goes_to_the_search(qtbot: QtBot) -> None:
     shown.page.focus_main()
     qtbot.keyClick(QApplication.focusWidget(), Qt.Key.Key_F, Qt.KeyboardModifier.ControlModifier)
     assert shown.page.section() == "catalogue"
-    assert shown.page.findChild(QLineEdit).hasFocus()
+    assert the(shown.page, QLineEdit).hasFocus()
 
 
 def test_a_view_every_two_seconds_disturbs_nobody(qtbot: QtBot) -> None:
     shown = models(qtbot, size=(800, 560))
-    search = shown.page.findChild(QLineEdit)
+    search = the(shown.page, QLineEdit)
     search.setFocus()
     qtbot.keyClicks(search, "8b")
     qtbot.waitUntil(lambda: "of 97 quants" in said(shown.page))

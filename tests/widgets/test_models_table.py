@@ -8,11 +8,11 @@ from dataclasses import replace
 import pytest
 from PySide6.QtCore import QModelIndex, Qt
 from PySide6.QtGui import QAccessible
-from PySide6.QtWidgets import QApplication, QLineEdit, QTableView
+from PySide6.QtWidgets import QApplication, QLabel, QLineEdit, QTableView
 from pytestqt.qtbot import QtBot
 
 from tests.widgets import model_samples as ms
-from tests.widgets.models_shown import Models, button, models, press, said, settle
+from tests.widgets.models_shown import Models, button, models, press, said, settle, the
 from widgets.catalogue_table import CatalogueTable
 from widgets.model_table import ROW, Column, Filter, ModelTable
 from widgets.model_values import ModelRow, ModelsView
@@ -22,7 +22,7 @@ pytestmark = pytest.mark.usefixtures("dressed")
 
 
 def table_of(shown: Models) -> CatalogueTable:
-    return shown.page.findChild(CatalogueTable)  # type: ignore[return-value]  # there is one
+    return the(shown.page, CatalogueTable)
 
 
 def rows_of(table: CatalogueTable) -> list[ModelRow]:
@@ -63,7 +63,7 @@ def test_columns_sort_by_true_values(qtbot: QtBot, column: Column, order: Qt.Sor
     keys = [table._table.key(table._table.find(row.ref) or 0, column) for row in rows_of(table)]
     known = [key for key in keys if key is not None]
     assert keys[: len(known)] == known, "what is not known comes last either way"
-    assert known == sorted(known, reverse=order == DOWN)  # type: ignore[type-var]  # one kind per column
+    assert known == sorted(known, reverse=order == DOWN)
     assert len(set(known)) > 1
 
 
@@ -125,7 +125,7 @@ def test_filters_by_mouse_and_back(qtbot: QtBot) -> None:
     assert f"{fewer} of 97 quants" in said(shown.page)
     press(qtbot, shown.page, "Installed")
     assert table.shown_refs() == ("llama-3.2-3b:Q8_0",)
-    search = shown.page.findChild(QLineEdit)
+    search = the(shown.page, QLineEdit)
     qtbot.keyClicks(search, "405B")
     qtbot.waitUntil(lambda: "No model matches" in said(shown.page))
     press(qtbot, shown.page, "Show all models")
@@ -175,18 +175,35 @@ def test_a_new_context_keeps_selection_and_scrolling(qtbot: QtBot) -> None:
     assert shown.heard == [], "showing is not choosing"
 
 
+def test_a_model_that_is_added_moves_nothing(qtbot: QtBot) -> None:
+    shown = models(qtbot)
+    table = table_of(shown)
+    click_row(qtbot, table, "llama-3.2-3b:Q6_K")
+    place = table.verticalScrollBar().value()
+    assert place > 0
+    view = ms.on_4090()
+    added = replace(view.rows[0], ref="hf:lab/new/new.gguf", model="New", rank=None)
+    shown.heard.clear()
+    shown.show_view(replace(view, rows=(*view.rows, added)))
+    assert table.verticalScrollBar().value() == place
+    assert table.currentIndex().data(ROW).ref == "llama-3.2-3b:Q6_K"
+    assert shown.heard == []
+
+
 def test_a_row_that_a_filter_hides_stays_the_selected_one(qtbot: QtBot) -> None:
     shown = models(qtbot)
     table = table_of(shown)
-    ref = "llama-3.3-70b:Q3_K_M"
+    ref = "llama-3.1-405b:F16"
     click_row(qtbot, table, ref)
     assert shown.heard == [("selected", ref)]
-    press(qtbot, shown.page, "Installed")
+    press(qtbot, shown.page, "Only what fits")
+    table.verticalScrollBar().setValue(0)
     assert ref not in table.shown_refs()
     assert not table.selectionModel().hasSelection(), "no other row takes its place"
     assert shown.page.selected_ref() == ref
-    press(qtbot, shown.page, "Installed")
+    press(qtbot, shown.page, "Only what fits")
     assert table.currentIndex().data(ROW).ref == ref
+    assert table.verticalScrollBar().value() == 0, "what a person looks at does not move to it by itself"
     assert shown.heard == [("selected", ref)]
 
 
@@ -243,7 +260,7 @@ def test_letters_typed_on_the_table_search(qtbot: QtBot) -> None:
     table = table_of(shown)
     table.setFocus()
     qtbot.keyClick(table, Qt.Key.Key_Q)
-    search = shown.page.findChild(QLineEdit)
+    search = the(shown.page, QLineEdit)
     assert search.hasFocus()
     qtbot.keyClicks(search, "6_k")
     qtbot.waitUntil(lambda: table.model().rowCount() == 8)
@@ -295,8 +312,6 @@ def test_text_from_a_repo_is_shown_as_written(qtbot: QtBot) -> None:
     assert cell(table, 0, Column.MODEL) == evil
     tips = [str(table.model().index(0, column).data(Qt.ItemDataRole.ToolTipRole)) for column in Column]
     assert not any("<img" in tip for tip in tips)
-    from PySide6.QtWidgets import QLabel
-
     for label in shown.window.findChildren(QLabel):
         assert label.textFormat() == Qt.TextFormat.PlainText
     assert "<img" not in "".join(widget.toolTip() for widget in QApplication.allWidgets())

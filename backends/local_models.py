@@ -1,0 +1,146 @@
+"""The models that run on this machine: from a target to an engine that loads what fits. Must not know windows.
+
+It reads the machine, plans each load, and learns from what loads and runs really took.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from backends.errors import ModelMissing, NearfarError
+from backends.events import Event, Finished
+from backends.fit.learned_file import LearnedFile
+from backends.fit.records import Wish
+from backends.load_plan import LoadPlanner
+from backends.local.engine import LocalEngine
+from backends.local.facts import LoadOptions, WorkerFacts
+from backends.models.manager import Models
+from backends.models.records import InstalledModel
+from backends.paths import Paths
+from backends.records import EngineReport, RunResult, Target
+from backends.settings import Settings
+from backends.targets import DEMO, parse_target
+from resources import resource_path
+
+if TYPE_CHECKING:
+    from backends.devices.records import Machine
+
+DEMO_FILE = ("demo", "nearfar-demo.gguf")
+PROBE_S = 30.0
+
+
+def model_file(target: Target) -> Path:
+    """The GGUF of a local target that names one by path, or of the demo; raises ModelMissing for any other name."""
+    if target == DEMO:
+        return resource_path(*DEMO_FILE)
+    path = Path(target.model).expanduser().absolute()  # the worker runs in a folder of its own
+    if path.suffix.lower() == ".gguf" or len(Path(target.model).parts) > 1:
+        return path
+    raise ModelMissing(f"There is no installed model named “{target.model[:80]}”.", safe="Your prompt is kept.")
+
+
+class LocalModels:
+    """Use it on the engine loop; `refs_loaded` may be asked from any thread."""
+
+    def __init__(self, paths: Paths, models: Models, *, settings: Callable[[], Settings]) -> None:
+        self._paths = paths
+        self._models = models
+        self._settings = settings
+        self._facts: WorkerFacts | None = None
+        self._asked = asyncio.Lock()
+        self._refs: dict[Target, str] = {}
+        self._wishes: dict[Target, Wish] = {}
+        self._ended: list[RunResult] = []
+        self.plans = LoadPlanner(self.machine, self.wish, LearnedFile.of(paths))
+
+    def wish(self) -> Wish:
+        """How models are to be loaded, as the settings say now."""
+        settings = self._settings()
+        return Wish(n_ctx=settings.n_ctx, kv_type=settings.kv_type)
+
+    # -- the machine -----------------------------------------------------------------------------------------------
+
+    async def machine(self) -> Machine:
+        """GPUs, CPU and memory as they are now. Reads in a thread: some 20 ms, and 3 s where a driver hangs.
+
+        llama.cpp is asked once, in a process of its own, which GPUs it can use.
+        """
+        from backends.devices.machine import read_machine
+
+        facts = await self._worker_facts()
+        return await asyncio.to_thread(read_machine, facts, cache=self._paths.cache)
+
+    async def _worker_facts(self) -> WorkerFacts | None:
+        async with self._asked:
+            if self._facts is None:
+                engine = LocalEngine(model_file(DEMO))
+                # What is wrong with llama.cpp is for `doctor` and for the first run to say.
+                with contextlib.suppress(NearfarError, asyncio.TimeoutError):
+                    self._facts = await asyncio.wait_for(engine.probe(), PROBE_S)
+                await engine.close()
+            return self._facts
+
+    async def close(self) -> None:
+        """Write down what was learned last; idempotent."""
+        await self.learn()
+
+    # -- engines ---------------------------------------------------------------------------------------------------
+
+    async def look_up(self, targets: Iterable[Target]) -> None:
+        """Find the files of these targets, off the loop, so that `engine` need not read the disk."""
+        for target in targets:
+            if target.is_local and target != DEMO:
+                with contextlib.suppress(NearfarError):  # `engine` says it where a run can end in it
+                    found = await asyncio.to_thread(self._models.resolve, target.model)
+                    if isinstance(found, InstalledModel):
+                        await asyncio.to_thread(self._models.library.touch_used, found.ref)
+
+    def engine(self, target: Target) -> LocalEngine:
+        """The engine of a local target; raises ModelMissing."""
+        if target == DEMO:
+            return LocalEngine(model_file(DEMO), name=target.model)
+        found = self._models.resolve(target.model)
+        path = found.path if isinstance(found, InstalledModel) else found
+        ref = found.ref if isinstance(found, InstalledModel) else str(found)
+        self._refs[target] = ref
+
+        async def plan() -> LoadOptions:
+            self._wishes[target] = self.wish()
+            return await self.plans.options(ref, path)
+
+        async def loaded(report: EngineReport, worker_pid: int | None) -> None:
+            await self.plans.loaded(ref, report, worker_pid)
+
+        name = ref if isinstance(found, InstalledModel) else None
+        return LocalEngine(path, name=name, plan=plan, on_loaded=loaded)
+
+    def ref_of(self, target: Target) -> str | None:
+        """The model behind a target that was asked for before."""
+        return self._refs.get(target)
+
+    def is_outdated(self, target: Target) -> bool:
+        """True where the settings have changed since this target's model was loaded."""
+        return target in self._wishes and self._wishes[target] != self.wish()
+
+    def refs_loaded(self, targets: Sequence[Target]) -> frozenset[str]:
+        """The installed models behind these targets, which have engines now."""
+        return frozenset(self._refs[target] for target in targets if target in self._refs)
+
+    # -- learning --------------------------------------------------------------------------------------------------
+
+    def watch(self, event: Event) -> None:
+        """Hear the events of runs that had the machine for themselves."""
+        if isinstance(event, Finished):
+            self._ended.append(event.result)
+
+    async def learn(self) -> None:
+        """Remember the speed of the runs that `watch` saw."""
+        ended, self._ended = self._ended, []
+        for result in ended:
+            ref = self._refs.get(parse_target(result.target))
+            if ref is not None:
+                await self.plans.ran(ref, result)
