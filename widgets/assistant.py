@@ -15,20 +15,21 @@ from PySide6.QtGui import (
     QShortcut,
     QShowEvent,
 )
-from PySide6.QtWidgets import QDialog, QHBoxLayout, QStackedWidget, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QHBoxLayout, QStackedWidget, QVBoxLayout, QWidget
 
 from widgets import parts, theme
 from widgets.assistant_machine import MachineStep
 from widgets.assistant_model import ModelStep
 from widgets.assistant_step import Step
 from widgets.assistant_values import AssistantView
+from widgets.overlay import Overlay
 
 WIDTH, HEIGHT = 760, 600
 MARGIN = 48  # of the window that stays in sight around it
 DOT = 22
 
 
-class Assistant(QDialog):
+class Assistant(Overlay):
     """Open it with `open()` and feed it by `show_view`. Both ends close it: `skipped` (Skip, Esc, the window's own
     close) and `completed` (the last step's main button). `step_changed` carries the number of the step, from 1.
 
@@ -46,7 +47,6 @@ class Assistant(QDialog):
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.setWindowTitle("First steps")
-        self.setWindowModality(Qt.WindowModality.WindowModal)
         self.setAcceptDrops(True)
         room = parent.size().shrunkBy(parent.contentsMargins()) if parent is not None else None
         width, height = (room.width() - MARGIN, room.height() - MARGIN) if room is not None else (WIDTH, HEIGHT)

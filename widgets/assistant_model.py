@@ -57,8 +57,8 @@ class ModelStep(Step):
         self._room = parts.label("", "caption", "caution", wrap=True)
         self._credit = parts.label("", "caption", "muted")
         self._import = parts.button(
-            "Use a model file I have…", "Choose a GGUF file on this machine; nothing is contacted", icon="folder-open",
-            kind="link", tone="accent",
+            "Use a model file I have…", "Choose a GGUF file on this machine; nothing is contacted",
+            icon="folder-open", tone="muted",
         )  # fmt: skip
         self._import.clicked.connect(self._choose_file)
         self._lay_out()
@@ -78,7 +78,9 @@ class ModelStep(Step):
         self.body.addLayout(line)
         self.body.addWidget(self._room)
         last = parts.row(self._import)
-        last.setContentsMargins(-6, 0, 0, 0)  # what a button leaves around its icon, so that icons stand in line
+        last.setContentsMargins(
+            -theme.GAP - 1, 0, 0, 0
+        )  # what a button leaves around its icon, so that icons stand in line
         last.addStretch(1)
         last.addWidget(self._credit)
         self.body.addLayout(last)

@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-from PySide6.QtCore import QEvent, Qt
+from PySide6.QtCore import QEvent
 from PySide6.QtGui import QShowEvent
-from PySide6.QtWidgets import QDialog, QPushButton, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QPushButton, QVBoxLayout, QWidget
 
 from widgets import parts, theme
+from widgets.overlay import Overlay
 
 WIDTH = 460
 
 
-class Dialog(QDialog):
-    """Modal to its window, as wide as it is told and as tall as its words need. Put widgets into `body`.
-
-    Opened by `open()`: the event loop goes on, and signals tell what the person chose. Esc rejects.
-    """
+class Dialog(Overlay):
+    """As wide as it is told and as tall as its words need. Put widgets into `body`."""
 
     def __init__(self, title: str, *, width: int = WIDTH, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.setWindowTitle(title)
-        self.setWindowModality(Qt.WindowModality.WindowModal)
         self.setFixedWidth(width)
         self._heading = parts.label(title, "heading", wrap=True)
         self.body = parts.column(gap=theme.GAP)

@@ -322,3 +322,16 @@ def test_nothing_is_cut(show: Show, qapp: QApplication, qtbot: QtBot, points: fl
 
 def test_offers_are_radio_buttons_for_screen_readers(opened: Opened) -> None:
     assert all(isinstance(card, QRadioButton) for card in at_models(opened).cards())
+
+
+def test_the_window_is_dimmed_while_a_dialog_is_over_it(opened: Opened) -> None:
+    window = opened.dialog.parentWidget()
+    assert window is not None
+    QApplication.processEvents()
+    dimmed = window.grab().toImage().pixelColor(600, 20)
+    window.resize(1400, 900)
+    QApplication.processEvents()
+    assert window.grab().toImage().pixelColor(1390, 890).lightness() < 200, "all of it, also when it grows"
+    opened.dialog.reject()
+    QApplication.processEvents()
+    assert window.grab().toImage().pixelColor(600, 20).lightness() > dimmed.lightness()
