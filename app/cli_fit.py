@@ -12,7 +12,7 @@ from app.exits import EXIT_OK
 
 if TYPE_CHECKING:
     from backends.devices.records import Machine
-    from backends.fit.records import Choice
+    from backends.fit.records import Choice, Fit, Lever, Wish
     from backends.fit.wire import Ranking
     from backends.models.records import CatalogueModel
 
@@ -98,7 +98,7 @@ async def _find(arguments: argparse.Namespace) -> Ranking:
         wish=wish,
         choices=shown,
         summary=_summary(choices, shown, simulated=machine.simulated, one=ref != ""),
-        levers={ref: _levers(ref, models, machine, wish)} if ref else {},
+        levers={ref: _levers(ref, shown[0].fit, machine, wish)} if ref else {},
         not_runnable=() if arguments.model else tuple(each for each in models if each.not_runnable),
     )
 
@@ -123,8 +123,8 @@ async def _real_machine() -> Machine:
     from backends.devices.machine import read_machine
     from backends.errors import NearfarError
     from backends.local.engine import LocalEngine
-    from backends.targets import DEMO
     from backends.local_models import model_file
+    from backends.targets import DEMO
 
     engine = LocalEngine(model_file(DEMO))
     try:
@@ -134,6 +134,16 @@ async def _real_machine() -> Machine:
     finally:
         await engine.close()
     return await asyncio.to_thread(read_machine, facts)
+
+
+def _levers(ref: str, fit: Fit, machine: Machine, wish: Wish) -> tuple[Lever, ...]:
+    from backends.fit.levers import levers
+    from backends.fit.ranking import facts_of
+    from backends.models.catalogue import find
+
+    model, quant = find(ref)
+    others = [facts_of(model, each) for each in model.quants if each.ref != ref]
+    return levers(facts_of(model, quant), machine, wish, fit, others)
 
 
 def _summary(choices: Sequence[Choice], shown: Sequence[Choice], *, simulated: bool, one: bool) -> str:

@@ -66,7 +66,11 @@ def _all(found: Ranking) -> list[str]:
         lines.append("")
     lines += _table([HEADINGS, *(_cells(choice) for choice in found.choices)])
     legend = "GiB = 2^30 bytes; KLD says how far a quant strays from the full weights (0 is not at all)."
-    return [*lines, "", *_wrapped(f"{legend} Between models, quality is a rough guide. All figures: nearfar fit MODEL:QUANT")]
+    return [
+        *lines,
+        "",
+        *_wrapped(f"{legend} Between models, quality is a rough guide. All figures: nearfar fit MODEL:QUANT"),
+    ]
 
 
 def _cells(choice: Choice) -> tuple[str, ...]:

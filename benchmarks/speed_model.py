@@ -99,10 +99,14 @@ def _class_line(name: str, some: Sequence[Row]) -> str:
 
 def _line(row: Row) -> str:
     device = row.device if row.n_gpu == 1 else f"{row.n_gpu} × {row.device}"
-    start = f"| {device} | {row.bandwidth_gb_s or 'n/a'} | {row.class_name} | {row.model} | {row.quant} | {row.tok_s:.1f} |"
+    start = (
+        f"| {device} | {row.bandwidth_gb_s or 'n/a'} | {row.class_name} | {row.model} | {row.quant} | {row.tok_s:.1f} |"
+    )
     if row.error is None:
         return f"{start} n/a | n/a | n/a | {row.source} |"
-    return f"{start} {row.expected_tok_s:.1f} | {row.error:+.0%} | {'yes' if row.within_range else 'no'} | {row.source} |"
+    return (
+        f"{start} {row.expected_tok_s:.1f} | {row.error:+.0%} | {'yes' if row.within_range else 'no'} | {row.source} |"
+    )
 
 
 def main(argv: Sequence[str]) -> int:

@@ -24,7 +24,7 @@ def used_bytes(report: EngineReport) -> int | None:
     """Weights, KV cache and compute buffers on the GPUs, or on all devices where that is not told apart; None unless
     llama.cpp told all three."""
     sizes = [report.weights_bytes, report.kv_bytes, report.compute_bytes]
-    gpus = [part for part in report.parts if True]
+    gpus = [part for part in report.parts if part.device != "CPU"]
     if report.gpu_layers > 0 and gpus:
         sizes = [size for part in gpus for size in (part.weights_bytes, part.kv_bytes, part.compute_bytes)]
     known = [size for size in sizes if size is not None]

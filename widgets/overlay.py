@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from PySide6.QtCore import QEvent, QObject, Qt
-from PySide6.QtGui import QColor, QHideEvent, QPainter, QPaintEvent, QShowEvent
+from PySide6.QtGui import QHideEvent, QPainter, QPaintEvent, QShowEvent
 from PySide6.QtWidgets import QDialog, QWidget
 
 from widgets import theme
 
-SHADE = QColor(0, 0, 0, 90)
+SHADE = 0.35  # how much darker the window behind is, in both themes
 
 
 class Overlay(QDialog):
@@ -56,4 +56,6 @@ class _Scrim(QWidget):
         return False
 
     def paintEvent(self, event: QPaintEvent) -> None:
-        QPainter(self).fillRect(self.rect(), SHADE)
+        painter = QPainter(self)
+        painter.setOpacity(SHADE)
+        painter.fillRect(self.rect(), Qt.GlobalColor.black)

@@ -6,7 +6,7 @@ It is quick enough to follow a slider: what a quant's tensors weigh is worked ou
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
 
 from backends.devices.records import Machine
@@ -16,7 +16,7 @@ from backends.fit.quality_order import QualityOrder, Standing
 from backends.fit.recommend import Candidate, choose, reason_for
 from backends.fit.records import Choice, Fit, Speed, Verdict, Wish
 from backends.fit.speed import speed
-from backends.models.records import CatalogueModel, CatalogueQuant, ModelFacts, Shape
+from backends.models.records import CatalogueModel, CatalogueQuant, ModelFacts, Shape, Weights
 from backends.models.weights import facts_by_rule
 
 BEST_VERDICT_FIRST: Mapping[Verdict, int] = {"gpu": 0, "split": 1, "ram": 1, "no": 2}
@@ -47,16 +47,18 @@ def rank(
     """
     taught = learned or NOTHING
     order = QualityOrder(models)
-    expected = expecting(machine, taught)
+    planner = _Planner(machine, wish, taught)
     rows = [
-        _row(model, quant, order, machine, expected, wish, taught, (headers or {}).get(quant.ref))
+        _row(model, quant, order, planner, (headers or {}).get(quant.ref))
         for model in models
         if not model.not_runnable
         for quant in model.quants
     ]
     wanted_ctx = min(wish.n_ctx, max((row.model.shape.n_ctx_train for row in rows), default=wish.n_ctx))
     candidates = [
-        Candidate(row.quant.ref, row.standing, row.fit, row.speed, row.fit.n_ctx >= wanted_ctx, row.quant.ref in installed)
+        Candidate(
+            row.quant.ref, row.standing, row.fit, row.speed, row.fit.n_ctx >= wanted_ctx, row.quant.ref in installed
+        )
         for row in rows
     ]
     picks = choose(candidates)
@@ -95,7 +97,12 @@ def fit_of(facts: ModelFacts, machine: Machine, wish: Wish, learned: Learned | N
 
 
 def speed_of(
-    ref: str, fit: Fit, facts: ModelFacts, machine: Machine, learned: Learned | None = None, depth_tokens: int | None = None
+    ref: str,
+    fit: Fit,
+    facts: ModelFacts,
+    machine: Machine,
+    learned: Learned | None = None,
+    depth_tokens: int | None = None,
 ) -> Speed | None:
     """Own runs of this very kind where there are any, else the estimate, corrected by own runs of its like."""
     taught, devices = learned or NOTHING, devices_of(fit)
@@ -108,19 +115,30 @@ def speed_of(
     return faster(guess, taught.speed_factor(ref, devices, fit.gpu_layers))
 
 
+class _Planner:
+    """Fits on one machine; models of one shape and weights, as 3.1 70B and 3.3 70B are, share theirs."""
+
+    def __init__(self, machine: Machine, wish: Wish, learned: Learned) -> None:
+        self.machine = machine
+        self.learned = learned
+        self._wish = wish
+        self._expected = expecting(machine, learned)
+        self._known: dict[tuple[Shape, Weights], Fit] = {}
+
+    def fit(self, facts: ModelFacts) -> Fit:
+        key = facts.shape, facts.weights
+        if key not in self._known:
+            self._known[key] = explained(place(facts, self._expected, self._wish), self.machine, self.learned)
+        return self._known[key]
+
+
 def _row(
-    model: CatalogueModel,
-    quant: CatalogueQuant,
-    order: QualityOrder,
-    machine: Machine,
-    expected: Machine,
-    wish: Wish,
-    learned: Learned,
-    header: ModelFacts | None,
+    model: CatalogueModel, quant: CatalogueQuant, order: QualityOrder, planner: _Planner, header: ModelFacts | None
 ) -> _Row:
     facts = header or facts_of(model, quant)
-    fit = explained(place(facts, expected, wish), machine, learned)
-    return _Row(model, quant, order.standing(model, quant), fit, speed_of(quant.ref, fit, facts, machine, learned))
+    fit = planner.fit(facts)
+    rate = speed_of(quant.ref, fit, facts, planner.machine, planner.learned)
+    return _Row(model, quant, order.standing(model, quant), fit, rate)
 
 
 def _in_order(choices: Iterable[Choice], candidates: Iterable[Candidate]) -> list[Choice]:

@@ -71,7 +71,9 @@ def choose(candidates: Sequence[Candidate]) -> Picks:
 
 
 def _best(some: Iterable[Candidate]) -> Candidate | None:
-    return min(some, key=lambda each: (each.standing.place[:-1], not each.installed, each.standing.place[-1]), default=None)
+    return min(
+        some, key=lambda each: (each.standing.place[:-1], not each.installed, each.standing.place[-1]), default=None
+    )
 
 
 def _better(fits: Iterable[Candidate], first: Candidate) -> Candidate | None:

@@ -7,11 +7,13 @@ A token reads every weight once and the KV cache as far as it is filled, so its 
 Efficiency is the share of the stated bandwidth that llama.cpp's kernels reach, the constant what a token costs however
 small the model is (starting kernels, sampling). Both belong to a class of devices, and were set against published runs:
 docs/measurements/speed-model.md lists every run with its error. With layers on several devices these work in turn, so
-their times add up and no bandwidth does; each brings its constant in proportion to its layers.
+their times add up and no bandwidth does; each brings its constant in proportion to its layers. On a CPU unpacking a quant
+takes time as well, so that few cores, or a quant that is hard to unpack, keep the first term from using the bandwidth.
 """
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -24,9 +26,7 @@ from backends.models.records import ModelFacts
 ClassName = Literal["gddr", "hbm", "unified", "other", "cpu_measured", "cpu_stated"]
 
 HBM_FROM_GB_S = 1900  # no GDDR card reaches it (RTX 5090: 1,792); the slowest A100 and H100 of 80 GB have 1,935
-HBM_NAMES = re.compile(
-    r"\b(A30|[AH][128]00X?|H20|B[123]00|G[HB][23]00|G?V100S?|P100|MI[123]\d\dX?)\b", re.IGNORECASE
-)
+HBM_NAMES = re.compile(r"\b(A30|[AH][128]00X?|H20|B[123]00|G[HB][23]00|G?V100S?|P100|MI[123]\d\dX?)\b", re.IGNORECASE)
 OTHER_MAKERS = re.compile(r"\b(AMD|Radeon|RX ?\d{3,4}|FirePro|Instinct|Intel|Arc|gfx\d+)\b", re.IGNORECASE)
 
 
@@ -54,13 +54,20 @@ CLASSES: dict[ClassName, SpeedClass] = {
 }
 
 
+# What one CPU core unpacks of a quant, in 10^9 bytes per second: measured by benchmarks/cpu_quants.py on AVX-512 cores.
+CORE_GB_S = 20.0
+CORE_GB_S_OF = ((re.compile(r"IQ[123]_"), 4.0), (re.compile(r"(UD-)?(IQ4_|Q[23]_K)"), 13.0))
+ASSUMED_CORES = 8  # of a machine that is only described
+
+
 @dataclass(frozen=True, slots=True)
 class Work:
-    """What one token reads on one device. `share` is its part of the layers."""
+    """What one token reads on one device. `share` is its part of the layers; `limit_gb_s` what its cores can unpack."""
 
     device: Device
     touched_bytes: float
     share: float = 1.0
+    limit_gb_s: float | None = None
 
 
 def speed_class(device: Device) -> SpeedClass:
@@ -92,7 +99,17 @@ def _host_work(fit: Fit, model: ModelFacts, machine: Machine, filled: float) -> 
     touched = sum(model.weights.layer_bytes[:layers])
     if fit.gpu_layers == 0:
         touched += model.weights.output_bytes
-    return Work(machine.cpu, touched + fit.host.kv_bytes * filled, (fit.n_layers - fit.gpu_layers) / fit.n_layers)
+    share = (fit.n_layers - fit.gpu_layers) / fit.n_layers
+    return Work(machine.cpu, touched + fit.host.kv_bytes * filled, share, _unpacked_gb_s(model.quant or "", machine))
+
+
+def _unpacked_gb_s(quant: str, machine: Machine) -> float | None:
+    """By all the cores that the worker uses: it leaves one to the window. None where nobody counted them."""
+    cores = machine.cpu_info.physical_cores if machine.cpu.bandwidth_source == "measured" else ASSUMED_CORES
+    if cores is None:
+        return None
+    each = next((rate for quants, rate in CORE_GB_S_OF if quants.match(quant)), CORE_GB_S)
+    return each * max(1, cores - 1)
 
 
 def expected(works: Iterable[Work]) -> Speed | None:
@@ -104,7 +121,8 @@ def expected(works: Iterable[Work]) -> Speed | None:
         if not work.device.bandwidth_gb_s:
             return None
         each = speed_class(work.device)
-        time_s = work.touched_bytes / (each.efficiency * work.device.bandwidth_gb_s * 1e9)
+        rate_gb_s = min(each.efficiency * work.device.bandwidth_gb_s, work.limit_gb_s or math.inf)
+        time_s = work.touched_bytes / (rate_gb_s * 1e9)
         time_s += work.share * each.constant_ms / 1000
         quick_s += time_s / (1 + each.spread)
         slow_s += time_s / (1 - each.spread)

@@ -8,7 +8,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from tests.fakes.hub_server import CdnHandler, HubHandler, Wanted
+    from tests.fakes.hub_server import CdnHandler, HubHandler
+    from tests.fakes.hub_state import Wanted
 
 PAGE = b"<!doctype html><html><title>Sign in to the guest network</title></html>"
 FOREIGN = "https://huggingface.co.evil.com/file"

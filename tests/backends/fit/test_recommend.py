@@ -108,16 +108,18 @@ def test_faster_is_never_a_wreck_of_a_quant() -> None:
 
 
 def test_each_reason_is_one_sentence_with_its_figures() -> None:
-    good, quick, slow = candidate("good", 2, 80.0), candidate("q", 3, 160.0, loss=0.028), candidate("s", 1, 4.0, "split")
+    good, quick, slow = (
+        candidate("good", 2, 80.0),
+        candidate("q", 3, 160.0, loss=0.028),
+        candidate("s", 1, 4.0, "split"),
+    )
     other = candidate("o", 4, 100.0)
     picks = choose([good, quick, slow, other])
     assert reason_for(good, picks) == (
         "Best quality that fits wholly on NVIDIA GeForce RTX 4090 at 10 tok/s or more: takes 10.0 of 22.0 GiB free, "
         "about 60 to 100 tok/s."
     )
-    assert reason_for(quick, picks) == (
-        "Faster: about 120 to 200 tok/s instead of 60 to 100, at lower quality."
-    )
+    assert reason_for(quick, picks) == ("Faster: about 120 to 200 tok/s instead of 60 to 100, at lower quality.")
     assert reason_for(slow, picks) == "Better answers, but 13 of 33 layers run on the CPU, about 3.0 to 5.0 tok/s."
     assert reason_for(other, picks) == (
         "Fits wholly on NVIDIA GeForce RTX 4090: takes 10.0 of 22.0 GiB free, about 75 to 125 tok/s."
@@ -157,9 +159,18 @@ def choice(each: Candidate, picks: Picks) -> Choice:
     ("candidates", "begins"),
     [
         ([candidate("a", 1, 80.0)], "On this machine take Llama Q4_K_M. Best quality that fits wholly"),
-        ([candidate("a", 1, 4.0, "ram")], "On this machine nothing is recommended. Nothing that fits reaches 10 tok/s;"),
-        ([candidate("a", 1, None, "ram")], "On this machine nothing is recommended: what fits runs on the CPU, at a speed"),
-        ([candidate("a", 1, None, "no")], "On this machine nothing of the catalogue fits in the memory that is free now."),
+        (
+            [candidate("a", 1, 4.0, "ram")],
+            "On this machine nothing is recommended. Nothing that fits reaches 10 tok/s;",
+        ),
+        (
+            [candidate("a", 1, None, "ram")],
+            "On this machine nothing is recommended: what fits runs on the CPU, at a speed",
+        ),
+        (
+            [candidate("a", 1, None, "no")],
+            "On this machine nothing of the catalogue fits in the memory that is free now.",
+        ),
     ],
 )
 def test_the_first_sentence_is_plain_and_honest(candidates: list[Candidate], begins: str) -> None:

@@ -138,3 +138,40 @@ def test_an_unknown_bandwidth_gives_no_speed_where_it_matters() -> None:
     assert speed(fit(3), MODEL, machine) is None
     assert expected([Work(replace(CARD, bandwidth_gb_s=None), 1.0)]) is None
     assert expected([]) is None
+
+
+def of_quant(quant: str) -> ModelFacts:
+    return replace(MODEL, quant=quant)
+
+
+def on_cores(cores: int | None) -> Machine:
+    return replace(MACHINE, cpu_info=CpuInfo(CPU.name, cores, None))
+
+
+@pytest.mark.parametrize(
+    ("quant", "cores", "gb_s"),
+    [
+        ("Q4_K_M", 12, 45.0),  # 0.75 of 60: enough cores for all that memory gives
+        ("Q4_K_M", 2, 20.0),  # one core works, the other is the window's
+        ("Q8_0", 1, 20.0),
+        ("IQ4_XS", 3, 26.0),
+        ("Q3_K_M", 3, 26.0),
+        ("IQ3_M", 8, 28.0),  # hard to unpack
+        ("IQ3_M", None, 45.0),
+    ],
+)
+def test_a_cpu_unpacks_no_more_than_its_cores_can(quant: str, cores: int | None, gb_s: float) -> None:
+    found = speed(fit(0), of_quant(quant), on_cores(cores), depth_tokens=0)
+    assert found is not None
+    assert found.low_tok_s == pytest.approx(0.6 / (800 * MIB / (gb_s * 1e9) + 0.001))
+
+
+def test_a_gpu_does_not_mind() -> None:
+    assert speed(fit(5), of_quant("IQ3_M"), on_cores(2)) == speed(fit(5), MODEL, MACHINE)
+
+
+def test_a_machine_that_is_only_described_has_eight_cores() -> None:
+    described = replace(on_cores(2), cpu=replace(CPU, bandwidth_gb_s=60.0, bandwidth_source="given"))
+    found = speed(fit(0), of_quant("IQ3_M"), described, depth_tokens=0)
+    assert found is not None
+    assert found.low_tok_s == pytest.approx(0.6 / (800 * MIB / 28e9 + 0.001))
