@@ -1,4 +1,4 @@
-"""`nearfar fit`: which models this machine can run, how fast, and which to take. Must not import Qt, and changes nothing."""
+"""`nearfar fit`: which models this machine can run, how fast, which to take. Must not import Qt; changes no setting."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from app.exits import EXIT_OK
 
 if TYPE_CHECKING:
+    from app.cli import Parser
     from backends.devices.records import Machine
     from backends.fit.records import Choice, Fit, Lever, Wish
     from backends.fit.wire import Ranking
@@ -25,7 +26,7 @@ FIT_EPILOG = (
 )
 
 
-def add_fit(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def add_fit(commands: argparse._SubParsersAction[Parser]) -> None:
     """Declare the command and its arguments."""
     fit = commands.add_parser(
         "fit", help="which models this machine can run, and how fast", epilog=FIT_EPILOG, allow_abbrev=False
@@ -126,6 +127,7 @@ async def _real_machine() -> Machine:
     from backends.local_models import model_file
     from backends.targets import DEMO
 
+    await asyncio.to_thread(_know_memory_speed)
     engine = LocalEngine(model_file(DEMO))
     try:
         facts = await asyncio.wait_for(engine.probe(), PROBE_S)
@@ -134,6 +136,17 @@ async def _real_machine() -> Machine:
     finally:
         await engine.close()
     return await asyncio.to_thread(read_machine, facts)
+
+
+def _know_memory_speed() -> None:
+    """Measured in under a second where that was never done; without it nothing can be said of the CPU's speed."""
+    from backends.devices.bandwidth import known_bandwidth, measure_and_keep
+    from backends.devices.system import read_cpu, read_memory
+    from backends.paths import app_paths
+
+    folder, cpu, memory = app_paths().cache, read_cpu(), read_memory()
+    if known_bandwidth(folder, cpu, memory) is None:
+        measure_and_keep(folder, cpu, memory)
 
 
 def _levers(ref: str, fit: Fit, machine: Machine, wish: Wish) -> tuple[Lever, ...]:

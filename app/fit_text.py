@@ -65,12 +65,11 @@ def _all(found: Ranking) -> list[str]:
     if ranked:
         lines.append("")
     lines += _table([HEADINGS, *(_cells(choice) for choice in found.choices)])
-    legend = "GiB = 2^30 bytes; KLD says how far a quant strays from the full weights (0 is not at all)."
-    return [
-        *lines,
-        "",
-        *_wrapped(f"{legend} Between models, quality is a rough guide. All figures: nearfar fit MODEL:QUANT"),
-    ]
+    legend = (
+        "GiB = 2^30 bytes; KLD says how far a quant strays from the full weights (0 is not at all). "
+        "Between models, quality is a rough guide. All figures: nearfar fit MODEL:QUANT"
+    )
+    return [*lines, "", *_wrapped(legend)]
 
 
 def _cells(choice: Choice) -> tuple[str, ...]:

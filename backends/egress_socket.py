@@ -41,6 +41,7 @@ class Connection:
         self._entry = entry
         self._lock = threading.Lock()
         self._closed = False
+        self.at_end = False
 
     @classmethod
     def open(cls, egress: Egress, purpose: str, url: str, timeout_s: float) -> Connection:
@@ -83,6 +84,7 @@ class Connection:
             self.abort()
             self._egress.check_host(self._purpose, self._entry.host, self._entry.port)
         received = self._socket.recv_into(buffer)
+        self.at_end = received == 0
         self._entry.bytes_received += received
         return received
 

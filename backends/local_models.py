@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import threading
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -52,6 +53,7 @@ class LocalModels:
         self._settings = settings
         self._facts: WorkerFacts | None = None
         self._asked = asyncio.Lock()
+        self._closing = threading.Event()
         self._refs: dict[Target, str] = {}
         self._wishes: dict[Target, Wish] = {}
         self._ended: list[RunResult] = []
@@ -84,8 +86,24 @@ class LocalModels:
                 await engine.close()
             return self._facts
 
+    async def measure_memory(self) -> None:
+        """Measure the speed of this machine's memory where that was never done: under a second, with all cores.
+
+        For a moment when nothing runs: a run beside it would be slowed, and the measurement too.
+        """
+        from backends.devices.bandwidth import known_bandwidth, measure_and_keep
+        from backends.devices.system import read_cpu, read_memory
+
+        def measure() -> None:
+            cpu, memory = read_cpu(), read_memory()
+            if known_bandwidth(self._paths.cache, cpu, memory) is None:
+                measure_and_keep(self._paths.cache, cpu, memory, self._closing)
+
+        await asyncio.to_thread(measure)
+
     async def close(self) -> None:
-        """Write down what was learned last; idempotent."""
+        """End a measurement, and write down what was learned last; idempotent."""
+        self._closing.set()
         await self.learn()
 
     # -- engines ---------------------------------------------------------------------------------------------------

@@ -1,7 +1,7 @@
 """What earlier loads and runs on this machine teach the next estimate. Pure: must not know the file they are kept in.
 
-Every figure here is a median of the last few, and clamped: one odd load, as when another program took memory at the same
-moment, must not spoil the estimates after it.
+Every figure here is a median of the last few, and clamped: one odd load, as when another program took memory at the
+same moment, must not spoil the estimates after it.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def bytes_there(fit: Fit) -> int:
 
 
 def model_class(ref: str) -> str:
-    """Models of one size behave alike on one device: `llama-3.1-8b:Q4_K_M` is of class `8b`; a ref without size its own."""
+    """Models of one size behave alike: `llama-3.1-8b:Q4_K_M` is an `8b`; a ref without a size stands alone."""
     sizes = _SIZE.findall(ref.lower())
     return f"{sizes[-1]}b" if sizes else ref
 
@@ -159,7 +159,7 @@ def explained(fit: Fit, machine: Machine, learned: Learned) -> Fit:
     if not any(learned.overhead_bytes(part.device.name) for part in fit.gpus):
         return fit
     expected = expecting(machine, learned).gpus
-    true = {shown: device for shown, device in zip(expected, machine.gpus, strict=True)}
+    true = dict(zip(expected, machine.gpus, strict=True))
     return replace(fit, gpus=tuple(_explained(part, true, learned) for part in fit.gpus))
 
 

@@ -9,7 +9,8 @@ Between models it is this:
 - But not below Q3. There a model says something else: at Q2_K perplexity rises by 39 % (8B) and 69 % (70B), and without
   an importance matrix three of ten next tokens change. By perplexity alone 70B at Q2_K (4.78) would still go before 8B;
   that measures how text is continued, not how instructions are followed, so such a quant goes behind the next smaller
-  model's.
+  model's. Models under 30B lose more and have less of a lead over the next smaller one, for which no figures are at
+  hand: there the weakest of Q3 (Q3_K_S, IQ3_XXS: perplexity up by 20 %) goes behind as well.
 - At equal size and loss the newer generation goes first: 3.3 before 3.1 before 3.
 - Quants that lose nothing that anybody could tell (Q8_0 and above) count as equal, and the smallest of them goes first.
 """
@@ -26,6 +27,8 @@ from backends.models.shapes import LLAMA_8B
 
 NO_LOSS_KLD = 0.002  # Q8_0: 0.0014, and 97.7 % of next tokens stay; the next, Q6_K: 0.0055 and 96.0 %
 BELOW_Q3_KLD = 0.25  # Q3_K_S, the worst of Q3: 0.20; IQ2_M, the best below it: 0.33
+WEAK_Q3_KLD = 0.15  # IQ3_XS: 0.14; IQ3_XXS: 0.18
+LARGE_PARAMETERS = 30e9
 SAME_SIZE = 1.15
 # Where no quant of that name was measured: the KLD of 8B quants of as many bits per weight. (bits from, KLD)
 KLD_BY_BITS = ((8.0, 0.0014), (6.2, 0.0055), (5.3, 0.012), (4.3, 0.035), (3.9, 0.085), (3.2, 0.20))
@@ -36,17 +39,14 @@ _GENERATION = re.compile(r"llama-?(\d+(?:\.\d+)?)")
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """A quant's place; the greater `place`, the worse. `loss` is its KLD, measured on it or on its like."""
+    """A quant's place; the greater `place`, the worse. `demoted`: it lost so much that smaller models go first."""
 
     place: tuple[float, ...]
-    loss: float
+    demoted: bool = False
 
     def better_than(self, other: Standing) -> bool:
+        """By quality alone; of equals in that the smaller one merely stands first."""
         return self.place[:-1] < other.place[:-1]
-
-    @property
-    def below_q3(self) -> bool:
-        return self.loss > BELOW_Q3_KLD
 
 
 class QualityOrder:
@@ -57,10 +57,10 @@ class QualityOrder:
 
     def standing(self, model: CatalogueModel, quant: CatalogueQuant) -> Standing:
         loss = _loss(model, quant)
-        demoted = loss > BELOW_Q3_KLD
+        demoted = loss > (BELOW_Q3_KLD if model.parameters >= LARGE_PARAMETERS else WEAK_Q3_KLD)
         tier = self._tiers[model.parameters] + (1 if demoted else 0)
         told = loss if loss > NO_LOSS_KLD else 0.0
-        return Standing((tier, demoted, told, -_generation(model.id), quant.size_bytes), loss)
+        return Standing((tier, demoted, told, -_generation(model.id), quant.size_bytes), demoted)
 
 
 def _tiers(parameters: Iterable[int]) -> dict[int, int]:

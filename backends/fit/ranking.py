@@ -42,8 +42,8 @@ def rank(
 ) -> tuple[Choice, ...]:
     """Every quant of every model that can run here: the recommended ones first, then what fits, best quality first.
 
-    `installed` are the refs on this disk, which go first among equals; `headers` the facts of those whose file was read,
-    by ref. What was `learned` corrects the estimates; it is that of this machine, so leave it out for a simulated one.
+    `installed` are the refs on this disk, which go first among equals; `headers` the facts of those whose file was
+    read, by ref. What was `learned` corrects the estimates; it is this machine's, so leave it out for a simulated one.
     """
     taught = learned or NOTHING
     order = QualityOrder(models)
@@ -54,10 +54,16 @@ def rank(
         if not model.not_runnable
         for quant in model.quants
     ]
+    on_disk = frozenset(installed)
     wanted_ctx = min(wish.n_ctx, max((row.model.shape.n_ctx_train for row in rows), default=wish.n_ctx))
     candidates = [
         Candidate(
-            row.quant.ref, row.standing, row.fit, row.speed, row.fit.n_ctx >= wanted_ctx, row.quant.ref in installed
+            ref=row.quant.ref,
+            standing=row.standing,
+            fit=row.fit,
+            speed=row.speed,
+            in_context=row.fit.n_ctx >= wanted_ctx,
+            installed=row.quant.ref in on_disk,
         )
         for row in rows
     ]
@@ -142,8 +148,9 @@ def _row(
 
 
 def _in_order(choices: Iterable[Choice], candidates: Iterable[Candidate]) -> list[Choice]:
-    def place_in_list(pair: tuple[Choice, Candidate]) -> tuple[int, int, tuple[float, ...]]:
+    def place_in_list(pair: tuple[Choice, Candidate]) -> tuple[int, int, bool, tuple[float, ...]]:
         choice, candidate = pair
-        return choice.rank or 9, BEST_VERDICT_FIRST[choice.fit.verdict], candidate.standing.place
+        verdict = BEST_VERDICT_FIRST[choice.fit.verdict]
+        return choice.rank or 9, verdict, not candidate.in_context, candidate.standing.place
 
     return [choice for choice, _ in sorted(zip(choices, candidates, strict=True), key=place_in_list)]

@@ -1,14 +1,16 @@
 """Which three to recommend, and why in a sentence each. Pure: must not know where candidates come from.
 
-1  the best quality that fits wholly in free memory, reserve included, and decodes at 10 tok/s or more: on the GPUs; from
-   the machine's memory, or from both, where nothing fits on a GPU
+1  the best quality that fits wholly in free memory, reserve included, and decodes at 10 tok/s or more: on the GPUs;
+   from the machine's memory, or from both, where nothing fits on a GPU
 2  the best quality that is at least half as fast again as the first
-3  the best quality above the first that still decodes at 2 tok/s: partly on the CPU, or too slow for the first place
+3  the best quality above the first: partly on the CPU, or too slow for the first place. As quick as one reads (5 tok/s)
+   where there is such a one, else 3, else 2 tok/s
 
 A speed counts by the middle of its range. By the low end the widest range would lose first, which is that of the
 devices we know least of, not that of the slow ones. On a GPU whose bandwidth nobody knows the first place goes by
-quality alone; from the machine's memory nothing is recommended unless its speed is known. Where nothing reaches 10 tok/s
-there is no first place, and the fastest takes the second. A model that was not trained for the wanted context takes none.
+quality alone; from the machine's memory nothing is recommended unless its speed is known. Where nothing reaches
+10 tok/s there is no first place, and the fastest takes the second. A model that was not trained for the wanted context
+takes none.
 """
 
 from __future__ import annotations
@@ -21,7 +23,7 @@ from backends.fit.records import Choice, Fit, Part, Rank, Speed
 
 GIB = 2**30
 ENOUGH_TOK_S = 10.0
-PATIENT_TOK_S = 2.0
+PACES_TOK_S = (5.0, 3.0, 2.0)  # silent reading is about 240 words a minute, 5 tok/s
 FASTER = 1.5
 
 
@@ -67,18 +69,26 @@ def choose(candidates: Sequence[Candidate]) -> Picks:
         quickest = max((each for each in fits if each.tok_s), key=lambda each: each.tok_s or 0, default=None)
         return Picks(None, quickest, None if quickest is None else _better(fits, quickest))
     quicker = [each for each in pool if best.tok_s and (each.tok_s or 0) >= FASTER * best.tok_s]
-    return Picks(best, _best(each for each in quicker if not each.standing.below_q3), _better(fits, best))
+    return Picks(best, _best(each for each in quicker if not each.standing.demoted), _better(fits, best))
 
 
 def _best(some: Iterable[Candidate]) -> Candidate | None:
-    return min(
-        some, key=lambda each: (each.standing.place[:-1], not each.installed, each.standing.place[-1]), default=None
-    )
+    """Of equal quality, the one that is on this disk, then the smallest."""
+
+    def worst(each: Candidate) -> tuple[tuple[float, ...], bool, float]:
+        *quality, size = each.standing.place
+        return tuple(quality), not each.installed, size
+
+    return min(some, key=worst, default=None)
 
 
 def _better(fits: Iterable[Candidate], first: Candidate) -> Candidate | None:
-    above = (each for each in fits if each.standing.better_than(first.standing))
-    return _best(each for each in above if (each.tok_s or 0) >= PATIENT_TOK_S)
+    above = [each for each in fits if each.standing.better_than(first.standing)]
+    for pace in PACES_TOK_S:
+        found = _best(each for each in above if (each.tok_s or 0) >= pace)
+        if found is not None:
+            return found
+    return None
 
 
 # -- words --------------------------------------------------------------------------------------------------------
@@ -92,7 +102,8 @@ def reason_for(each: Candidate, picks: Picks) -> str:
         case 2 if picks.best is None:
             return f"Nothing that fits reaches {ENOUGH_TOK_S:g} tok/s; this is the fastest{_rate(each)}."
         case 2:
-            return f"Faster: {speed_words(each.speed)} instead of {_rates(picks.best.speed)}, at lower quality."
+            slower = None if picks.best is None else picks.best.speed
+            return f"Faster: {speed_words(each.speed)} instead of {_rates(slower)}, at lower quality."
         case 3:
             return f"Better answers, but {_slow_because(each.fit)}{_rate(each)}."
         case _:

@@ -120,8 +120,8 @@ class Choice:
 class FitSeen:
     """A load as it was predicted and as it was, on the devices named; None where a size could not be read.
 
-    `devices` are the GPUs that took layers, in order, else the CPU; the sizes are theirs alone. What was predicted holds
-    what earlier loads had taught: `corrected_bytes` of the size, and `speed_factor` times the speed.
+    `devices` are the GPUs that took layers, in order, else the CPU; the sizes are theirs alone. What was predicted
+    holds what earlier loads had taught: `corrected_bytes` of the size, and `speed_factor` times the speed.
     """
 
     ref: str

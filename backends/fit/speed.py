@@ -7,8 +7,8 @@ A token reads every weight once and the KV cache as far as it is filled, so its 
 Efficiency is the share of the stated bandwidth that llama.cpp's kernels reach, the constant what a token costs however
 small the model is (starting kernels, sampling). Both belong to a class of devices, and were set against published runs:
 docs/measurements/speed-model.md lists every run with its error. With layers on several devices these work in turn, so
-their times add up and no bandwidth does; each brings its constant in proportion to its layers. On a CPU unpacking a quant
-takes time as well, so that few cores, or a quant that is hard to unpack, keep the first term from using the bandwidth.
+their times add up and no bandwidth does; each brings its constant in proportion to its layers. On a CPU unpacking a
+quant takes time too, so that few cores, or a quant that is hard to unpack, keep the first term from the bandwidth.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class SpeedClass:
     spread: float
 
 
-# Sources: facts of 70 published single-GPU runs of 2024 and 2025; fits per class are in docs/measurements/speed-model.md.
+# Set against 70 published single-GPU runs of 2024 and 2025: docs/measurements/speed-model.md.
 CLASSES: dict[ClassName, SpeedClass] = {
     "gddr": SpeedClass("gddr", 0.80, 1.0, 0.25),
     # All runs on HBM are of builds of May 2024 and fit 2.5 ms; runs on GDDR lost 1 to 1.5 ms between then and 2025.

@@ -6,6 +6,7 @@ window and the answers would otherwise lose to a fast download (docs/measurement
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import io
 import threading
@@ -127,7 +128,7 @@ class RangeClient:
         if response is None:
             return b""
         try:
-            data = response.read1(min(limit, self._left + 1))
+            data = response.read1(min(limit, self._left))
         except (OSError, http.client.HTTPException, ValueError) as error:
             host = self._origin[1] if self._origin else ""
             self.close()
@@ -146,12 +147,13 @@ class RangeClient:
         return self._response is not None and connection is not None and connection.has_more()
 
     def _ends(self, response: http.client.HTTPResponse) -> bool:
-        """Whether the body is over with its last byte, so that the connection can be used again."""
-        if response.length is None and not response.chunked:
-            return False
-        if response.chunked and response.read1(1):
-            raise ServerMisbehaved("The server sends more than the file it announced.")
-        if response.will_close:
+        """Whether the connection can be used again. A body that says no length must end with its last byte."""
+        if response.chunked or response.length is None:
+            with contextlib.suppress(OSError, http.client.HTTPException, ValueError):  # all that counts is here
+                if response.read1(1):
+                    self.close()
+                    raise ServerMisbehaved("The server sends more than the file it announced.")
+        if response.will_close or (response.length is None and not response.chunked):
             return False
         response.close()
         self._response = None
@@ -174,7 +176,10 @@ class RangeClient:
                 **self._address.headers(url),
             }
             self._http.request("GET", target, headers=headers)
-            return self._http.getresponse()
+            response = self._http.getresponse()
+            if connection.at_end:  # http.client takes a head that was cut off for a whole one
+                raise ConnectionResetError
+            return response
         except NearfarError:
             self.close()
             raise

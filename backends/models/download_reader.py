@@ -18,7 +18,8 @@ from backends.models.errors import HubUnreachable, NotTheFile
 
 MAGIC = b"GGUF"
 SLOWEST_BYTES_S = 1024
-PROGRESS_BYTES = 64 * 1024
+# So much after a failure shows that trying again helps; after a stall it must be more than what is in the pipes.
+PROGRESS_BYTES, PROGRESS_AFTER_STALL_BYTES = 4 * 1024, 64 * 1024
 MAX_RENEWALS = 3
 MAX_WAIT_S = 60.0
 
@@ -140,8 +141,10 @@ class Reader:
         self._at += len(data)
         self._since_failure += len(data)
         if self._since_failure >= PROGRESS_BYTES or self._at >= self._part.size_bytes:
-            self._failures = self._stalls = self._renewals = 0
+            self._failures = self._renewals = 0
             self._transfer.progressed()
+        if self._since_failure >= PROGRESS_AFTER_STALL_BYTES:
+            self._stalls = 0
         return len(data)
 
     def _read(self, limit: int) -> bytes:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -114,9 +114,10 @@ def silent(answer: CdnHandler, wanted: Wanted) -> None:
 
 
 def cut(answer: CdnHandler, wanted: Wanted) -> None:
-    """Half of what was asked for, then the end of the connection."""
+    """Half of what was asked for, or 32 KiB, then the end of the connection."""
     answer.head(206, wanted.head())
-    answer.body(wanted.read(wanted.start, wanted.start + (wanted.stop - wanted.start) // 2), wanted.start)
+    size = max((wanted.stop - wanted.start) // 2, 32 * 1024)
+    answer.body(wanted.read(wanted.start, min(wanted.stop, wanted.start + size)), wanted.start)
     answer.hang_up()
 
 
@@ -205,7 +206,7 @@ def swapped(hub: HubHandler) -> None:
     hub.answer(302, b"", {**hub.linked(), "X-Linked-Etag": f'"{"0" * 64}"'})
 
 
-HUB_FAULTS: dict[str, Callable[[HubHandler], None]] = {
+HUB_FAULTS: Mapping[str, Callable[[HubHandler], None]] = {
     each.__name__: each
     for each in (portal, portal_redirect, unencrypted, foreign, other_scheme, too_many, failing, unreadable, no_hash)
 } | {"swapped": swapped}

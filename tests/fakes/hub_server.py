@@ -211,6 +211,23 @@ class _Server(ThreadingHTTPServer):
     daemon_threads = True
     request_queue_size = 64
 
+    def __init__(self, *args: Any) -> None:
+        self._open: set[socket.socket] = set()
+        super().__init__(*args)
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        self._open.add(request)
+        super().process_request(request, client_address)
+
+    def shutdown_request(self, request: Any) -> None:
+        self._open.discard(request)
+        super().shutdown_request(request)
+
+    def drop(self) -> None:
+        for connection in tuple(self._open):
+            with contextlib.suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
+
     def handle_error(self, *_args: object) -> None:
         """A client that goes away is no news."""
 
@@ -225,6 +242,11 @@ class HubServer(Hub):
             _Server((host, 0), type("BoundCdn", (CdnHandler,), {"hub": self})),
         ]
         self.url, self.cdn_url = (f"http://{host}:{server.server_address[1]}" for server in self._servers)
+
+    def drop_connections(self) -> None:
+        """As when a cable is pulled and put back: every connection that is open now ends."""
+        for server in self._servers:
+            server.drop()
 
     def __enter__(self) -> Self:
         for server in self._servers:

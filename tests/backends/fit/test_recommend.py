@@ -1,4 +1,4 @@
-"""Which three are taken among a few made-up candidates, and the sentences that say why. The catalogue has its own tests."""
+"""Which three are taken among made-up candidates, and the sentences that say why. No catalogue is ranked here."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def candidate(
     *,
     in_context: bool = True,
     installed: bool = False,
-    loss: float = 0.01,
+    demoted: bool = False,
     size: int = 1,
 ) -> Candidate:
     """`quality`: the less, the better, as in an order of quality."""
@@ -33,7 +33,7 @@ def candidate(
     host = Part(CPU, 33 - gpu_layers, 9 * GIB, 0, 0, 0)
     fit = Fit(verdict, 33, gpu_layers, 8192, "f16", gpus, host, missing_bytes=3 * GIB if verdict == "no" else 0)
     speed = None if tok_s is None else Speed(0.75 * tok_s, 1.25 * tok_s, "estimate")
-    return Candidate(ref, Standing((quality, size), loss), fit, speed, in_context, installed)
+    return Candidate(ref, Standing((quality, size), demoted), fit, speed, in_context, installed)
 
 
 def refs(picks: Picks) -> tuple[str | None, str | None, str | None]:
@@ -101,7 +101,7 @@ def test_among_equals_the_one_on_this_disk_then_the_smallest() -> None:
 
 
 def test_faster_is_never_a_wreck_of_a_quant() -> None:
-    assert refs(choose([candidate("a", 1, 60.0), candidate("b", 2, 200.0, loss=0.33)])) == ("a", None, None)
+    assert refs(choose([candidate("a", 1, 60.0), candidate("b", 2, 200.0, demoted=True)])) == ("a", None, None)
 
 
 # -- words ---------------------------------------------------------------------------------------------------------
@@ -110,7 +110,7 @@ def test_faster_is_never_a_wreck_of_a_quant() -> None:
 def test_each_reason_is_one_sentence_with_its_figures() -> None:
     good, quick, slow = (
         candidate("good", 2, 80.0),
-        candidate("q", 3, 160.0, loss=0.028),
+        candidate("q", 3, 160.0),
         candidate("s", 1, 4.0, "split"),
     )
     other = candidate("o", 4, 100.0)
@@ -130,7 +130,8 @@ def test_each_reason_is_one_sentence_with_its_figures() -> None:
 def test_reasons_where_less_is_known() -> None:
     blind = candidate("a", 1, None)
     assert reason_for(blind, choose([blind])) == (
-        "Best quality that fits wholly on NVIDIA GeForce RTX 4090: takes 10.0 of 22.0 GiB free, at a speed that is not known."
+        "Best quality that fits wholly on NVIDIA GeForce RTX 4090: takes 10.0 of 22.0 GiB free, "
+        "at a speed that is not known."
     )
     ram = candidate("r", 1, 12.0, "ram")
     assert reason_for(ram, choose([ram])) == (
