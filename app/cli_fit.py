@@ -6,6 +6,7 @@ import argparse
 import asyncio
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from app.exits import EXIT_OK
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
 
 MIN_CONTEXT, MAX_CONTEXT = 256, 1_048_576
 KV_TYPES = ("f16", "q8_0", "q4_0")
-PROBE_S = 30.0
 
 FIT_EPILOG = (
     "Sizes are GiB (2^30 bytes), speeds tok/s. Exit status: 0 also where nothing fits, which is an answer; 2 bad usage."
@@ -75,24 +75,25 @@ def fit(arguments: argparse.Namespace) -> int:
 
 async def _find(arguments: argparse.Namespace) -> Ranking:
     from backends.devices.simulated import parse_device, simulated_machine
-    from backends.fit.learned_file import LearnedFile
     from backends.fit.ranking import rank
-    from backends.fit.records import Wish
     from backends.fit.wire import Ranking
-    from backends.paths import app_paths
-    from backends.settings import SettingsFile
+    from backends.workbench import Workbench
 
     models, ref = _meant(arguments.model)
     for spec in arguments.devices:
         parse_device(spec)  # before the machine is read, which takes a second
-    paths = app_paths()
-    settings = SettingsFile(paths.settings_file).load().settings
-    wish = Wish(n_ctx=arguments.context or settings.n_ctx, kv_type=arguments.kv or settings.kv_type)
-    machine = await _real_machine()
-    if arguments.devices:
-        machine = simulated_machine(arguments.devices, machine)
-    learned = None if machine.simulated else LearnedFile.of(paths).load()
-    choices = rank(models, machine, wish, learned)
+    bench = Workbench.open()
+    try:
+        wish = _wish(arguments, bench.local.wish())
+        await bench.local.measure_memory()
+        machine = await bench.local.machine()
+        if arguments.devices:
+            machine = simulated_machine(arguments.devices, machine)
+        learned = None if machine.simulated else await bench.local.plans.learned()
+        installed = frozenset(each.ref for each in await bench.models.installed())
+    finally:
+        await bench.close()
+    choices = rank(models, machine, wish, learned, installed)
     shown = tuple(each for each in choices if ref in ("", each.ref))
     return Ranking(
         machine=machine,
@@ -100,8 +101,13 @@ async def _find(arguments: argparse.Namespace) -> Ranking:
         choices=shown,
         summary=_summary(choices, shown, simulated=machine.simulated, one=ref != ""),
         levers={ref: _levers(ref, shown[0].fit, machine, wish)} if ref else {},
+        installed=installed,
         not_runnable=() if arguments.model else tuple(each for each in models if each.not_runnable),
     )
+
+
+def _wish(arguments: argparse.Namespace, usual: Wish) -> Wish:
+    return replace(usual, n_ctx=arguments.context or usual.n_ctx, kv_type=arguments.kv or usual.kv_type)
 
 
 def _meant(name: str | None) -> tuple[Sequence[CatalogueModel], str]:
@@ -117,36 +123,6 @@ def _meant(name: str | None) -> tuple[Sequence[CatalogueModel], str]:
     if model.not_runnable:
         raise NotRunnable(f"{model.name} cannot be used. {model.not_runnable}")
     return (model,), ""
-
-
-async def _real_machine() -> Machine:
-    """Asks llama.cpp too, in a process of its own, since it alone sees GPUs that are not NVIDIA's."""
-    from backends.devices.machine import read_machine
-    from backends.errors import NearfarError
-    from backends.local.engine import LocalEngine
-    from backends.local_models import model_file
-    from backends.targets import DEMO
-
-    await asyncio.to_thread(_know_memory_speed)
-    engine = LocalEngine(model_file(DEMO))
-    try:
-        facts = await asyncio.wait_for(engine.probe(), PROBE_S)
-    except (NearfarError, TimeoutError):
-        facts = None  # what is wrong with it is for `nearfar doctor` to say
-    finally:
-        await engine.close()
-    return await asyncio.to_thread(read_machine, facts)
-
-
-def _know_memory_speed() -> None:
-    """Measured in under a second where that was never done; without it nothing can be said of the CPU's speed."""
-    from backends.devices.bandwidth import known_bandwidth, measure_and_keep
-    from backends.devices.system import read_cpu, read_memory
-    from backends.paths import app_paths
-
-    folder, cpu, memory = app_paths().cache, read_cpu(), read_memory()
-    if known_bandwidth(folder, cpu, memory) is None:
-        measure_and_keep(folder, cpu, memory)
 
 
 def _levers(ref: str, fit: Fit, machine: Machine, wish: Wish) -> tuple[Lever, ...]:

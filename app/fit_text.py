@@ -12,7 +12,6 @@ from backends.fit.wire import Ranking
 
 WIDTH = 100
 UNKNOWN = "n/a"
-TITLES = {1: "Recommended", 2: "Faster", 3: "Better, but slower"}
 KV_NOTE = "KV cache"
 
 
@@ -52,19 +51,20 @@ def _gib(size_bytes: int | None) -> str:
 
 # -- all ----------------------------------------------------------------------------------------------------------
 
-HEADINGS = ("model:quant", "file", "runs on", "needs", "free", "tok/s", "KLD")
+HEADINGS = ("  model:quant", "file", "runs on", "needs", "free", "tok/s", "KLD")
 
 
 def _all(found: Ranking) -> list[str]:
-    ranked = [choice for choice in found.choices if choice.rank is not None]
+    others = [choice for choice in found.choices if choice.rank in (2, 3)]
+    first = next((choice for choice in found.choices if choice.rank == 1), None)
     lines = []
-    for choice in ranked:
-        assert choice.rank is not None
-        lines += _wrapped(f"{TITLES[choice.rank]}: {choice.ref}", indent="  ")
-        lines += [f"  {line}" for line in textwrap.wrap(one_line(choice.reason), WIDTH - 2, break_on_hyphens=False)]
-    if ranked:
+    for choice in others:
+        lines += _wrapped(f"{choice.rank}  {choice.ref}: {choice.reason}", indent="   ")
+    if first is not None and first.ref not in found.installed:
+        lines.append(f"Get the first with: nearfar models pull {one_line(first.ref)}")
+    if lines:
         lines.append("")
-    lines += _table([HEADINGS, *(_cells(choice) for choice in found.choices)])
+    lines += _table([HEADINGS, *(_cells(choice, choice.ref in found.installed) for choice in found.choices)])
     legend = (
         "GiB = 2^30 bytes; KLD says how far a quant strays from the full weights (0 is not at all). "
         "Between models, quality is a rough guide. All figures: nearfar fit MODEL:QUANT"
@@ -72,10 +72,10 @@ def _all(found: Ranking) -> list[str]:
     return [*lines, "", *_wrapped(legend)]
 
 
-def _cells(choice: Choice) -> tuple[str, ...]:
+def _cells(choice: Choice, here: bool) -> tuple[str, ...]:
     fit, quality = choice.fit, choice.quality
     return (
-        f"{choice.rank or ' '} {one_line(choice.ref)}",
+        f"{choice.rank or ' '} {one_line(choice.ref)}{' (here)' if here else ''}",
         f"{choice.file_bytes / GIB:.1f} GiB",
         verdict_words(fit),
         f"{_total(fit) / GIB:.1f} GiB",

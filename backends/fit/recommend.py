@@ -187,10 +187,11 @@ def headline(choices: Sequence[Choice], machine_words: str = "On this machine") 
     """One plain sentence to begin with; an honest one where nothing can be recommended."""
     first = next((each for each in choices if each.rank == 1), None)
     if first is not None:
-        return f"{machine_words} take {first.model} {first.quant}. {first.reason}"
+        return f"{machine_words} take {first.model} {first.quant} ({first.ref}). {first.reason}"
     second = next((each for each in choices if each.rank == 2), None)
     if second is not None:
-        return f"{machine_words} nothing is recommended. {second.reason} It would be {second.model} {second.quant}."
+        named = f"{second.model} {second.quant} ({second.ref})"
+        return f"{machine_words} nothing is recommended. {second.reason} It is {named}."
     if any(each.fit.verdict != "no" for each in choices):
         return f"{machine_words} nothing is recommended: what fits runs on the CPU, at a speed that is not known."
     return f"{machine_words} nothing of the catalogue fits in the memory that is free now."

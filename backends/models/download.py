@@ -15,12 +15,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from backends.errors import NearfarError, Problem
-from backends.models.download_disk import Lock, disk_problem
-from backends.models.download_job import Job, remove_parts, total_of
+from backends.models.download_disk import disk_problem
+from backends.models.download_files import find_unfinished, total_of
+from backends.models.download_job import Job
 from backends.models.download_limit import Limiter
-from backends.models.download_names import INCOMPLETE, layout_of
+from backends.models.download_names import layout_of
 from backends.models.download_reader import Pace
-from backends.models.download_sidecar import read_sidecar
 from backends.models.download_transfer import Stopped
 from backends.models.errors import DownloadError
 from backends.models.hub import Hub
@@ -45,7 +45,7 @@ class _Entry:
     seen: bool = False
     job: Job | None = None
     task: asyncio.Task[None] | None = None
-    after_stop: DownloadState = "paused"
+    stop_as: DownloadState | None = None
     samples: deque[tuple[float, int]] = field(default_factory=deque)
     ended: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -149,7 +149,7 @@ class Downloads:
             return
         entry.state, entry.problem = "cancelled", None
         if discard:
-            await asyncio.to_thread(self._discard, entry.plan)
+            await asyncio.to_thread(discard_parts, self._place(), entry.plan)
             entry.received = 0
         self._tell()
 
@@ -170,7 +170,7 @@ class Downloads:
 
     async def restore(self) -> None:
         """Add the downloads that earlier sessions left, as paused ones. Raises nothing: a bad file is passed over."""
-        for plan, received in await asyncio.to_thread(self._find):
+        for plan, received in await asyncio.to_thread(find_unfinished, self._place()):
             if plan.ref not in self._entries:
                 entry = self._entries[plan.ref] = _Entry(plan, received=received, seen=True)
                 entry.state = "paused"
@@ -217,20 +217,22 @@ class Downloads:
             ticking.cancel()
             if entry.job is not None:
                 entry.received, entry.plan = entry.job.received_bytes, entry.job.plan
+                entry.seen = entry.seen or entry.job.had_folder
             entry.job = entry.task = None
             entry.ended.set()
             self._pump()
 
     async def _outcome(self, entry: _Entry) -> tuple[DownloadState, Problem | None]:
+        if entry.stop_as is not None:  # before it had begun
+            return entry.stop_as, None
         try:
             entry.job = Job(self._hub, entry.plan, self._place(), self._limiter, self._pace, must_exist=entry.seen)
-            entry.seen = True
             paths, hashes = await entry.job.run()
             outcome = self._on_done(entry.job.plan, paths, hashes)
             if inspect.isawaitable(outcome):
                 await outcome
         except Stopped:
-            return entry.after_stop, None
+            return entry.stop_as or "paused", None
         except NearfarError as error:
             return "failed", error.problem
         except OSError as error:
@@ -249,7 +251,7 @@ class Downloads:
             entry.ended.set()
             self._tell()
             return
-        entry.after_stop = state
+        entry.stop_as = state
         if entry.job is not None:
             entry.job.stop()
         await asyncio.wait({entry.task})
@@ -275,36 +277,3 @@ class Downloads:
         self._telling = None
         self._told_at = time.monotonic()
         self._on_change(self.snapshot())
-
-    # -- in threads ----------------------------------------------------------------------------------------------
-
-    def _discard(self, plan: DownloadPlan) -> None:
-        folder = self._place()
-        layout = layout_of(folder, plan)
-        if not layout.incomplete.is_dir():
-            return
-        try:
-            lock = Lock(layout.lock)
-            lock.take()
-            try:
-                remove_parts(layout)
-            finally:
-                lock.give_back()
-        except OSError as error:
-            raise disk_problem(error, folder) from error
-
-    def _find(self) -> list[tuple[DownloadPlan, int]]:
-        found: list[tuple[DownloadPlan, int]] = []
-        folder = self._place()
-        try:
-            sidecars = sorted((folder / INCOMPLETE).glob("*.json"))
-        except OSError:
-            return []
-        for path in sidecars:
-            try:
-                sidecar = read_sidecar(path)
-                if sidecar is not None and layout_of(folder, sidecar.plan).sidecar == path:
-                    found.append((sidecar.plan, sidecar.done_bytes))
-            except (OSError, NearfarError) as error:
-                log.info("an unfinished download was passed over: %s", type(error).__name__)
-        return found

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import hashlib
-import os
 import threading
 from collections.abc import Callable
 from dataclasses import replace
@@ -17,8 +16,8 @@ from pathlib import Path
 from typing import TypeVar
 
 from backends.errors import NearfarError
-from backends.files import flush_folder
 from backends.models.download_disk import Lock, check_space, disk_problem, folder_gone
+from backends.models.download_files import publish, remove_parts, size_of, total_of, unused_bytes, vouched
 from backends.models.download_http import RangeClient
 from backends.models.download_limit import Limiter
 from backends.models.download_names import Layout, layout_of, shown
@@ -26,7 +25,7 @@ from backends.models.download_part import Part
 from backends.models.download_reader import Pace, StartAgain
 from backends.models.download_sidecar import Sidecar, read_sidecar
 from backends.models.download_transfer import Source, Stopped, Transfer
-from backends.models.errors import FileMismatch, ServerMisbehaved
+from backends.models.errors import FileMismatch, FolderUnusable, ServerMisbehaved
 from backends.models.hub import DOWNLOAD, Hub, Resolved
 from backends.models.records import DownloadPlan, RemoteFile
 from backends.paths import ensure_folder
@@ -50,6 +49,7 @@ class Job:
         self._limiter = limiter
         self._pace = pace
         self._must_exist = must_exist
+        self.had_folder = False
         self._loop = asyncio.get_running_loop()
         self._stop = threading.Event()
         self._asking: asyncio.Task[Resolved] | None = None
@@ -93,7 +93,7 @@ class Job:
                 files.append(file)
                 continue
             found.append(await self._resolve(file))
-            files.append(_vouched(file, found[-1]))
+            files.append(vouched(file, found[-1]))
             self.plan = replace(self.plan, revision=self.plan.revision or found[-1].commit)
         self.plan = replace(self.plan, files=tuple(files))
         return found[0]
@@ -128,7 +128,8 @@ class Job:
         try:
             if self._must_exist and not layout.incomplete.is_dir():
                 raise folder_gone(layout.folder)
-            ensure_folder(layout.incomplete)
+            self._make(layout)
+            self.had_folder = True
             lock = Lock(layout.lock)
             lock.take()
             try:
@@ -138,6 +139,12 @@ class Job:
         except OSError as error:
             raise disk_problem(error, layout.folder) from error
 
+    def _make(self, layout: Layout) -> None:
+        try:
+            ensure_folder(layout.incomplete)
+        except FileNotFoundError as error:
+            raise FolderUnusable(f"The models folder {layout.folder} cannot be made: {error.strerror}.") from error
+
     def _locked(self, layout: Layout, first: Resolved) -> tuple[tuple[Path, ...], tuple[str, ...]]:
         hashes = tuple(file.sha256 or "" for file in self.plan.files)
         if self._is_there(layout):
@@ -146,7 +153,7 @@ class Job:
         self._sidecar = sidecar = self._open_sidecar(layout)
         try:
             missing = sum(size_of(file) for file in self.plan.files) - sidecar.done_bytes
-            check_space(layout.incomplete, max(0, missing - _unused(layout, sidecar)))
+            check_space(layout.incomplete, max(0, missing - unused_bytes(layout, sidecar)))
             sidecar.write()
             for index, file in enumerate(self.plan.files):
                 self._fetch(layout, index, file, first if index == 0 else None)
@@ -224,7 +231,7 @@ class Job:
         if self._stop.is_set():
             raise Stopped
         found = asyncio.run_coroutine_threadsafe(self._resolve(file), self._loop).result()
-        _vouched(file, found)
+        vouched(file, found)
         return found
 
     def _is_there(self, layout: Layout) -> bool:
@@ -244,63 +251,3 @@ class Job:
             if digest.hexdigest() != file.sha256:
                 return False
         return True
-
-
-def _vouched(file: RemoteFile, found: Resolved) -> RemoteFile:
-    """The file with size and hash; raises where the hub has another one now, or vouches for none."""
-    name = shown(file.path)
-    size, sha256 = found.size_bytes, found.sha256
-    for ours, theirs in ((file.size_bytes, size), (file.sha256, sha256)):
-        if ours is not None and theirs is not None and ours != theirs:
-            raise FileMismatch(
-                f"The hub now has another file under the name {name} than the one that was chosen.",
-                safe="Nothing more was downloaded.",
-                fix="List the repo again and choose the file anew.",
-            )
-    size, sha256 = file.size_bytes or size, file.sha256 or sha256
-    if not size or sha256 is None:
-        raise ServerMisbehaved(
-            f"The hub does not say size and sha256 of {name}, so it could not be checked.",
-            safe="Nothing was downloaded.",
-            fix="Choose another file.",
-        )
-    return replace(file, size_bytes=size, sha256=sha256)
-
-
-def size_of(file: RemoteFile) -> int:
-    assert file.size_bytes is not None
-    return file.size_bytes
-
-
-def total_of(plan: DownloadPlan) -> int | None:
-    """All files together; None where the hub has not said yet."""
-    sizes = [file.size_bytes for file in plan.files]
-    return None if None in sizes else sum(size for size in sizes if size is not None)
-
-
-def publish(layout: Layout) -> None:
-    """Give every part its name, the first one last, so that a model is seen only when all of it is there."""
-    home = ensure_folder(layout.final[0].parent)
-    for part, final in reversed(list(zip(layout.parts, layout.final, strict=True))):
-        os.replace(part, final)
-    flush_folder(home)
-    flush_folder(layout.folder)
-    layout.sidecar.unlink(missing_ok=True)
-
-
-def remove_parts(layout: Layout) -> None:
-    """Remove what was fetched so far, and the notes about it."""
-    layout.sidecar.unlink(missing_ok=True)
-    for part in layout.parts:
-        part.unlink(missing_ok=True)
-
-
-def _unused(layout: Layout, sidecar: Sidecar) -> int:
-    """Bytes of the disk that parts hold already without having been filled: allocated ahead."""
-    blocks = 0
-    for part in layout.parts:
-        try:
-            blocks += getattr(part.stat(), "st_blocks", 0) * 512
-        except FileNotFoundError:
-            continue
-    return max(0, blocks - sidecar.done_bytes)

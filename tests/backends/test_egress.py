@@ -6,12 +6,14 @@ import asyncio
 import socket
 import subprocess
 import sys
+import threading
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import httpx2
 import pytest
 
-from backends.egress import Egress, Policy, on_this_machine
+from backends.egress import Egress, Policy, host_matches, on_this_machine
 from backends.errors import NetworkNotAllowed
 from tests.fakes.openai_server import Exchange, OpenAIServer
 
@@ -52,6 +54,39 @@ def test_a_policy_allows_this_machine_and_the_hosts_it_names() -> None:
     assert not closed.allows("api.openai.com")
     assert closed.allows("localhost")
     assert Policy().local_only
+
+
+@pytest.mark.parametrize(
+    ("host", "pattern", "matches"),
+    [
+        ("huggingface.co", "huggingface.co", True),
+        ("HuggingFace.CO.", "huggingface.co", True),
+        ("huggingface.co.evil.com", "huggingface.co", False),
+        ("evil-huggingface.co", "huggingface.co", False),
+        ("cdn-lfs.hf.co", "*.hf.co", True),
+        ("a.b.HF.co", "*.hf.co", True),
+        ("hf.co", "*.hf.co", False),
+        ("evilhf.co", "*.hf.co", False),
+        ("cdn.hf.co.evil.com", "*.hf.co", False),
+        ("", "*.hf.co", False),
+    ],
+)
+def test_a_pattern_matches_whole_labels_at_the_end(host: str, pattern: str, matches: bool) -> None:
+    assert host_matches(host, pattern) is matches
+
+
+def test_a_purpose_has_hosts_of_its_own() -> None:
+    egress = Egress(Policy(local_only=False))
+    egress.allow_for("model download", ("huggingface.co", "*.hf.co"))
+    egress.check("model download", "https://cdn-lfs.hf.co/x")
+    egress.check("model download", "https://huggingface.co/x")
+    for purpose, host in (("model download", "huggingface.co.evil.com"), ("ask a model", "huggingface.co")):
+        with pytest.raises(NetworkNotAllowed, match="not among the hosts you allowed"):
+            egress.check(purpose, f"https://{host}/x")
+    assert ("model download", "*.hf.co") in egress.snapshot().allowed_for
+    egress.set_policy(replace(egress.policy, local_only=True))
+    with pytest.raises(NetworkNotAllowed, match="Local only"):
+        egress.connect("model download", "https://huggingface.co/x", timeout_s=1)
 
 
 @pytest.mark.parametrize("policy", [Policy(), Policy(local_only=False), OPEN])
@@ -168,6 +203,57 @@ async def test_redirects_and_proxies_are_not_followed(monkeypatch: pytest.Monkey
         headers = server.received[0].headers
     assert headers["user-agent"].startswith("Nearfar/")
     assert headers["accept-encoding"] == "identity"
+
+
+def test_a_blocking_connection_is_counted_and_asked_for_like_any_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def script(exchange: Exchange) -> None:
+        await exchange.answer_text(200, "x" * 1000, "text/plain")
+
+    egress = Egress()
+    with OpenAIServer(script) as server:
+        connection = egress.connect("model download", server.base_url, timeout_s=5)
+        connection.begin_request()
+        connection.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+        received = connection.reader().read(1000)
+        assert len(received) == 1000
+        monkeypatch.setattr("backends.egress.on_this_machine", lambda _host: False)
+        with pytest.raises(NetworkNotAllowed, match="Local only"):
+            connection.receive_into(bytearray(10))
+        monkeypatch.undo()
+        connection.abort()
+        connection.close()
+        connection.close()
+    contact = egress.log()[0]
+    assert (contact.purpose, contact.requests, contact.outcome) == ("model download", 1, "closed")
+    assert contact.bytes_sent == 27
+    assert contact.bytes_received >= 1000
+
+
+def test_a_blocking_connection_that_fails_is_written_down(monkeypatch: pytest.MonkeyPatch) -> None:
+    egress = Egress()
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+    with pytest.raises(ConnectionRefusedError):
+        egress.connect("model download", f"http://127.0.0.1:{port}/", timeout_s=5)
+    assert egress.log()[0].outcome == "failed"
+    with OpenAIServer() as server:
+        monkeypatch.setattr("backends.egress_socket.on_this_machine", lambda host: host == "localhost")
+        with pytest.raises(NetworkNotAllowed, match="does not lead to this machine"):
+            egress.connect("model download", f"http://localhost:{server.port}/", timeout_s=5)
+        assert server.received == []
+    assert egress.log()[1].outcome == "refused"
+
+
+def test_a_read_that_waits_ends_when_another_thread_says_so() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        connection = Egress().connect("test", f"http://127.0.0.1:{silent.getsockname()[1]}", timeout_s=60)
+        outcome: list[int] = []
+        reading = threading.Thread(target=lambda: outcome.append(connection.receive_into(bytearray(10))))
+        reading.start()
+        connection.abort()
+        reading.join(10)
+        assert outcome == [0]
+        connection.close()
 
 
 def test_timeouts_are_the_agreed_ones() -> None:

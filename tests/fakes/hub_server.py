@@ -13,6 +13,7 @@ import json
 import os
 import re
 import socket
+import ssl
 import threading
 import time
 from collections.abc import Mapping
@@ -27,6 +28,7 @@ from tests.fakes.hub_state import Hub, Seen, Sent, Wanted, sha256_of
 API = re.compile(r"/api/models/([^/]+/[^/]+)(?:/revision/([^/]+))?")
 RESOLVE = re.compile(r"/([^/]+/[^/]+)/resolve/([^/]+)/(.+)")
 SEND_BYTES = 256 * 1024
+CERTIFICATES = Path(__file__).parent / "certificates"
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -187,7 +189,7 @@ class CdnHandler(_Handler):
         try:
             while sent.stop < wanted.stop and not self.server_is_ending():
                 count = min(wanted.stop - sent.stop, SEND_BYTES if self.hub.bytes_s is None else 16 * 1024)
-                if hasattr(os, "sendfile"):
+                if hasattr(os, "sendfile") and not isinstance(self.connection, ssl.SSLSocket):
                     sent.stop += os.sendfile(self.connection.fileno(), handle, sent.stop, count)
                 else:
                     self.wfile.write(wanted.read(sent.stop, sent.stop + count))
@@ -235,13 +237,21 @@ class _Server(ThreadingHTTPServer):
 class HubServer(Hub):
     """Both servers in threads of this process; a context manager."""
 
-    def __init__(self, folder: Path, *, port: int = 0, host: str = "127.0.0.1", **options: Any) -> None:
+    def __init__(
+        self, folder: Path, *, port: int = 0, host: str = "127.0.0.1", certificate: str | None = None, **options: Any
+    ) -> None:
         super().__init__(folder, **options)
         self._servers = [
             _Server((host, port), type("BoundHub", (HubHandler,), {"hub": self})),
             _Server((host, 0), type("BoundCdn", (CdnHandler,), {"hub": self})),
         ]
-        self.url, self.cdn_url = (f"http://{host}:{server.server_address[1]}" for server in self._servers)
+        if certificate is not None:
+            tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            tls.load_cert_chain(CERTIFICATES / f"{certificate}.pem")
+            for server in self._servers:
+                server.socket = tls.wrap_socket(server.socket, server_side=True)
+        scheme = "http" if certificate is None else "https"
+        self.url, self.cdn_url = (f"{scheme}://{host}:{server.server_address[1]}" for server in self._servers)
 
     def drop_connections(self) -> None:
         """As when a cable is pulled and put back: every connection that is open now ends."""

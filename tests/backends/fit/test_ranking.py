@@ -1,4 +1,4 @@
-"""The ranking of the whole catalogue: its rows and their order, what quality means, what was learned, what is on disk."""
+"""The ranking of the whole catalogue: rows and their order, what quality means, what was learned, what is on disk."""
 
 from __future__ import annotations
 
@@ -121,7 +121,7 @@ def standing(ref: str, models: tuple[CatalogueModel, ...] | None = None) -> Stan
         ("llama-3.1-8b:Q4_K_M", "llama-3.2-3b:Q8_0"),  # bigger at Q4 before smaller at Q8
         ("llama-3.3-70b:IQ3_XXS", "llama-3.1-8b:Q8_0"),  # perplexity 3.97 and 6.23
         ("llama-3.1-8b:Q8_0", "llama-3.3-70b:Q2_K"),  # but not below Q3
-        ("llama-3.1-8b:Q3_K_S", "llama-3.3-70b:IQ2_M"),  # nor the last of the smaller one's
+        ("llama-3.1-8b:IQ3_XS", "llama-3.3-70b:IQ2_M"),  # nor the last of the smaller one's
         ("llama-3.1-8b:Q3_K_M", "llama-3.2-3b:Q8_0"),
         ("llama-3.2-3b:Q4_K_M", "llama-3.1-8b:Q3_K_S"),  # a small model has less of a lead
         ("llama-3.2-3b:Q8_0", "llama-3.1-8b:Q2_K"),

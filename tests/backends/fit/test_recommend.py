@@ -159,7 +159,7 @@ def choice(each: Candidate, picks: Picks) -> Choice:
 @pytest.mark.parametrize(
     ("candidates", "begins"),
     [
-        ([candidate("a", 1, 80.0)], "On this machine take Llama Q4_K_M. Best quality that fits wholly"),
+        ([candidate("a", 1, 80.0)], "On this machine take Llama Q4_K_M (a). Best quality that fits wholly"),
         (
             [candidate("a", 1, 4.0, "ram")],
             "On this machine nothing is recommended. Nothing that fits reaches 10 tok/s;",

@@ -261,7 +261,7 @@ def ranked(devices: tuple[str, ...], wish: Wish | None = None) -> tuple[Choice, 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_the_recommendation(case: Case) -> None:
     choices = ranked(case.devices)
-    found = {choice.rank: choice.ref for choice in choices if choice.rank is not None}
+    found: dict[int, str] = {choice.rank: choice.ref for choice in choices if choice.rank is not None}
     expected = {1: case.first, 2: case.second, 3: case.third}
     assert {place: found.get(place) for place, ref in expected.items() if ref != ANY} == {
         place: ref for place, ref in expected.items() if ref != ANY

@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from backends.egress import Egress
 from backends.keys import Secret
@@ -79,8 +80,11 @@ class World:
     async def until_received(self, size_bytes: int, ref: str | None = None) -> None:
         ref = ref or plan_of().ref
         async with asyncio.timeout(ALIVE_S):
-            while next(each for each in self.downloads.snapshot() if each.ref == ref).received_bytes < size_bytes:
+            while self.received(ref) < size_bytes:  # noqa: ASYNC110 - threads write it
                 await asyncio.sleep(0.005)
+
+    def received(self, ref: str) -> int:
+        return next(each.received_bytes for each in self.downloads.snapshot() if each.ref == ref)
 
 
 @asynccontextmanager
@@ -116,7 +120,7 @@ async def world(
 
 
 @contextmanager
-def hub_with(tmp_path: Path, size_bytes: int = 2_000_000, **options: object) -> Iterator[HubServer]:
+def hub_with(tmp_path: Path, size_bytes: int = 2_000_000, **options: Any) -> Iterator[HubServer]:
     """A hub whose one repo has one file of this size."""
     write_file(tmp_path / "hub" / REPO / NAME, size_bytes)
     with HubServer(tmp_path / "hub", **options) as server:

@@ -10,8 +10,6 @@ from pathlib import Path
 
 import pytest
 
-from backends.egress import Egress, Policy
-from backends.errors import NetworkNotAllowed
 from backends.models.errors import BadReference, DownloadError, LicenceNotAccepted
 from backends.models.hub import DOWNLOAD
 from tests.backends.models.download_support import (
@@ -89,6 +87,21 @@ async def test_a_paused_download_goes_on_where_it_was(tmp_path: Path) -> None:
             assert end.state == "done"
         received = sum(each.bytes_received for each in here.egress.log() if each.purpose == DOWNLOAD)
         assert received < 8_000_000 + 100_000, "what had come was not fetched again"
+
+
+async def test_a_pause_in_the_very_first_moment_holds(tmp_path: Path) -> None:
+    with hub_with(tmp_path) as server:
+        async with world(tmp_path, server) as here:
+            here.downloads.add(plan_of())
+            await here.downloads.pause(plan_of().ref)
+            assert here.downloads.snapshot()[0].state == "paused"
+            assert server.seen == []
+            here.downloads.resume(plan_of().ref)
+            await asyncio.sleep(0)
+            await here.downloads.pause(plan_of().ref)
+            assert here.downloads.snapshot()[0].state == "paused"
+            here.downloads.resume(plan_of().ref)
+            assert (await here.downloads.wait(plan_of().ref)).state == "done"
 
 
 async def test_another_session_finds_and_finishes_it(tmp_path: Path) -> None:
@@ -239,39 +252,6 @@ async def test_what_the_end_callback_says_is_told(tmp_path: Path) -> None:
             assert end.problem is not None
             assert end.problem.code == "licence_not_accepted"
             assert here.models == {PLACE: 2_000_000}
-
-
-async def test_local_only_refuses_before_anything_is_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """With this machine's own address taken for a foreign one, so that the policy has something to refuse."""
-    monkeypatch.setattr("backends.egress.on_this_machine", lambda _host: False)
-    with hub_with(tmp_path) as server:
-        async with world(tmp_path, server, egress=Egress(Policy(local_only=True))) as here:
-            here.hub.allow()
-            end = await here.fetch()
-            assert end.state == "failed"
-            assert end.problem is not None
-            assert "Local only is switched on" in end.problem.what
-            assert server.seen == []
-            assert not here.folder.exists()
-            here.egress.set_policy(Policy(local_only=False))
-            assert (await here.fetch()).problem is not None, "nobody allowed this host"
-            here.hub.allow()
-            assert (await here.fetch()).state == "done"
-
-
-async def test_local_only_ends_a_download_that_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("backends.egress.on_this_machine", lambda _host: False)
-    monkeypatch.setattr("backends.egress_socket.on_this_machine", lambda _host: False)
-    with hub_with(tmp_path, 4_000_000, bytes_s=1_000_000) as server:
-        async with world(tmp_path, server, egress=Egress(Policy(local_only=False))) as here:
-            here.hub.allow()
-            here.downloads.add(plan_of())
-            await here.until_received(1_000_000)
-            here.egress.set_policy(Policy(local_only=True))
-            end = await asyncio.wait_for(here.downloads.wait(plan_of().ref), 20)
-            assert end.problem is not None
-            assert end.problem.code == NetworkNotAllowed.code
-            assert len(here.parts) == 2
 
 
 @pytest.mark.parametrize(

@@ -11,8 +11,11 @@ import mmap
 import os
 import random
 import struct
+import threading
 import time
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -38,8 +41,7 @@ MIB = 2**20
 SIZE_MIB = int(os.environ.get("KILL_TEST_MIB", "96"))
 KILLS = 10
 # Counts, in a file that survives the child, what its code received from the file server.
-COUNTING = (
-    """
+COUNTING = """
 import mmap, struct
 import backends.egress_socket as door
 _file = open(sys.argv.pop(), "r+b")
@@ -53,13 +55,12 @@ def _counting(self, buffer):
 import threading
 _lock = threading.Lock()
 door.Connection.receive_into = _counting
-""",
-)
+"""
 
 
 def _script() -> str:
     before, after = CHILD.split("async def main", 1)
-    return f"{before}{COUNTING[0]}\nasync def main{after}"
+    return f"{before}{COUNTING}\nasync def main{after}"
 
 
 class Counter:
@@ -75,14 +76,18 @@ class Counter:
             return int(struct.unpack("<Q", count[:8])[0])
 
 
-def _until(condition: object, limit_s: float = 60.0) -> None:
+def _until(condition: Callable[[], bool], limit_s: float = 60.0) -> None:
     deadline = time.monotonic() + limit_s
-    while not condition():  # type: ignore[operator]  # a callable
+    while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.002)
 
 
-def test_ten_kills_cost_at_most_a_mebibyte_each(tmp_path: Path, record_property: pytest.RecordProperty) -> None:
+def _reached(counter: Counter, aim: int) -> bool:
+    return counter.value >= aim
+
+
+def test_ten_kills_cost_at_most_a_mebibyte_each(tmp_path: Path, record_property: Callable[[str, object], None]) -> None:
     rng = random.Random(2026)
     size = SIZE_MIB * MIB
     source = tmp_path / "hub" / REPO / NAME
@@ -99,7 +104,7 @@ def test_ten_kills_cost_at_most_a_mebibyte_each(tmp_path: Path, record_property:
             server.bytes_s = rng.uniform(10, 60) * MIB  # for each connection
             aim = counter.value + max(MIB, (size - counter.value) // (KILLS - number + 1)) + rng.randrange(MIB)
             child = start_child(server.url, folder, script=_script(), more=(str(counter.path),))
-            _until(lambda aim=aim: counter.value >= aim)
+            _until(partial(_reached, counter, aim))
             kill(child)
             assert not [name for name in listing(folder) if not name.startswith(".incomplete")], "no model yet"
         server.bytes_s = None
@@ -117,7 +122,7 @@ def test_ten_kills_cost_at_most_a_mebibyte_each(tmp_path: Path, record_property:
     assert listing(folder) == {f"owner--Tiny-GGUF/{NAME}": size}
 
 
-# -- power cuts: the page cache is gone, so only what was synced is there for certain -----------------------------------
+# -- power cuts: the page cache is gone, so only what was synced is there for certain ------------------------------
 
 
 def _sidecar(tmp_path: Path, size: int) -> Sidecar:
@@ -146,8 +151,6 @@ def test_nothing_is_claimed_before_it_is_synced(tmp_path: Path, monkeypatch: pyt
         put(index, claim)
 
     monkeypatch.setattr(sidecar, "put", recorded_put)
-    import threading
-
     part.open()
     keeper = threading.Thread(target=part.keep)
     keeper.start()
@@ -203,7 +206,6 @@ def test_unsynced_bytes_are_bounded(tmp_path: Path) -> None:
     sidecar = _sidecar(tmp_path, 4 * MIB)
     part = Part(tmp_path / "x.part", 4 * MIB, sidecar, 0)
     part.open()
-    import threading
 
     def read() -> None:
         at = 0

@@ -1,0 +1,74 @@
+"""What llama.cpp itself says a model takes, also of one that is not here yet. Must not know Qt, nor choose a plan."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+from backends.devices.records import Machine
+from backends.errors import WorkerError
+from backends.fit.records import Fit, Wish
+from backends.models.errors import ServerMisbehaved
+from backends.models.manager import Models
+from backends.models.records import DownloadPlan, InstalledModel, RemoteFile
+from backends.paths import Paths, ensure_folder
+
+FIRST_READ_BYTES = 9 * 2**20  # the header of a Llama 3 takes 7.9 MB
+LARGEST_HEADER_BYTES = 256 * 2**20
+
+
+def refuse_unseen(planned: Fit, machine: Machine) -> None:
+    """Raises WorkerError where the plan uses a GPU that this llama.cpp does not see, with what would change that."""
+    unseen = [part.device.name for part in planned.gpus if part.device.backend is None]
+    if unseen:
+        known = next((each for each in machine.problems if each.code in ("cpu_build", "gpu_unseen")), None)
+        raise WorkerError(
+            f"llama.cpp cannot be asked about {unseen[0]}: as it is built here, it does not see that GPU.",
+            safe="The estimate stands.",
+            fix=known.fix if known is not None else "Run `nearfar doctor` to see why.",
+        )
+
+
+async def exact_here(model: InstalledModel, planned: Fit, wish: Wish) -> Fit:
+    """For a model on this disk. Raises ModelError or WorkerError."""
+    from backends.fit.dry_run import dry_run
+
+    return await dry_run(model.path, planned, wish)
+
+
+async def exact_remote(ref: str, planned: Fit, wish: Wish, models: Models, paths: Paths) -> Fit:
+    """For a model on the hub: its headers are fetched, some 8 MB, and the rest of the file is a hole.
+
+    Asking is the person's consent to contact the hub. Raises as `Models.plan_for`, and as `exact_here`.
+    """
+    from backends.fit.dry_run import dry_run, sparse_from_headers
+
+    models.consent()
+    plan = await models.plan_for(ref)
+    parts = [await _header(models, plan, file) for file in plan.files]
+    folder: Path = paths.cache
+    await asyncio.to_thread(ensure_folder, folder)
+    with sparse_from_headers(parts, folder) as path:
+        return await dry_run(path, planned, wish)
+
+
+async def _header(models: Models, plan: DownloadPlan, file: RemoteFile) -> tuple[bytes, int]:
+    """The beginning of a file and its size. Reading it takes a thread: 100,000 tokens would hold up the loop."""
+    from backends.models.gguf import HeaderIncomplete, read_header
+
+    size_bytes = file.size_bytes
+    if size_bytes is None:
+        size_bytes = (await models.hub.resolve(plan.repo, plan.revision, file.path)).size_bytes
+    if size_bytes is None:
+        raise ServerMisbehaved(f"The hub does not say how large {file.path} is.", safe="Nothing was downloaded.")
+    data, wanted = b"", FIRST_READ_BYTES
+    while True:
+        data += await models.hub.read_range(plan.repo, plan.revision, file.path, len(data), wanted)
+        try:
+            await asyncio.to_thread(read_header, data, name=file.path)
+        except HeaderIncomplete as more:
+            if len(data) < min(wanted, size_bytes) or wanted >= LARGEST_HEADER_BYTES:
+                raise ServerMisbehaved(f"The header of {file.path} has no end.", safe="Nothing was downloaded.") from None
+            wanted = max(2 * wanted, more.at_least_bytes)
+        else:
+            return data, size_bytes

@@ -1,0 +1,163 @@
+"""Judges the catalogue and a person's own files for the Models page, in one go. Must not know Qt, nor ask a device.
+
+It takes some 20 ms of Python and reads the headers of files that are new to it: call it in a thread.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
+from itertools import chain
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from backends.devices.records import Device, Machine
+from backends.errors import NearfarError
+from backends.fit.records import Choice, Fit, Lever, Part, Wish
+from backends.models.records import CatalogueModel, InstalledModel, ModelFacts
+
+if TYPE_CHECKING:
+    from backends.fit.learned import Learned
+
+CLOSEST = ("gpu", "split", "ram", "no")
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What to judge, as things stand. `exact` are fits that llama.cpp itself gave, by ref; `ref` is the row shown."""
+
+    machine: Machine
+    wish: Wish
+    learned: Learned
+    installed: tuple[InstalledModel, ...] = ()
+    exact: Mapping[str, Fit] = field(default_factory=dict)
+    ref: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Ranking:
+    """The answer. `exact` are those fits that still hold; `levers` belong to the row of the question alone."""
+
+    question: Question
+    choices: tuple[Choice, ...]
+    exact: Mapping[str, Fit]
+    levers: Mapping[str, tuple[Lever, ...]]
+
+    def choice(self, ref: str | None) -> Choice | None:
+        return next((each for each in self.choices if each.ref == ref), None)
+
+
+def ranked(question: Question, models: Sequence[CatalogueModel]) -> Ranking:
+    """Blocks; see above. The catalogue's rows in their order, then the person's own files."""
+    from backends.fit.ranking import rank
+
+    refs = [model.ref for model in question.installed]
+    choices = rank(models, question.machine, question.wish, question.learned, refs)
+    exact: dict[str, Fit] = {}
+    rows = []
+    for choice in chain(choices, _own(question, {each.ref for each in choices})):
+        fit = still_exact(question.exact.get(choice.ref), choice.fit)
+        if fit is not None:
+            exact[choice.ref] = fit
+        rows.append(choice if fit is None else replace(choice, fit=fit))
+    shown = next((each for each in rows if each.ref == question.ref), None)
+    levers = {} if shown is None else {shown.ref: _levers(shown, question, models)}
+    return Ranking(question, tuple(rows), exact, levers)
+
+
+def still_exact(exact: Fit | None, planned: Fit) -> Fit | None:
+    """llama.cpp's sizes on the devices as they are now; None once the plan puts the model elsewhere."""
+    from backends.fit.placement import judged
+
+    if exact is None or _layout(exact) != _layout(planned):
+        return None
+    gpus = tuple(_sized(was, now) for was, now in zip(exact.gpus, planned.gpus, strict=True))
+    whole = exact.gpu_layers == exact.n_layers
+    verdict: str = "gpu" if whole else "split" if exact.gpu_layers else "ram"
+    assert verdict in ("gpu", "split", "ram")
+    return judged(
+        replace(planned, verdict=verdict, gpus=gpus, host=_sized(exact.host, planned.host), missing_bytes=0, exact=True)
+    )
+
+
+def _layout(fit: Fit) -> tuple[object, ...]:
+    return fit.n_ctx, fit.kv_type, fit.gpu_layers, tuple(_identity(part.device) for part in fit.gpus)
+
+
+def _identity(device: Device) -> object:
+    return device.uuid or device.pci_id or device.name
+
+
+def _sized(was: Part, now: Part) -> Part:
+    return replace(
+        now, layers=was.layers, weights_bytes=was.weights_bytes, kv_bytes=was.kv_bytes, compute_bytes=was.compute_bytes
+    )
+
+
+def _own(question: Question, known: Iterable[str]) -> Iterator[Choice]:
+    """Rows for files that are not of the catalogue, where their header tells enough."""
+    from backends.fit.ranking import fit_of, speed_of
+
+    for model in question.installed:
+        facts = None if model.ref in known or model.missing_parts else facts_of_file(model)
+        if facts is None:
+            continue
+        fit = fit_of(facts, question.machine, question.wish, question.learned)
+        yield Choice(
+            ref=model.ref,
+            model_id="",
+            model=model.name,
+            quant=model.quant or facts.quant or "",
+            file_bytes=model.size_bytes,
+            fit=fit,
+            speed=speed_of(model.ref, fit, facts, question.machine, question.learned),
+            quality=None,
+            rank=None,
+            reason=_reason(fit),
+        )
+
+
+def _reason(fit: Fit) -> str:
+    from backends.fit.recommend import size_words
+
+    if fit.verdict == "no":
+        return f"Does not fit: {size_words(fit.missing_bytes)} of memory are missing."
+    return "Not of the catalogue: what it needs was read from the file itself, and its quality is not known."
+
+
+def facts_of_file(model: InstalledModel) -> ModelFacts | None:
+    """What fit must know, from the header of a file that is here; None where the file does not tell. Reads it once."""
+    return _facts(model.path, model.name, model.size_bytes)
+
+
+@lru_cache(maxsize=256)
+def _facts(path: Path, name: str, _size_bytes: int) -> ModelFacts | None:
+    from backends.models.gguf_file import read_model
+    from backends.models.weights import facts_from_header
+
+    try:
+        return facts_from_header(read_model(path), name=name)
+    except NearfarError:  # damaged, gone, or of a kind whose shape we cannot read: the list of files says which
+        return None
+
+
+def _levers(choice: Choice, question: Question, models: Sequence[CatalogueModel]) -> tuple[Lever, ...]:
+    from backends.fit.learned import expecting
+    from backends.fit.levers import levers
+    from backends.fit.ranking import facts_of
+
+    model = next((each for each in models if each.id == choice.model_id), None)
+    machine = expecting(question.machine, question.learned)
+    if model is not None:
+        quant = next(each for each in model.quants if each.ref == choice.ref)
+        others = [facts_of(model, each) for each in model.quants if each.ref != choice.ref]
+        return levers(facts_of(model, quant), machine, question.wish, choice.fit, others)
+    file = next((each for each in question.installed if each.ref == choice.ref), None)
+    facts = facts_of_file(file) if file is not None else None
+    return () if facts is None else levers(facts, machine, question.wish, choice.fit)
+
+
+def shown_by_default(choices: Sequence[Choice]) -> Choice | None:
+    """The row that the page shows while none is selected, as far as can be told before it did."""
+    return next((each for each in choices if each.rank == 1), None) or next(iter(choices), None)

@@ -1,0 +1,76 @@
+"""Downloads and the one door to the network: the policy holds at any moment, and encryption is checked."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from pathlib import Path
+
+import pytest
+
+from backends.egress import Egress, Policy
+from backends.errors import NetworkNotAllowed
+from tests.backends.models.download_support import NAME, REPO, hub_with, plan_of, world, write_file
+from tests.fakes.hub_server import CERTIFICATES, HubServer
+
+PLACE = f"owner--Tiny-GGUF/{NAME}"
+
+
+async def test_local_only_refuses_before_anything_is_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With this machine's own address taken for a foreign one, so that the policy has something to refuse."""
+    monkeypatch.setattr("backends.egress.on_this_machine", lambda _host: False)
+    with hub_with(tmp_path) as server:
+        async with world(tmp_path, server, egress=Egress(Policy(local_only=True))) as here:
+            here.hub.allow()
+            end = await here.fetch()
+            assert end.state == "failed"
+            assert end.problem is not None
+            assert "Local only is switched on" in end.problem.what
+            assert server.seen == []
+            assert not here.folder.exists()
+            here.egress.set_policy(Policy(local_only=False))
+            assert (await here.fetch()).problem is not None, "nobody allowed this host"
+            here.hub.allow()
+            assert (await here.fetch()).state == "done"
+
+
+async def test_local_only_ends_a_download_that_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("backends.egress.on_this_machine", lambda _host: False)
+    monkeypatch.setattr("backends.egress_socket.on_this_machine", lambda _host: False)
+    with hub_with(tmp_path, 4_000_000, bytes_s=1_000_000) as server:
+        async with world(tmp_path, server, egress=Egress(Policy(local_only=False))) as here:
+            here.hub.allow()
+            here.downloads.add(plan_of())
+            await here.until_received(1_000_000)
+            here.egress.set_policy(Policy(local_only=True))
+            end = await asyncio.wait_for(here.downloads.wait(plan_of().ref), 20)
+            assert end.problem is not None
+            assert end.problem.code == NetworkNotAllowed.code
+            assert len(here.parts) == 2
+
+
+async def test_over_an_encrypted_connection(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the system's trust store holding the stand-in's certificate."""
+    context = ssl.create_default_context(cafile=CERTIFICATES / "valid.pem")
+    monkeypatch.setattr("httpx2.create_ssl_context", lambda **_: context)
+    monkeypatch.setattr("backends.egress_socket._trust", lambda: context)
+    write_file(tmp_path / "hub" / REPO / NAME, 5_000_000)
+    with HubServer(tmp_path / "hub", host="localhost", certificate="valid", bytes_s=2_000_000) as server:
+        async with world(tmp_path, server) as here:
+            here.downloads.add(plan_of())
+            await here.until_received(1_000_000)
+            await here.downloads.pause(plan_of().ref)
+            server.bytes_s = None
+            here.downloads.resume(plan_of().ref)
+            assert (await here.downloads.wait(plan_of().ref)).problem is None
+            assert (here.folder / PLACE).read_bytes() == here.source()
+
+
+async def test_a_certificate_that_nobody_trusts(tmp_path: Path) -> None:
+    write_file(tmp_path / "hub" / REPO / NAME, 5_000)
+    with HubServer(tmp_path / "hub", host="localhost", certificate="valid") as server:
+        async with world(tmp_path, server) as here:
+            end = await here.fetch()
+            assert end.problem is not None
+            assert "is not trusted by this machine" in end.problem.what
+            assert server.seen == []
