@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tomllib
+from collections.abc import Sequence
 from typing import Annotated, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -43,8 +44,9 @@ class _Quant(_Row):
 
     def remote_files(self) -> tuple[RemoteFile, ...]:
         whole = [self.size_bytes] if self.exact and len(self.files) == 1 else []
-        sizes: list[int | None] = [*(self.part_bytes or whole or [None] * len(self.files))]
-        hashes: list[str | None] = [*(self.sha256 or [None] * len(self.files))]
+        unknown = (None,) * len(self.files)
+        sizes: Sequence[int | None] = self.part_bytes or whole or unknown
+        hashes: Sequence[str | None] = self.sha256 or unknown
         return tuple(map(RemoteFile, self.files, sizes, hashes))
 
 
