@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import date
 
+from app.models_view import OWNERS
 from backends.cloud.providers import Endpoint, endpoint_for, model_of, shipped_endpoints
 from backends.errors import NearfarError
 from backends.records import Target
@@ -29,7 +30,7 @@ def target_choices(bench: Workbench, today: date) -> list[TargetChoice]:
             is_demo=True,
         ),
     ]
-    return [*here, *_cloud(bench, today), *_own_servers(bench)]
+    return [*here, *_installed(bench), *_cloud(bench, today), *_own_servers(bench)]
 
 
 def choice_for(bench: Workbench, target: Target, today: date) -> TargetChoice | None:
@@ -41,6 +42,20 @@ def choice_for(bench: Workbench, target: Target, today: date) -> TargetChoice | 
     except NearfarError:
         return None
     return None if endpoint is None else _choice(bench, target, endpoint, None)
+
+
+def _installed(bench: Workbench) -> Iterator[TargetChoice]:
+    """The models on this disk, as they were seen last; those that lack a part say so."""
+    for model in bench.models.library.models():
+        what = [model.quant] if model.quant else []
+        what += [OWNERS[model.origin]] if model.origin in OWNERS else []
+        yield TargetChoice(
+            name=str(Target("local", model.ref)),
+            label=model.name,
+            detail=", ".join(what),
+            size_bytes=model.size_bytes,
+            disabled_reason="Not complete: a part of it is missing" if model.missing_parts else None,
+        )
 
 
 def _cloud(bench: Workbench, today: date) -> Iterator[TargetChoice]:

@@ -9,7 +9,7 @@ import signal
 import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from app.cli_models_print import (
     OWNERS,
@@ -29,14 +29,14 @@ if TYPE_CHECKING:
     from backends.models.importing import How
     from backends.models.manager import Models
     from backends.models.records import InstalledModel
-    from backends.workbench import Workbench
 
 MAX_LIMIT_MB_S = 100_000.0
+AnyParser = TypeVar("AnyParser", bound=argparse.ArgumentParser)
 MODELS_ENDS = "Exit status: 0 done; 1 it failed; 2 bad usage, nothing was started; 130 stopped, what arrived is kept."
 REF_HELP = "as printed by list, or as fit prints them: llama-3.1-8b:Q4_K_M, hf:OWNER/REPO/FILE"
 
 
-def add_models(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def add_models(commands: argparse._SubParsersAction[AnyParser]) -> None:
     """Declare the command and its actions."""
     models = commands.add_parser(
         "models", help="models on this disk, and getting more", epilog=MODELS_ENDS, allow_abbrev=False
@@ -91,26 +91,10 @@ async def _run(arguments: argparse.Namespace) -> int:
     bench = Workbench.open()
     for warning in bench.warnings:
         say(warning)
-    made = models_of(bench)
     try:
-        return await _action(arguments.action)(arguments, made)
+        return await _action(arguments.action)(arguments, bench.models)
     finally:
-        await made.close()
         await bench.close()
-
-
-def models_of(bench: Workbench) -> Models:
-    """The models of a workbench."""
-    from backends.models.manager import Models
-
-    return Models(
-        bench.paths,
-        settings=lambda: bench.settings,
-        change=bench.change,
-        save=bench.save,
-        egress=bench.egress,
-        keys=bench.keys,
-    )
 
 
 def _action(name: str) -> Callable[[argparse.Namespace, Models], Awaitable[int]]:

@@ -5,21 +5,23 @@ from __future__ import annotations
 import argparse
 import asyncio
 import re
-import signal
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from app.cli_print import JsonLines, Terminal, discard_output, reader_is_gone, say
+from app.cli_signals import stop_on_signal
 from app.exits import EXIT_CANCELLED, EXIT_FAILED, EXIT_OK
 from backends.compare import Comparison
 from backends.errors import KeyMissing, NearfarError, UsageError
 from backends.events import Cancelled, Event, Failed, Finished, is_terminal
 from backends.ids import new_id
+from backends.models.errors import WouldNotFit
 from backends.records import Prompt, RunRequest, Sampling, Target
 from backends.targets import parse_target
 from backends.workbench import Workbench
 
+LOAD_ADVICE = "Free memory, choose a smaller quant, or add --load-anyway: the load can then fail or slow the machine down."
 MAX_STDIN_CHARS = 16 * 1024 * 1024
 
 Printer = Terminal | JsonLines
@@ -37,6 +39,8 @@ def run(arguments: argparse.Namespace) -> int:
     bench.consent(targets)
     bench.keys_from_variables(arguments.key_variables, targets)
     printer = JsonLines(requests) if arguments.json else Terminal(requests, sys.stdout)
+    if arguments.load_anyway:
+        bench.local.plans.allow_all()
     return asyncio.run(_compare(bench, requests, printer, race=arguments.race))
 
 
@@ -101,7 +105,7 @@ async def _compare(bench: Workbench, requests: list[RunRequest], printer: Printe
         screen.show(_advised(event, advice))
 
     comparison = Comparison(requests, bench.engine_for, emit, "race" if race else "sequence")
-    interrupted = _stop_on_signal(comparison.stop_all)
+    interrupted = stop_on_signal(comparison.stop_all)
     try:
         await comparison.run()
     finally:
@@ -130,21 +134,6 @@ def _usual_variable(server: str) -> str:
 def _advised(event: Event, advice: str) -> Event:
     if isinstance(event, Failed) and event.problem.code == KeyMissing.code:
         return replace(event, problem=replace(event.problem, fix=advice))
+    if isinstance(event, Failed) and event.problem.code == WouldNotFit.code:
+        return replace(event, problem=replace(event.problem, fix=LOAD_ADVICE))
     return event
-
-
-def _stop_on_signal(stop: Callable[[], None]) -> Callable[[], bool]:
-    """Ctrl-C and SIGTERM stop the lanes, so that what arrived is still printed and kept."""
-    seen = [False]
-
-    def handle(*_arguments: object) -> None:
-        seen[0] = True
-        stop()
-
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        try:
-            loop.add_signal_handler(number, handle)
-        except NotImplementedError:  # Windows loops have no signal handlers
-            signal.signal(number, lambda *_arguments: loop.call_soon_threadsafe(handle))
-    return lambda: seen[0]

@@ -68,7 +68,9 @@ async def _header(models: Models, plan: DownloadPlan, file: RemoteFile) -> tuple
             await asyncio.to_thread(read_header, data, name=file.path)
         except HeaderIncomplete as more:
             if len(data) < min(wanted, size_bytes) or wanted >= LARGEST_HEADER_BYTES:
-                raise ServerMisbehaved(f"The header of {file.path} has no end.", safe="Nothing was downloaded.") from None
+                raise ServerMisbehaved(
+                    f"The header of {file.path} has no end.", safe="Nothing was downloaded."
+                ) from None
             wanted = max(2 * wanted, more.at_least_bytes)
         else:
             return data, size_bytes

@@ -14,13 +14,11 @@ from typing import TYPE_CHECKING
 
 from backends.devices.records import Device, Machine
 from backends.errors import NearfarError
-from backends.fit.records import Choice, Fit, Lever, Part, Wish
+from backends.fit.records import Choice, Fit, Lever, Part, Verdict, Wish
 from backends.models.records import CatalogueModel, InstalledModel, ModelFacts
 
 if TYPE_CHECKING:
     from backends.fit.learned import Learned
-
-CLOSEST = ("gpu", "split", "ram", "no")
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,8 +72,7 @@ def still_exact(exact: Fit | None, planned: Fit) -> Fit | None:
         return None
     gpus = tuple(_sized(was, now) for was, now in zip(exact.gpus, planned.gpus, strict=True))
     whole = exact.gpu_layers == exact.n_layers
-    verdict: str = "gpu" if whole else "split" if exact.gpu_layers else "ram"
-    assert verdict in ("gpu", "split", "ram")
+    verdict: Verdict = "gpu" if whole else "split" if exact.gpu_layers else "ram"
     return judged(
         replace(planned, verdict=verdict, gpus=gpus, host=_sized(exact.host, planned.host), missing_bytes=0, exact=True)
     )

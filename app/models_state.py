@@ -11,7 +11,7 @@ from backends.devices.records import Machine
 from backends.errors import NearfarError, Problem
 from backends.fit.records import Fit, FitSeen, Wish
 from backends.models.records import CatalogueModel, DownloadProgress, InstalledModel
-from widgets.model_values import InstalledLine, ModelsView
+from widgets.model_values import InstalledLine, ModelRow, ModelsView
 
 UNEXPECTED = Problem(
     "models", "That did not work, for a reason that nobody foresaw.", "No model was changed.", "Try again."
@@ -68,7 +68,7 @@ class ModelsState:
     def view(self, models: Sequence[CatalogueModel], shown_ref: str | None, *, local_only: bool) -> ModelsView:
         """The whole page; `shown_ref` is the row whose share the devices draw."""
         ranking, downloads = self.ranking, self.all_downloads()
-        rows = ()
+        rows: tuple[ModelRow, ...] = ()
         if ranking is not None:
             rows = tuple(
                 replace(row, asking=True) if row.ref in self.asking else row

@@ -13,6 +13,7 @@ from app.choices import FIRST_LANES, choice_for, target_choices
 from app.compare_controller import CompareController
 from app.engine_thread import EngineThread
 from app.history_controller import HistoryController
+from app.models_controller import ModelsController
 from app.samples import sample_prompts
 from app.status_controller import StatusController
 from backends.errors import NearfarError, Problem
@@ -24,9 +25,10 @@ from widgets import theme
 from widgets.compare_page import ComparePage
 from widgets.history_page import HistoryPage
 from widgets.key_dialog import KeyDialog
-from widgets.main_window import MainWindow
+from widgets.main_window import MODELS, MainWindow
+from widgets.models_page import ModelsPage
 from widgets.settings_page import SettingsPage
-from widgets.values import SettingsView, StoredComparison
+from widgets.values import MAX_LANES, SettingsView, StoredComparison
 
 WARM_UP_MS = 300  # after the first paint, so that importing the cloud client does not compete with it
 
@@ -42,9 +44,11 @@ class Session(QObject):
         self.engine = EngineThread(self)
         self.window = MainWindow()
         self.compare = ComparePage()
+        self.models_page = ModelsPage()
         self.history = HistoryPage()
         self.settings = SettingsPage()
         self.window.add_page("compare", "Compare", "columns", self.compare)
+        self.window.add_page(MODELS, "Models", "models", self.models_page, watching=True)
         self.window.add_page("history", "History", "history", self.history)
         self.window.add_page("settings", "Settings", "settings", self.settings, at_bottom=True)
         self.status = StatusController(self.window, self.engine, bench, lane_targets=self._lane_targets)
@@ -52,6 +56,15 @@ class Session(QObject):
             self.compare, self.engine, bench, ask_key=self._ask_key, changed=self._runs_changed
         )
         self.past = HistoryController(self.history, self.engine, bench, reopen=self._reopen)
+        self.models = ModelsController(
+            self.models_page,
+            self.window,
+            self.engine,
+            bench,
+            save=self._save,
+            is_busy=lambda: self.runs.busy,
+            open_link=self._open_link,
+        )
         self._fill()
         self._connect()
 
@@ -81,6 +94,10 @@ class Session(QObject):
         self.compare.link_requested.connect(self._open_link)
         self.compare.mode_chosen.connect(lambda mode: self._save(lane_order=mode))
         self.past.troubled.connect(self.compare.show_problem, Qt.ConnectionType.QueuedConnection)
+        self.models.use_wanted.connect(self._use_model)
+        self.models.installed_changed.connect(self._show_targets)
+        self.models.settings_touched.connect(self._settings_touched)
+        self.models.machine_read.connect(lambda machine: self.status.show_devices((*machine.gpus, machine.cpu)))
         self.settings.changed.connect(self._settings_changed)
         self.history.keep_history_toggled.connect(lambda keep: self._save(keep_history=keep))
         hints = self._qt.styleHints()
@@ -92,12 +109,14 @@ class Session(QObject):
         self.engine.start()
         self.status.begin()
         self.past.begin()
+        self.models.begin()
         targets = [parse_target(name) for name in self._lane_targets()]
         QTimer.singleShot(WARM_UP_MS, self, lambda: self.engine.ask(self.bench.warm_up(targets), lambda _none: None))
 
     @Slot()
     def end(self) -> None:
         """Stop runs, close workers, finish writing. At most five seconds."""
+        self.models.end()
         self.bench.change(lanes=self._lane_targets(), **self._sampling())
         self.engine.stop(self.bench.close())
 
@@ -169,6 +188,26 @@ class Session(QObject):
         if box.exec() == QMessageBox.StandardButton.Open:
             QDesktopServices.openUrl(QUrl(url))
 
+    @Slot(str)
+    def _use_model(self, ref: str) -> None:
+        """A model of this disk goes into the first lane that runs here, else into a new one."""
+        if self.runs.busy:
+            running = Problem("busy", "A comparison is running.", "", "Stop it, then use this model.")
+            self.models.show_problem(running)
+            return
+        here = [lane_id for lane_id in self.compare.lane_ids if self.compare.lane(lane_id).target.startswith("local:")]
+        name = str(Target("local", ref))
+        if here:
+            lane_id = here[0]
+        elif len(self.compare.lane_ids) < MAX_LANES:
+            lane_id = self.compare.add_lane(name)
+        else:
+            lane_id = self.compare.lane_ids[0]
+        self._show_targets()
+        self.compare.lane(lane_id).set_target(name)
+        self._lanes_changed(lane_id)
+        self.window.open_page("compare")
+
     # -- settings ------------------------------------------------------------------------------------------------
 
     def _settings_view(self) -> SettingsView:
@@ -198,9 +237,15 @@ class Session(QObject):
     def _save(self, **changes: object) -> None:
         self.bench.change(**changes)
         self.engine.ask(self.bench.save(), self._saved)
+        self._settings_touched()
+
+    @Slot()
+    def _settings_touched(self) -> None:
+        """Settings are others now, whoever changed them."""
         self.settings.show_settings(self._settings_view())
         self.history.set_keep_history(self.bench.settings.keep_history)
         self.compare.prompt_box.set_mode(self.bench.settings.lane_order)
+        self.models.settings_changed()
         self._show_targets()
         self.status.show_privacy()
 

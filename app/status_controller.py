@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from PySide6.QtCore import QObject, QTimer
 
 from app.engine_thread import EngineThread
+from app.models_view import device_detail, holders
 from backends.errors import NearfarError
 from backends.targets import parse_target
 from backends.workbench import Workbench
@@ -22,7 +23,8 @@ IDLE_MS = 15_000
 
 
 class StatusController(QObject):
-    """Reads devices on the engine thread: once a second while runs are live, now and then while the window is idle."""
+    """Reads devices on the engine thread: once a second while runs are live, now and then while the window is
+    idle, never while it is minimized. Who looks closer, as the Models page does, hands on what it read."""
 
     def __init__(
         self,
@@ -91,6 +93,10 @@ class StatusController(QObject):
 
     def _show_devices(self, devices: tuple[Device, ...]) -> None:
         self._reading = False
+        self.show_devices(devices)
+
+    def show_devices(self, devices: Iterable[Device]) -> None:
+        """Devices as somebody has just read them."""
         self._window.show_devices([_line(device) for device in devices])
 
     def _not_read(self, _error: BaseException) -> None:
@@ -103,4 +109,12 @@ def _line(device: Device) -> DeviceLine:
         kind="cpu" if device.kind == "cpu" else "gpu",
         total_bytes=device.total_bytes,
         free_bytes=device.free_bytes,
+        detail=_detail(device),
     )
+
+
+def _detail(device: Device) -> str:
+    """Below the figures: whether the memory is the computer's own, what is known of the device, who holds its memory."""
+    shared = "shared with the computer's memory" if device.memory == "shared" else ""
+    held = f"held by {', '.join(users)}" if (users := holders(device)) else ""
+    return ", ".join(part for part in (shared, device_detail(device), held) if part)

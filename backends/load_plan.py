@@ -6,18 +6,19 @@ Must not start workers nor know windows. The fit is made anew from the memory th
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import psutil
 
 from backends.devices.records import Device, Machine
-from backends.fit.learned import Learned, bytes_there, seen_load, seen_run
+from backends.fit.learned import Learned, bytes_there, expecting, seen_load, seen_run
 from backends.fit.learned_file import LearnedFile
+from backends.fit.levers import levers
 from backends.fit.placement import load_options, seen_by_engine
 from backends.fit.ranking import fit_of, speed_of
-from backends.fit.records import Fit, FitSeen, Speed, Wish
+from backends.fit.records import Fit, FitSeen, Lever, Speed, Wish
 from backends.local.facts import LoadOptions
 from backends.models.errors import WouldNotFit
 from backends.models.gguf_file import read_model
@@ -49,11 +50,16 @@ class LoadPlanner:
         self._file = file
         self._learned: Learned | None = None
         self._allowed: set[str] = set()
+        self._all_allowed = False
         self._plans: dict[str, Plan] = {}
 
     def allow(self, ref: str) -> None:
         """The person wants this model loaded next time although it would not fit."""
         self._allowed.add(ref)
+
+    def allow_all(self) -> None:
+        """The person wants every model loaded although it would not fit."""
+        self._all_allowed = True
 
     def plan_of(self, ref: str) -> Plan | None:
         """The last plan of a model, whether it was loaded or refused."""
@@ -74,10 +80,24 @@ class LoadPlanner:
         machine, learned = seen_by_engine(await self._read_machine()), await self.learned()
         fit = fit_of(facts, machine, wish, learned)
         self._plans[ref] = Plan(ref, facts, fit, speed_of(ref, fit, facts, machine, learned))
-        if fit.verdict == "no" and ref not in self._allowed:
+        if fit.verdict == "no" and not self._all_allowed and ref not in self._allowed:
             raise _refusal(facts.name, fit)
         self._allowed.discard(ref)
         return load_options(fit, wish)
+
+    async def look_again(
+        self, ref: str, other_quants: Iterable[ModelFacts] = ()
+    ) -> tuple[Fit, tuple[Lever, ...]] | None:
+        """A model that was planned before, with the memory that is free now, and what would change the verdict.
+
+        `other_quants` are of the same model. None where it was never planned. It changes no plan.
+        """
+        plan, wish = self._plans.get(ref), self._wish()
+        if plan is None:
+            return None
+        machine, learned = seen_by_engine(await self._read_machine()), await self.learned()
+        fit = fit_of(plan.facts, machine, wish, learned)
+        return fit, levers(plan.facts, expecting(machine, learned), wish, fit, other_quants)
 
     async def loaded(self, ref: str, report: EngineReport, worker_pid: int | None) -> None:
         """Set what the load took beside what was predicted, and remember both."""

@@ -2,6 +2,7 @@
 
     ours      the app's own queue: listing, ranges over several connections, sha256, fsync, rename
     curl      curl -L -o FILE: neither hashes nor syncs
+    durable   the same, then sync FILE: as safe from a power cut as ours is at its end
     hashed    curl -L | sha256sum: hashes, keeps nothing
 
 Server and file are those of the tests' stand-in hub: a process of its own that answers with sendfile. The ways take
@@ -45,7 +46,7 @@ REPO, NAME = "owner/Benchmark-GGUF", "Benchmark-Q4_K_M.gguf"
 AIM_TIMES_CURL, AIM_MEMORY_MIB = 0.9, 64.0
 MIB = 2**20
 READ_MIB = 512
-WAYS = ("curl", "ours", "hashed")
+WAYS = ("curl", "ours", "durable", "hashed")
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,10 +82,12 @@ def hub_server(folder: Path) -> Iterator[str]:
             server.kill()
 
 
-def by_curl(url: str, folder: Path) -> Run:
+def by_curl(url: str, folder: Path, *, durable: bool = False) -> Run:
     target = folder / "by-curl.gguf"
     began = time.perf_counter()
     subprocess.run(["curl", "-sfL", "-o", str(target), f"{url}/{REPO}/resolve/main/{NAME}"], check=True)
+    if durable:
+        subprocess.run(["sync", str(target)], check=True)
     seconds = time.perf_counter() - began
     target.unlink()
     return Run(seconds)
@@ -194,6 +197,8 @@ def measure(arguments: argparse.Namespace, folder: Path) -> tuple[dict[str, list
                 match way:
                     case "curl":
                         run = by_curl(url, folder)
+                    case "durable":
+                        run = by_curl(url, folder, durable=True)
                     case "ours":
                         run = by_us(url, folder, arguments.connections)
                     case _:
@@ -217,6 +222,7 @@ def report(runs: dict[str, list[Run]], costs: dict[str, float], arguments: argpa
     rows = []
     for way, label in (
         ("curl", "`curl -L -o FILE`"),
+        ("durable", "`curl -L -o FILE; sync FILE`"),
         ("ours", "Nearfar: hashed, synced, renamed"),
         ("hashed", "`curl -L \\| sha256sum`, keeps nothing"),
     ):

@@ -17,7 +17,12 @@ from shiboken6 import isValid
 from widgets import theme
 
 SET = "ph."
-NAMES = {"compare": "columns", "history": "clock-counter-clockwise", "settings": "gear-six"}  # ours: Phosphor's
+NAMES = {  # ours: Phosphor's
+    "compare": "columns",
+    "models": "stack",
+    "history": "clock-counter-clockwise",
+    "settings": "gear-six",
+}
 TEXT_GAP = 6  # Qt leaves too little room between a button's icon and its text
 _qtawesome: ModuleType | None = None
 _dressed: weakref.WeakKeyDictionary[QAbstractButton, tuple[str, str]] = weakref.WeakKeyDictionary()

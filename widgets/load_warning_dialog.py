@@ -44,8 +44,13 @@ class LoadWarningDialog(Dialog):
         """The figures as they are now."""
         self.set_title(f"{warning.model} would not fit now")
         needs, free = fmt.byte_size(warning.needs_bytes), fmt.byte_size(warning.free_bytes)
-        missing = fmt.byte_size(max(0, warning.needs_bytes - warning.free_bytes))
-        self._needs.setText(f"It needs {needs} on {warning.device}, where {free} is free: {missing} too little.")
+        short = max(0, warning.needs_bytes - warning.free_bytes)
+        kept = warning.missing_bytes is not None and warning.missing_bytes > short
+        missing = fmt.byte_size(warning.missing_bytes if kept else short)
+        reserve = ", with what must stay free for the rest of the machine" if kept else ""
+        self._needs.setText(
+            f"It needs {needs} on {warning.device}, where {free} is free: {missing} too little{reserve}."
+        )
         self._users.setText(users_text(warning))
         clear(self._levers)
         if warning.levers:

@@ -190,7 +190,10 @@ class RepoFileLine:
 
 @dataclass(frozen=True, slots=True)
 class LoadWarning:
-    """A load that would not fit now: what it needs and has, who holds memory, and what would help."""
+    """A load that would not fit now: what it needs and has, who holds memory, and what would help.
+
+    `missing_bytes` counts what must stay free besides; None is what it needs less what is free.
+    """
 
     model: str
     device: str
@@ -198,3 +201,4 @@ class LoadWarning:
     free_bytes: int
     in_use_by: tuple[str, ...] = ()
     levers: tuple[LeverLine, ...] = ()
+    missing_bytes: int | None = None

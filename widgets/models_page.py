@@ -160,6 +160,15 @@ class ModelsPage(QWidget):
         if problem is not None:
             self._scroll.verticalScrollBar().setValue(0)
 
+    def show_notice(self, text: str) -> None:
+        """One sentence of what was done, where a problem would stand."""
+        self._banner.show_notice(text)
+        self._scroll.verticalScrollBar().setValue(0)
+
+    def problem_text(self) -> str:
+        """What the banner at the top says, or empty."""
+        return self._banner.text()
+
     def show_section(self, section: str) -> None:
         """`catalogue` or `disk`."""
         self._head.choose(section)

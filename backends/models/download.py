@@ -16,7 +16,7 @@ from pathlib import Path
 
 from backends.errors import NearfarError, Problem
 from backends.models.download_disk import disk_problem
-from backends.models.download_files import find_unfinished, total_of
+from backends.models.download_files import discard_parts, find_unfinished, total_of
 from backends.models.download_job import Job
 from backends.models.download_limit import Limiter
 from backends.models.download_names import layout_of

@@ -23,10 +23,19 @@ from backends.models.download_sidecar import Claim, Note, Sidecar
 from backends.models.download_spans import Span, Spans
 
 ROOM_BYTES = 1024 * 1024 - 64 * 1024  # what http.client holds back besides is less than the rest of 1 MiB
-MAX_ROOM_BYTES = 16 * 1024 * 1024
-CLAIM_AT_BYTES = 320 * 1024
+MAX_ROOM_BYTES = 64 * 1024 * 1024
 CLAIM_AFTER_S = 0.5
 HASH_CHUNK = 1024 * 1024
+MAX_NOTE_BYTES = 1024 * 1024
+MARK_STEP = 64
+
+
+def mark_of(data: bytes) -> int:
+    """Tells bytes that were written from sectors that never reached the disk: CRC-32 of every 64th byte.
+
+    All bytes would cost a tenth of a fast download's time. A flipped bit is found by the sha256, as everywhere.
+    """
+    return zlib.crc32(data[::MARK_STEP])
 
 
 class Part:
@@ -70,10 +79,8 @@ class Part:
     def _holds(self, note: Note) -> bool:
         with self.path.open("rb", buffering=0) as file:
             file.seek(note.start)
-            crc, left = 0, note.stop - note.start
-            while left > 0 and (data := file.read(min(left, HASH_CHUNK))):
-                crc, left = zlib.crc32(data, crc), left - len(data)
-        return left == 0 and crc == note.crc
+            data = file.read(min(note.stop - note.start, MAX_NOTE_BYTES))
+        return len(data) == note.stop - note.start and mark_of(data) == note.mark
 
     @property
     def done_bytes(self) -> int:
@@ -147,7 +154,7 @@ class Part:
             self._writing += 1
         try:
             write_at(handle, data, offset)
-            self._sidecar.note(self._index, Note(offset, offset + len(data), zlib.crc32(data)))
+            self._sidecar.note(self._index, Note(offset, offset + len(data), mark_of(data)))
         finally:
             with self._lock:
                 self._writing -= 1
@@ -157,8 +164,13 @@ class Part:
             if not self._unclaimed:
                 self._oldest_s = time.monotonic()
             self._unclaimed += len(data)
-            if self._unclaimed >= CLAIM_AT_BYTES or self._waiting:
+            if self._unclaimed >= self._claim_at or self._waiting:
                 self._work.notify()
+
+    @property
+    def _claim_at(self) -> int:
+        """So that one half of the room can be filled while the other is synced."""
+        return self._room_bytes // 3
 
     # -- for the thread that keeps the books ---------------------------------------------------------------------
 
@@ -179,7 +191,7 @@ class Part:
         if not self._unclaimed:
             return False
         waited_s = time.monotonic() - self._oldest_s
-        return self._unclaimed >= CLAIM_AT_BYTES or self._waiting > 0 or waited_s >= CLAIM_AFTER_S
+        return self._unclaimed >= self._claim_at or self._waiting > 0 or waited_s >= CLAIM_AFTER_S
 
     def _settle(self, claim: Claim, size: int) -> None:
         assert self._handle is not None

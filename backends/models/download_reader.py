@@ -150,15 +150,17 @@ class Reader:
     def _read(self, limit: int) -> bytes:
         """What has come; at the start of the file at least as much as tells what it is. Raises Lost."""
         least = min(len(MAGIC), limit) if self._at == 0 else 1
-        data = bytearray()
-        while len(data) < least or (len(data) < limit and self.client.has_more()):
-            more = self.client.read(limit - len(data))
-            if not more and len(data) < least:
-                raise Lost(HubUnreachable("The server ends the connection too early, again and again."))
-            if not more:
+        pieces: list[bytes] = []
+        size = 0
+        while size < least or (size < limit and self.client.has_more()):
+            piece = self.client.read(limit - size)
+            if not piece:
                 break
-            data += more
-        return bytes(data)
+            pieces.append(piece)
+            size += len(piece)
+        if size < least:
+            raise Lost(HubUnreachable("The server ends the connection too early, again and again."))
+        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
     def _renew(self, url: str) -> None:
         self._renewals += 1

@@ -52,7 +52,7 @@ class _Note(BaseModel):
 
     file: Annotated[int, Field(ge=0, lt=1000)]
     wrote: tuple[Offset, Offset]
-    crc: Annotated[int, Field(ge=0, lt=2**32)]
+    mark: Annotated[int, Field(ge=0, lt=2**32)]
 
 
 _PLAN = TypeAdapter(DownloadPlan)
@@ -61,11 +61,11 @@ _LINE: TypeAdapter[_Claim | _Note] = TypeAdapter(_Claim | _Note)
 
 @dataclass(frozen=True, slots=True)
 class Note:
-    """Bytes `start` to `stop` were written; `crc` is their CRC-32."""
+    """Bytes `start` to `stop` were written; `mark` is their checksum."""
 
     start: int
     stop: int
-    crc: int
+    mark: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,7 +174,7 @@ def _claim_line(index: int, claim: Claim) -> str:
 
 
 def _note_line(index: int, note: Note) -> str:
-    return f'{{"file":{index},"wrote":[{note.start},{note.stop}],"crc":{note.crc}}}'
+    return f'{{"file":{index},"wrote":[{note.start},{note.stop}],"mark":{note.mark}}}'
 
 
 def read_sidecar(path: Path) -> Sidecar | None:
@@ -198,7 +198,7 @@ def read_sidecar(path: Path) -> Sidecar | None:
         except ValidationError:
             continue
         if isinstance(read, _Note):
-            notes.setdefault(read.file, []).append(Note(*read.wrote, read.crc))
+            notes.setdefault(read.file, []).append(Note(*read.wrote, read.mark))
         else:
             claims[read.file] = Claim(Spans(read.done), read.etag)
     for index, written in notes.items():

@@ -1,0 +1,306 @@
+"""The Models page: reads the machine while it is shown, judges the catalogue, hands wishes on. Must not paint.
+
+Downloads and files have controllers of their own, which share its state.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Literal
+
+from PySide6.QtCore import QObject, Qt, QTimer, Signal, Slot
+
+from app.downloads_controller import DownloadsController
+from app.engine_thread import EngineThread
+from app.exact_numbers import exact_here, exact_remote, refuse_unseen
+from app.library_controller import LibraryController, free_bytes
+from app.models_ranking import Question, Ranking, ranked, shown_by_default
+from app.models_state import ModelsState, problem_of
+from backends.errors import NearfarError, Problem
+from backends.fit.records import Fit
+from backends.models.records import InstalledModel
+from backends.workbench import Workbench
+from widgets.main_window import MODELS, MainWindow
+from widgets.models_page import ModelsPage
+
+if TYPE_CHECKING:
+    from backends.devices.records import Machine
+    from backends.fit.learned import Learned
+
+LOOK_MS = 2000
+SAVE_MS = 600  # after the slider has come to rest
+KV_TYPES: dict[str, Literal["f16", "q8_0", "q4_0"]] = {"f16": "f16", "q8_0": "q8_0", "q4_0": "q4_0"}
+
+_Look = tuple["Machine", "Learned", int | None]
+
+
+class ModelsController(QObject):
+    """`use_wanted` carries the ref of a model to compare with; `machine_read` the machine, whenever it was looked at;
+    `settings_touched` that a setting is another now."""
+
+    use_wanted = Signal(str)
+    machine_read = Signal(object)
+    settings_touched = Signal()
+    installed_changed = Signal()
+    _installed_news = Signal(object)
+
+    def __init__(
+        self,
+        page: ModelsPage,
+        window: MainWindow,
+        engine: EngineThread,
+        bench: Workbench,
+        *,
+        save: Callable[..., None],
+        is_busy: Callable[[], bool],
+        open_link: Callable[[str], None],
+    ) -> None:
+        """`save` changes settings by name and writes them; `is_busy` says whether runs are under way."""
+        super().__init__(page)
+        self._page = page
+        self._window = window
+        self._engine = engine
+        self._bench = bench
+        self._save = save
+        self._is_busy = is_busy
+        self.state = ModelsState(wish=bench.local.wish(), folder=str(bench.models.folder))
+        self._watched = self._reading = self._ranking = self._rank_again = self._measured = False
+        self._learned: Learned | None = None
+        self._looking = QTimer(self)
+        self._looking.setInterval(LOOK_MS)
+        self._looking.timeout.connect(self._look)
+        self._saving = QTimer(self)
+        self._saving.setSingleShot(True)
+        self._saving.setInterval(SAVE_MS)
+        self._saving.timeout.connect(self._save_wish)
+        self.downloads = DownloadsController(page, window, engine, bench, self.state, self.show, open_link=open_link)
+        self.library = LibraryController(page, window, engine, bench, self.state, self.show)
+        self._connect(open_link)
+        self.show()
+
+    def _connect(self, open_link: Callable[[str], None]) -> None:
+        page = self._page
+        page.context_changed.connect(self._context_changed)
+        page.kv_type_changed.connect(self._kv_type_changed)
+        page.selected.connect(lambda _ref: self._rank())
+        page.use_requested.connect(self._use)
+        page.exact_requested.connect(self.ask_llama_cpp)
+        page.link_requested.connect(open_link)
+        self._window.devices_watched.connect(self._watch)
+        self._window.page_chosen.connect(self._page_chosen)
+        self.downloads.settings_touched.connect(self.settings_touched)
+        self.library.settings_touched.connect(self._folder_moved)
+        # Called on the engine thread; everything that shows it lives on this one.
+        self._installed_news.connect(self._installed, Qt.ConnectionType.QueuedConnection)
+        self._bench.models.on_installed = self._installed_news.emit
+
+    def begin(self) -> None:
+        """The engine thread runs: list what is on this disk, and downloads that an earlier session left."""
+        self._engine.ask(self._bench.models.installed(), self._scanned, self._failed)
+        self.downloads.begin()
+        if self._watched:
+            self._look()
+
+    def end(self) -> None:
+        """Before the close: keep what is set, and stop what only a thread could go on with."""
+        self.library.end()
+        if self._saving.isActive():
+            self._saving.stop()
+            self._save_wish()
+
+    def settings_changed(self) -> None:
+        """Somebody changed settings: those that this page shows may be others now."""
+        wish = self._bench.local.wish()
+        if not self._saving.isActive() and wish != self.state.wish:
+            self.state.wish = wish
+            self._rank()
+        self.downloads.set_limit(self._bench.settings.download_limit_mb_s)
+        self.state.folder = str(self._bench.models.folder)
+        self.show()
+
+    @Slot()
+    def show(self) -> None:
+        """Bring the page up to date with the state; where another page is open, as soon as this one is."""
+        if self._window.current_page() != MODELS:
+            return
+        shown = self._page.selected_ref()
+        if shown is None and self.state.ranking is not None:
+            default = shown_by_default(self.state.ranking.choices)
+            shown = default.ref if default is not None else None
+        local_only = self._bench.settings.local_only is True
+        self._page.show_view(self.state.view(self._bench.models.catalogue(), shown, local_only=local_only))
+
+    # -- the machine -----------------------------------------------------------------------------------------------
+
+    @Slot(bool)
+    def _watch(self, watched: bool) -> None:
+        self._watched = watched
+        if watched:
+            self._looking.start()
+            self._look()
+        else:
+            self._looking.stop()
+
+    @Slot()
+    def _look(self) -> None:
+        if self._reading or self._window.isMinimized():
+            return
+        self._reading = True
+        self._engine.ask(self._read(), self._was_read, self._not_read)
+
+    async def _read(self) -> _Look:
+        machine = await self._bench.local.machine()
+        learned = await self._bench.local.plans.learned()
+        return machine, learned, await asyncio.to_thread(free_bytes, self._bench.models.folder)
+
+    def _was_read(self, found: _Look) -> None:
+        self._reading = False
+        machine, learned, self.state.folder_free_bytes = found
+        changed = machine != self.state.machine or learned is not self._learned
+        self.state.machine, self._learned, self.state.seen = machine, learned, learned.seen
+        self.machine_read.emit(machine)
+        if changed:
+            self._rank()
+        self.show()
+        if not self._measured and machine.cpu.bandwidth_gb_s is None and not self._is_busy():
+            self._measured = True  # once: without it nothing can be said of the CPU's speed
+            self._engine.ask(self._bench.local.measure_memory(), lambda _none: self._look(), self._failed)
+
+    def _not_read(self, error: BaseException) -> None:
+        self._reading = False
+        self._failed(error)
+
+    # -- the catalogue ---------------------------------------------------------------------------------------------
+
+    def _rank(self) -> None:
+        """Judge anew, off this thread; of wishes that come meanwhile only the newest is worked on."""
+        state = self.state
+        if state.machine is None or self._learned is None or self._window.current_page() != MODELS:
+            return
+        if self._ranking:
+            self._rank_again = True
+            return
+        self._ranking, self._rank_again = True, False
+        question = Question(
+            state.machine, state.wish, self._learned, state.installed, dict(state.exact), self._page.selected_ref()
+        )
+        self._engine.ask(self._judge(question), self._was_ranked, self._not_ranked)
+
+    async def _judge(self, question: Question) -> Ranking:
+        return await asyncio.to_thread(lambda: ranked(question, self._bench.models.catalogue()))
+
+    def _was_ranked(self, found: Ranking) -> None:
+        self._ranking = False
+        asked_with = found.question.exact
+        self.state.ranking = found
+        # What came in meanwhile was not asked about, so it stays.
+        self.state.exact = {
+            ref: fit for ref, fit in self.state.exact.items() if ref in found.exact or ref not in asked_with
+        }
+        self.show()
+        if self._rank_again or self._page.selected_ref() not in (None, found.question.ref):
+            self._rank()
+
+    def _not_ranked(self, error: BaseException) -> None:
+        self._ranking = False
+        self._failed(error)
+
+    @Slot(int)
+    def _context_changed(self, n_ctx: int) -> None:
+        self.state.wish = replace(self.state.wish, n_ctx=n_ctx)
+        self._wish_changed()
+
+    @Slot(str)
+    def _kv_type_changed(self, kv_type: str) -> None:
+        self.state.wish = replace(self.state.wish, kv_type=KV_TYPES[kv_type])
+        self._wish_changed()
+
+    def _wish_changed(self) -> None:
+        self.state.exact.clear()
+        self._saving.start()
+        self._rank()
+
+    @Slot()
+    def _save_wish(self) -> None:
+        self._save(n_ctx=self.state.wish.n_ctx, kv_type=self.state.wish.kv_type)
+
+    @Slot(str)
+    def ask_llama_cpp(self, ref: str) -> None:
+        """Replace the estimate of a row by llama.cpp's own numbers, for as long as nothing else is wished."""
+        planned, machine, wish = self.state.fit(ref), self.state.machine, self.state.wish
+        if planned is None or machine is None or ref in self.state.asking:
+            return
+        try:
+            refuse_unseen(planned, machine)
+        except NearfarError as error:
+            self._failed(error)
+            return
+        self.state.asking.add(ref)
+        self.show()
+        model = self.state.model(ref)
+        models, paths = self._bench.models, self._bench.paths
+        here = model is not None and not model.missing_parts
+        work: Any = (
+            exact_here(model, planned, wish)
+            if here and model is not None
+            else exact_remote(ref, planned, wish, models, paths)
+        )
+
+        def answered(fit: Fit) -> None:
+            self.state.asking.discard(ref)
+            if self.state.wish == wish:
+                self.state.exact[ref] = fit
+                self._rank()
+            self.show()
+
+        def refused(error: BaseException) -> None:
+            self.state.asking.discard(ref)
+            self.show()
+            self._failed(error)
+
+        self._engine.ask(work, answered, refused)
+
+    # -- what is here ----------------------------------------------------------------------------------------------
+
+    def _scanned(self, _models: object) -> None:
+        """The list itself comes as news."""
+        library = self._bench.models.library
+        if library.problem is not None:
+            self._page.show_problem(library.problem)
+        elif library.notice:
+            self._page.show_notice(library.notice)
+
+    @Slot(object)
+    def _installed(self, models: tuple[InstalledModel, ...]) -> None:
+        self.state.installed = models
+        self.installed_changed.emit()
+        self._rank()
+        self.show()
+
+    @Slot()
+    def _folder_moved(self) -> None:
+        self.state.folder = str(self._bench.models.folder)
+        self.settings_touched.emit()
+        self._look()
+        self.show()
+
+    @Slot(str)
+    def _use(self, ref: str) -> None:
+        self.downloads.dismiss(ref)
+        self.use_wanted.emit(ref)
+
+    @Slot(str)
+    def _page_chosen(self, key: str) -> None:
+        if key == MODELS:
+            self.show()
+            self._rank()
+        else:
+            self.downloads.dismiss_done()
+
+    def _failed(self, error: BaseException) -> None:
+        self.show_problem(problem_of(error))
+
+    def show_problem(self, problem: Problem) -> None:
+        self._page.show_problem(problem)
