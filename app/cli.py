@@ -70,9 +70,7 @@ def _add_run(commands: argparse._SubParsersAction[Parser]) -> None:
         help="variable that holds the API key of the cloud targets; with several providers, one for each: "
         "--key-env openai=OPENAI_API_KEY --key-env custom:lab=LAB_API_KEY",
     )
-    run.add_argument(
-        "--load-anyway", action="store_true", help="load local models even where they would not fit now"
-    )
+    run.add_argument("--load-anyway", action="store_true", help="load local models even where they would not fit now")
     run.add_argument("--race", action="store_true", help="all targets at once (they compete for this machine)")
     run.add_argument("--json", action="store_true", help="one JSON object per event and line")
 

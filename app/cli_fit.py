@@ -14,6 +14,7 @@ from app.exits import EXIT_OK
 if TYPE_CHECKING:
     from app.cli import Parser
     from backends.devices.records import Machine
+    from backends.fit.learned import Learned
     from backends.fit.records import Choice, Fit, Lever, Wish
     from backends.fit.wire import Ranking
     from backends.models.records import CatalogueModel
@@ -100,7 +101,7 @@ async def _find(arguments: argparse.Namespace) -> Ranking:
         wish=wish,
         choices=shown,
         summary=_summary(choices, shown, simulated=machine.simulated, one=ref != ""),
-        levers={ref: _levers(ref, shown[0].fit, machine, wish)} if ref else {},
+        levers={ref: _levers(ref, shown[0].fit, machine, wish, learned)} if ref else {},
         installed=installed,
         not_runnable=() if arguments.model else tuple(each for each in models if each.not_runnable),
     )
@@ -125,14 +126,11 @@ def _meant(name: str | None) -> tuple[Sequence[CatalogueModel], str]:
     return (model,), ""
 
 
-def _levers(ref: str, fit: Fit, machine: Machine, wish: Wish) -> tuple[Lever, ...]:
-    from backends.fit.levers import levers
-    from backends.fit.ranking import facts_of
+def _levers(ref: str, fit: Fit, machine: Machine, wish: Wish, learned: Learned | None) -> tuple[Lever, ...]:
+    from backends.fit.ranking import levers_of
     from backends.models.catalogue import find
 
-    model, quant = find(ref)
-    others = [facts_of(model, each) for each in model.quants if each.ref != ref]
-    return levers(facts_of(model, quant), machine, wish, fit, others)
+    return levers_of(*find(ref), fit, machine, wish, learned)
 
 
 def _summary(choices: Sequence[Choice], shown: Sequence[Choice], *, simulated: bool, one: bool) -> str:

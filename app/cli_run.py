@@ -21,7 +21,9 @@ from backends.records import Prompt, RunRequest, Sampling, Target
 from backends.targets import parse_target
 from backends.workbench import Workbench
 
-LOAD_ADVICE = "Free memory, choose a smaller quant, or add --load-anyway: the load can then fail or slow the machine down."
+LOAD_ADVICE = (
+    "Free memory, choose a smaller quant, or add --load-anyway: the load can then fail or slow the machine down."
+)
 MAX_STDIN_CHARS = 16 * 1024 * 1024
 
 Printer = Terminal | JsonLines

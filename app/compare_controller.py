@@ -12,14 +12,15 @@ from PySide6.QtCore import QObject, Slot
 from app.engine_thread import EngineThread, Inbox
 from backends.compare import Comparison
 from backends.errors import KeyRefused, NearfarError, Problem, UsageError
-from backends.events import Emit, Event, Failed, is_terminal
+from backends.events import Emit, Event, Failed, Loaded, is_terminal
 from backends.ids import new_id
+from backends.models.errors import WouldNotFit
 from backends.records import Prompt, RunRequest, Target
 from backends.targets import parse_target
 from backends.workbench import Workbench
 from widgets import verdict
 from widgets.compare_page import ComparePage
-from widgets.values import Ask, LaneAsk, StoredComparison, Vote
+from widgets.values import Ask, LaneAsk, LoadNote, StoredComparison, Vote
 
 AskKey = Callable[[Target], bool]
 
@@ -37,11 +38,18 @@ class CompareController(QObject):
     """Lives on the GUI thread; everything it starts lives on the engine thread.
 
     `ask_key` shows the key dialog and says whether there is a key now; `changed` is called when the top bar or the
-    history may have news.
+    history may have news; `would_not_fit` with lane, target and run where a local model was not loaded for that.
     """
 
     def __init__(
-        self, page: ComparePage, engine: EngineThread, bench: Workbench, *, ask_key: AskKey, changed: Callable[[], None]
+        self,
+        page: ComparePage,
+        engine: EngineThread,
+        bench: Workbench,
+        *,
+        ask_key: AskKey,
+        changed: Callable[[], None],
+        would_not_fit: Callable[[str, str, str], None],
     ) -> None:
         super().__init__(page)
         self._page = page
@@ -49,6 +57,7 @@ class CompareController(QObject):
         self._bench = bench
         self._ask_key = ask_key
         self._changed = changed
+        self._would_not_fit = would_not_fit
         self._inbox = Inbox(self._show, self)
         self._live: list[_Live] = []
         self._last: Ask | None = None
@@ -166,8 +175,19 @@ class CompareController(QObject):
                 self._bench.forget_key(parse_target(event.result.target))  # so that Retry asks for another
         for lane_id, events in by_lane.items():
             self._page.show_events(lane_id, events)
+            self._show_load(lane_id, events)
         self._close_ended()
         return self._page.tick()
+
+    def _show_load(self, lane_id: str, events: Sequence[Event]) -> None:
+        """What a load took beside what was predicted, or that it would not fit."""
+        for event in events:
+            if isinstance(event, Loaded):
+                seen = self._bench.local.seen(parse_target(self._page.lane(lane_id).target))
+                if seen is not None:
+                    self._page.show_load(lane_id, LoadNote(seen.real_bytes, seen.predicted_bytes))
+            elif isinstance(event, Failed) and event.problem.code == WouldNotFit.code:
+                self._would_not_fit(lane_id, event.result.target, event.run_id)
 
     def _is_shown(self, live: _Live, run_id: str) -> bool:
         """A retried lane shows its newest run only; the old one ends unseen."""

@@ -27,9 +27,12 @@ BYTES_PER_MB = 10**6
 
 
 class DownloadsController(QObject):
-    """`settings_touched` says that a licence or a repo was remembered, or that the hub may be contacted now."""
+    """`settings_touched` says that a licence or a repo was remembered, or that the hub may be contacted now;
+    `news_came` that downloads stand otherwise, `refused` (a ref and a Problem) that one could not be started."""
 
     settings_touched = Signal()
+    news_came = Signal()
+    refused = Signal(str, object)
     _news = Signal(object)
 
     def __init__(
@@ -130,8 +133,7 @@ class DownloadsController(QObject):
         await self._models.downloads.pause(ref)
 
     async def _go_on(self, ref: str) -> None:
-        self._models.consent()
-        self._models.downloads.resume(ref)
+        self._models.resume(ref)
 
     async def _cancel(self, ref: str, *, discard: bool) -> None:
         await self._models.downloads.cancel(ref, discard=discard)
@@ -190,6 +192,7 @@ class DownloadsController(QObject):
             self._ask_token(_repo_of(ref), lambda: self.download(ref), problem)
         else:
             self._page.show_problem(problem)
+            self.refused.emit(ref, problem)
 
     def _ask_token(self, repo: str, again: Callable[[], None], problem: Problem) -> None:
         dialog = TokenDialog(repo, parent=self._window)
@@ -246,6 +249,7 @@ class DownloadsController(QObject):
         self._state.downloads = news
         self._window.show_download_progress(self._state.share(), any(each.state == "failed" for each in news))
         self._show()
+        self.news_came.emit()
         for each in news:
             gated = each.problem is not None and each.problem.code == GATED
             if each.problem is not None and gated and each.ref not in failed_before:

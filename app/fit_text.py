@@ -134,7 +134,8 @@ def _one(choice: Choice, found: Ranking) -> list[str]:
         lines.append(f"Short of {size_words(fit.missing_bytes)}, with what is kept in reserve.")
     source = "asked of llama.cpp itself" if fit.exact else "computed"
     lines.append(f"Sizes are {source}, for a context of {fit.n_ctx:,} tokens and a {KV_NOTE} of {fit.kv_type}.")
-    lines += _wrapped(f"Speed: {speed_words(choice.speed)}{_basis(choice.speed)}.")
+    if fit.verdict != "no":
+        lines += _wrapped(f"Speed: {speed_words(choice.speed)}{_basis(choice.speed)}.")
     if quality is not None:
         lines += _wrapped(f"Quality: {_quality_words(choice)}; measured on {quality.measured_on}.")
     levers = found.levers.get(choice.ref, ())

@@ -87,14 +87,18 @@ def open_window(qt: QApplication, teller: Teller) -> Session:
     from app.session import Session
     from backends.workbench import Workbench
 
-    session = Session(qt, Workbench.open())
+    session = Session(qt, Workbench.open(), first_steps=True)
 
     def show(problem: Problem) -> None:
-        if session.window.current_page() == "history":
-            session.history.show_problem(problem)
-        else:
-            session.window.open_page("compare")  # the settings have no place for it
-            session.compare.show_problem(problem)
+        match session.window.current_page():
+            case "history":
+                session.history.show_problem(problem)
+            case "settings":
+                session.settings.show_problem(problem)
+            case "models":
+                session.models_page.show_problem(problem)
+            case _:
+                session.compare.show_problem(problem)
 
     teller.listener = CrashNotice(show, session.window).tell
     session.window.closing.connect(lambda: setattr(teller, "listener", None))

@@ -39,9 +39,10 @@ WAYS: dict[str, How] = {"copy": "copy", "in_place": "use in place"}
 
 
 class LibraryController(QObject):
-    """`settings_touched` says that the models folder is another one now."""
+    """`settings_touched` says that the models folder is another one now; `troubled` carries a failure's Problem."""
 
     settings_touched = Signal()
+    troubled = Signal(object)
 
     def __init__(
         self,
@@ -267,7 +268,9 @@ class LibraryController(QObject):
         return work
 
     def _failed(self, error: BaseException) -> None:
-        self._page.show_problem(problem_of(error))
+        problem = problem_of(error)
+        self._page.show_problem(problem)
+        self.troubled.emit(problem)
 
 
 def _open(dialog: Dialog) -> None:

@@ -142,16 +142,15 @@ def _facts(path: Path, name: str, _size_bytes: int) -> ModelFacts | None:
 def _levers(choice: Choice, question: Question, models: Sequence[CatalogueModel]) -> tuple[Lever, ...]:
     from backends.fit.learned import expecting
     from backends.fit.levers import levers
-    from backends.fit.ranking import facts_of
+    from backends.fit.ranking import levers_of
 
     model = next((each for each in models if each.id == choice.model_id), None)
-    machine = expecting(question.machine, question.learned)
     if model is not None:
         quant = next(each for each in model.quants if each.ref == choice.ref)
-        others = [facts_of(model, each) for each in model.quants if each.ref != choice.ref]
-        return levers(facts_of(model, quant), machine, question.wish, choice.fit, others)
+        return levers_of(model, quant, choice.fit, question.machine, question.wish, question.learned)
     file = next((each for each in question.installed if each.ref == choice.ref), None)
     facts = facts_of_file(file) if file is not None else None
+    machine = expecting(question.machine, question.learned)
     return () if facts is None else levers(facts, machine, question.wish, choice.fit)
 
 

@@ -9,12 +9,15 @@ from PySide6.QtCore import QObject, Qt, QTimer, QUrl, Slot
 from PySide6.QtGui import QDesktopServices
 from PySide6.QtWidgets import QApplication, QMessageBox
 
+from app.assistant_controller import AssistantController
 from app.choices import FIRST_LANES, choice_for, target_choices
 from app.compare_controller import CompareController
 from app.engine_thread import EngineThread
 from app.history_controller import HistoryController
+from app.load_guard import LoadGuard
 from app.models_controller import ModelsController
 from app.samples import sample_prompts
+from app.settings_controller import SettingsController
 from app.status_controller import StatusController
 from backends.errors import NearfarError, Problem
 from backends.keys import parse_key
@@ -28,7 +31,7 @@ from widgets.key_dialog import KeyDialog
 from widgets.main_window import MODELS, MainWindow
 from widgets.models_page import ModelsPage
 from widgets.settings_page import SettingsPage
-from widgets.values import MAX_LANES, SettingsView, StoredComparison
+from widgets.values import MAX_LANES, StoredComparison
 
 WARM_UP_MS = 300  # after the first paint, so that importing the cloud client does not compete with it
 
@@ -36,7 +39,8 @@ WARM_UP_MS = 300  # after the first paint, so that importing the cloud client do
 class Session(QObject):
     """Owns the window, the engine thread and the workbench. The engine thread starts after the first paint."""
 
-    def __init__(self, qt: QApplication, bench: Workbench) -> None:
+    def __init__(self, qt: QApplication, bench: Workbench, *, first_steps: bool = False) -> None:
+        """`first_steps`: open the assistant where this is the first start."""
         super().__init__()
         self._qt = qt
         self.bench = bench
@@ -53,7 +57,15 @@ class Session(QObject):
         self.window.add_page("settings", "Settings", "settings", self.settings, at_bottom=True)
         self.status = StatusController(self.window, self.engine, bench, lane_targets=self._lane_targets)
         self.runs = CompareController(
-            self.compare, self.engine, bench, ask_key=self._ask_key, changed=self._runs_changed
+            self.compare,
+            self.engine,
+            bench,
+            ask_key=self._ask_key,
+            changed=self._runs_changed,
+            would_not_fit=lambda *refused: self.guard.refused(*refused),
+        )
+        self.guard = LoadGuard(
+            self.window, self.engine, bench, retry=self.runs.retry, choose=self._choose, save=self._save
         )
         self.past = HistoryController(self.history, self.engine, bench, reopen=self._reopen)
         self.models = ModelsController(
@@ -64,6 +76,13 @@ class Session(QObject):
             save=self._save,
             is_busy=lambda: self.runs.busy,
             open_link=self._open_link,
+        )
+        self.first_steps = AssistantController(
+            self.window, self.engine, bench, self.models, save=self._save, is_busy=lambda: self.runs.busy
+        )
+        self._opens_first_steps = first_steps
+        self.chosen = SettingsController(
+            self.settings, self.window, self.engine, bench, self.models.library, save=self._save
         )
         self._fill()
         self._connect()
@@ -77,7 +96,7 @@ class Session(QObject):
         self.compare.set_samples(sample_prompts())
         self.compare.prompt_box.parameters.set_sampling(settings.sampling)
         self.compare.prompt_box.set_mode(settings.lane_order)
-        self.settings.show_settings(self._settings_view())
+        self.chosen.show()
         self.history.set_keep_history(settings.keep_history)
         self.status.show_privacy()
         if self.bench.warnings:
@@ -98,7 +117,8 @@ class Session(QObject):
         self.models.installed_changed.connect(self._show_targets)
         self.models.settings_touched.connect(self._settings_touched)
         self.models.machine_read.connect(lambda machine: self.status.show_devices((*machine.gpus, machine.cpu)))
-        self.settings.changed.connect(self._settings_changed)
+        self.first_steps.use_wanted.connect(self._put_in_lane)
+        self.settings.first_steps_requested.connect(self.first_steps.open)
         self.history.keep_history_toggled.connect(lambda keep: self._save(keep_history=keep))
         hints = self._qt.styleHints()
         hints.colorSchemeChanged.connect(lambda _scheme: theme.apply(self._qt, self.bench.settings.theme))
@@ -110,6 +130,8 @@ class Session(QObject):
         self.status.begin()
         self.past.begin()
         self.models.begin()
+        if self._opens_first_steps:
+            self.first_steps.begin()
         targets = [parse_target(name) for name in self._lane_targets()]
         QTimer.singleShot(WARM_UP_MS, self, lambda: self.engine.ask(self.bench.warm_up(targets), lambda _none: None))
 
@@ -190,11 +212,16 @@ class Session(QObject):
 
     @Slot(str)
     def _use_model(self, ref: str) -> None:
-        """A model of this disk goes into the first lane that runs here, else into a new one."""
         if self.runs.busy:
             running = Problem("busy", "A comparison is running.", "", "Stop it, then use this model.")
             self.models.show_problem(running)
             return
+        self._put_in_lane(ref)
+        self.window.open_page("compare")
+
+    @Slot(str)
+    def _put_in_lane(self, ref: str) -> None:
+        """A model of this disk goes into the first lane that runs here, else into a new one."""
         here = [lane_id for lane_id in self.compare.lane_ids if self.compare.lane(lane_id).target.startswith("local:")]
         name = str(Target("local", ref))
         if here:
@@ -203,32 +230,14 @@ class Session(QObject):
             lane_id = self.compare.add_lane(name)
         else:
             lane_id = self.compare.lane_ids[0]
+        self._choose(lane_id, name)
+
+    def _choose(self, lane_id: str, name: str) -> None:
         self._show_targets()
         self.compare.lane(lane_id).set_target(name)
         self._lanes_changed(lane_id)
-        self.window.open_page("compare")
 
     # -- settings ------------------------------------------------------------------------------------------------
-
-    def _settings_view(self) -> SettingsView:
-        settings = self.bench.settings
-        return SettingsView(
-            theme=settings.theme,
-            keep_history=settings.keep_history,
-            local_only=self.bench.egress.policy.local_only,
-            mode=settings.lane_order,
-            sampling=settings.sampling,
-        )
-
-    @Slot(object)
-    def _settings_changed(self, view: SettingsView) -> None:
-        before = self._settings_view()
-        if view.theme != before.theme:
-            theme.apply(self._qt, view.theme)
-        changes: dict[str, object] = {"theme": view.theme, "keep_history": view.keep_history, "lane_order": view.mode}
-        if view.local_only != before.local_only:
-            changes["local_only"] = view.local_only
-        self._save(**changes)
 
     @Slot(bool)
     def _set_local_only(self, on: bool) -> None:
@@ -236,13 +245,15 @@ class Session(QObject):
 
     def _save(self, **changes: object) -> None:
         self.bench.change(**changes)
+        if "theme" in changes:
+            theme.apply(self._qt, self.bench.settings.theme)
         self.engine.ask(self.bench.save(), self._saved)
         self._settings_touched()
 
     @Slot()
     def _settings_touched(self) -> None:
         """Settings are others now, whoever changed them."""
-        self.settings.show_settings(self._settings_view())
+        self.chosen.show()
         self.history.set_keep_history(self.bench.settings.keep_history)
         self.compare.prompt_box.set_mode(self.bench.settings.lane_order)
         self.models.settings_changed()
@@ -250,7 +261,7 @@ class Session(QObject):
         self.status.show_privacy()
 
     def _saved(self, problem: Problem | None) -> None:
-        if problem is not None:
+        if problem is not None and not self.chosen.take(problem):
             self.compare.show_problem(problem)
 
     # -- pages ---------------------------------------------------------------------------------------------------
@@ -262,6 +273,7 @@ class Session(QObject):
 
     def _runs_changed(self) -> None:
         self.status.runs_changed(self.runs.busy)
+        self.first_steps.settle()
         if self.window.current_page() == "history":
             self.past.refresh()
 

@@ -114,7 +114,7 @@ def _line(device: Device) -> DeviceLine:
 
 
 def _detail(device: Device) -> str:
-    """Below the figures: whether the memory is the computer's own, what is known of the device, who holds its memory."""
+    """Below the figures: if the memory is the computer's own, what is known of the device, who holds its memory."""
     shared = "shared with the computer's memory" if device.memory == "shared" else ""
     held = f"held by {', '.join(users)}" if (users := holders(device)) else ""
     return ", ".join(part for part in (shared, device_detail(device), held) if part)

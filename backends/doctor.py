@@ -13,7 +13,7 @@ import shutil
 import sys
 import threading
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -24,6 +24,8 @@ from backends.devices.records import CpuInfo, Device, MemoryInfo
 from backends.devices.system import read_cpu, read_memory
 from backends.egress import Snapshot
 from backends.errors import NearfarError, Problem
+from backends.fit.learned import Learned
+from backends.fit.learned_file import LearnedFile
 from backends.keyring_state import KeyringState, read_keyring_state
 from backends.local.facts import WorkerFacts
 from backends.paths import Paths
@@ -44,6 +46,7 @@ class DoctorReport:
     """`llama_cpp` is None where the worker did not start; a problem then says why.
 
     `measured_now` where the memory's speed was measured for this report. `settings` None: they were not looked at.
+    `learned` is what earlier loads and runs taught.
     """
 
     app: str
@@ -58,6 +61,7 @@ class DoctorReport:
     problems: tuple[Problem, ...]
     settings: Settings | None = None
     measured_now: bool = False
+    learned: Learned = field(default_factory=Learned)
 
 
 async def examine(
@@ -100,6 +104,7 @@ async def examine(
         problems=problems,
         settings=settings,
         measured_now=measured_now,
+        learned=await asyncio.to_thread(LearnedFile.of(paths).load),
     )
 
 

@@ -9,6 +9,7 @@ from typing import Any
 from backends.devices.records import Device, DeviceUser
 from backends.devices.unused import backend_names
 from backends.doctor import DoctorReport, gib
+from backends.fit.learned_words import learned_as_json, learned_lines
 from backends.keyring_state import KeyringState
 
 SHOWN_BYTES = 2**30 // 10
@@ -48,6 +49,7 @@ def as_json(report: DoctorReport) -> dict[str, Any]:
             "local_only": settings.local_only if settings is not None else None,
             "keep_history": settings.keep_history if settings is not None else None,
         },
+        "learned": learned_as_json(report.learned),
         "problems": [{"what": each.what, "fix": each.fix} for each in report.problems],
     }
 
@@ -64,6 +66,7 @@ def as_text(report: DoctorReport) -> str:
         ("API keys", "this version keeps them for the session only, and never on disk"),
         ("Network", _network(report)),
         *_settings(report),
+        *(("Learned", line) for line in learned_lines(report.learned)),
         *(("Files", str(each)) for each in (report.paths.config, report.paths.data, report.paths.models)),
     ]
     width = max(len(head) for head, _ in rows) + 2

@@ -152,6 +152,11 @@ class Egress:
         """Holds from the next request on, also on connections that are already open."""
         self._policy = replace(policy, allowed_hosts=frozenset(host.lower() for host in policy.allowed_hosts))
 
+    def set_local_only(self, on: bool) -> None:
+        """As `set_policy`, for the one switch."""
+        with self._lock:
+            self._policy = replace(self._policy, local_only=on)
+
     def allow(self, host: str) -> None:
         """Add a host the person chose; `local_only` still refuses it."""
         with self._lock:

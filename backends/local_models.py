@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import threading
+import time
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING
 from backends.errors import ModelMissing, NearfarError
 from backends.events import Event, Finished
 from backends.fit.learned_file import LearnedFile
-from backends.fit.records import Wish
+from backends.fit.records import FitSeen, Wish
 from backends.load_plan import LoadPlanner
 from backends.local.engine import LocalEngine
 from backends.local.facts import LoadOptions, WorkerFacts
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 
 DEMO_FILE = ("demo", "nearfar-demo.gguf")
 PROBE_S = 30.0
+ASK_AGAIN_S = 60.0  # a llama.cpp that did not start is not started again at every look
 
 
 def model_file(target: Target) -> Path:
@@ -53,6 +55,8 @@ class LocalModels:
         self._settings = settings
         self._facts: WorkerFacts | None = None
         self._asked = asyncio.Lock()
+        self._ask_again_s = 0.0
+        self._load_turn = asyncio.Lock()
         self._closing = threading.Event()
         self._refs: dict[Target, str] = {}
         self._wishes: dict[Target, Wish] = {}
@@ -78,7 +82,8 @@ class LocalModels:
 
     async def _worker_facts(self) -> WorkerFacts | None:
         async with self._asked:
-            if self._facts is None:
+            if self._facts is None and time.monotonic() >= self._ask_again_s:
+                self._ask_again_s = time.monotonic() + ASK_AGAIN_S
                 engine = LocalEngine(model_file(DEMO))
                 # What is wrong with llama.cpp is for `doctor` and for the first run to say.
                 with contextlib.suppress(NearfarError, asyncio.TimeoutError):
@@ -134,11 +139,16 @@ class LocalModels:
             await self.plans.loaded(ref, report, worker_pid)
 
         name = ref if isinstance(found, InstalledModel) else None
-        return LocalEngine(path, name=name, plan=plan, on_loaded=loaded)
+        return LocalEngine(path, name=name, plan=plan, on_loaded=loaded, load_turn=self._load_turn)
 
     def ref_of(self, target: Target) -> str | None:
         """The model behind a target that was asked for before."""
         return self._refs.get(target)
+
+    def seen(self, target: Target) -> FitSeen | None:
+        """What the last load of this target really took; None where that was never measured."""
+        plan = self.plans.plan_of(self._refs.get(target, ""))
+        return None if plan is None else plan.seen
 
     def is_outdated(self, target: Target) -> bool:
         """True where the settings have changed since this target's model was loaded."""

@@ -86,7 +86,7 @@ class Workbench:
         if "keep_history" in changes:
             self.history.set_keep(self.settings.keep_history)
         if "local_only" in changes:
-            self.egress.set_policy(replace(self.egress.policy, local_only=self.settings.local_only is not False))
+            self.egress.set_local_only(self.settings.local_only is not False)
 
     async def save(self) -> Problem | None:
         """Write changed settings, off the loop: a flush to disk takes its time. Says what went wrong; never raises."""
@@ -165,7 +165,7 @@ class Workbench:
             if self.settings.local_only:
                 raise NetworkNotAllowed(f"Local only is switched on, so {endpoint.host} is not contacted.")
             began = began or self.egress.policy.local_only
-            self.egress.set_policy(replace(self.egress.policy, local_only=False))
+            self.egress.set_local_only(False)
             self.egress.allow(endpoint.host)
         return began
 

@@ -96,7 +96,7 @@ class ModelStep(Step):
         self._group.setVisible(bool(offers) and not going)
         self._progress.show_download(view.download if going else None)
         failed = view.download is not None and view.download.state == "failed"
-        self._banner.show_problem(view.download.problem if view.download is not None and failed else None)
+        self._banner.show_problem(view.download.problem if view.download is not None and failed else view.problem)
         self._import.setVisible(not going)
         self._credit.setVisible(not going)
         self._credit.setText(" · ".join(dict.fromkeys(row.credit for row in offers or () if row.credit)))

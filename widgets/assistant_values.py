@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
+from backends.errors import Problem
 from widgets.model_values import DownloadLine, MachineView, ModelRow
 
 HUB_HOST = "huggingface.co"
@@ -19,7 +20,7 @@ class AssistantView:
 
     `offers` are the rows with a rank, best first; none means that no model of the catalogue fits, and `no_offer` is
     then the sentence that says why. `download` is the one that was started here. `local_only` is True only where the
-    person switched it on, so that nothing may be downloaded.
+    person switched it on, so that nothing may be downloaded. `problem` is of anything else that was tried here.
     """
 
     machine: MachineView = field(default_factory=MachineView)
@@ -28,6 +29,7 @@ class AssistantView:
     download: DownloadLine | None = None
     folder_free_bytes: int | None = None
     local_only: bool = False
+    problem: Problem | None = None
 
 
 @dataclass(frozen=True, slots=True)

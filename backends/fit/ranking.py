@@ -11,10 +11,11 @@ from functools import lru_cache
 
 from backends.devices.records import Machine
 from backends.fit.learned import Learned, devices_of, expecting, explained, faster
+from backends.fit.levers import levers
 from backends.fit.placement import place
 from backends.fit.quality_order import QualityOrder, Standing
 from backends.fit.recommend import Candidate, choose, reason_for
-from backends.fit.records import Choice, Fit, Speed, Verdict, Wish
+from backends.fit.records import Choice, Fit, Lever, Speed, Verdict, Wish
 from backends.fit.speed import speed
 from backends.models.records import CatalogueModel, CatalogueQuant, ModelFacts, Shape, Weights
 from backends.models.weights import facts_by_rule
@@ -100,6 +101,19 @@ def fit_of(facts: ModelFacts, machine: Machine, wish: Wish, learned: Learned | N
     """One model's fit, with what earlier loads on these devices taught."""
     taught = learned or NOTHING
     return explained(place(facts, expecting(machine, taught), wish), machine, taught)
+
+
+def levers_of(
+    model: CatalogueModel,
+    quant: CatalogueQuant,
+    fit: Fit,
+    machine: Machine,
+    wish: Wish,
+    learned: Learned | None = None,
+) -> tuple[Lever, ...]:
+    """What would change the fit of a quant of the catalogue, by the same corrections as the fit itself."""
+    others = [facts_of(model, each) for each in model.quants if each.ref != quant.ref]
+    return levers(facts_of(model, quant), expecting(machine, learned or NOTHING), wish, fit, others)
 
 
 def speed_of(

@@ -77,7 +77,8 @@ class LocalEngine:
 
     `model_path` is not looked at before the first run. `name` is what results call the model, its file name by default.
     `plan` is asked for the options just before each load, so that they suit the memory that is free then; what it
-    raises ends the run in words. `on_loaded` hears what a load took, with the worker's process id.
+    raises ends the run in words. `on_loaded` hears what a load took, with the worker's process id. `load_turn` is
+    shared by engines whose loads must not overlap, since each is planned from the memory that the others left.
     """
 
     def __init__(
@@ -88,6 +89,7 @@ class LocalEngine:
         options: LoadOptions | None = None,
         plan: Plan | None = None,
         on_loaded: OnLoaded | None = None,
+        load_turn: asyncio.Lock | None = None,
         command: Sequence[str] | None = None,
     ) -> None:
         self._path = model_path.absolute()
@@ -95,6 +97,7 @@ class LocalEngine:
         self._options = options or LoadOptions()
         self._plan = plan
         self._on_loaded = on_loaded
+        self._load_turn = load_turn or asyncio.Lock()
         self._command = list(command) if command is not None else worker_command()
         self._lock = asyncio.Lock()
         self._ids = itertools.count(1)
@@ -152,17 +155,21 @@ class LocalEngine:
         else:
             self._template_note = ""
             tally.loading(0.0)
-            if self._plan is not None:
-                self._options = await self._plan()
-                tally.settings.update(asdict(self._options))
-            load = Load(next(self._ids), str(self._path), self._name, self._options)
-            ending = await self._exchange(worker, load, lambda reply: self._on_load_reply(reply, tally), LoadDone)
-            self._report = ending.report
-            if self._on_loaded is not None:
-                await self._on_loaded(ending.report, self.worker_pid)
-            tally.loaded(ending.report)
+            async with self._load_turn:
+                self._report = await self._load_now(worker, tally)
+            tally.loaded(self._report)
         if self._template_note:
             tally.notice("template_plain", self._template_note)
+
+    async def _load_now(self, worker: WorkerProcess, tally: Tally) -> EngineReport:
+        if self._plan is not None:
+            self._options = await self._plan()
+            tally.settings.update(asdict(self._options))
+        load = Load(next(self._ids), str(self._path), self._name, self._options)
+        ending = await self._exchange(worker, load, lambda reply: self._on_load_reply(reply, tally), LoadDone)
+        if self._on_loaded is not None:
+            await self._on_loaded(ending.report, self.worker_pid)
+        return ending.report
 
     def _on_load_reply(self, reply: Reply, tally: Tally) -> None:
         if isinstance(reply, LoadProgress):

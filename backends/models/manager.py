@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Awaitable, Callable, Collection
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -225,7 +224,7 @@ class Models:
                 fix="Turn local only off to download, or import a file that you have.",
             )
         if self.hub.address.leaves_machine:
-            self._egress.set_policy(replace(self._egress.policy, local_only=False))
+            self._egress.set_local_only(False)
         self.hub.allow()
 
     async def listing(self, repo: str, revision: str | None = None) -> RepoListing:
@@ -263,7 +262,7 @@ class Models:
     def start(self, plan: DownloadPlan) -> None:
         """Put a download at the end of the queue; on the loop.
 
-        Raises LicenceNotAccepted, NetworkNotAllowed, and as `Downloads.add`.
+        Raises LicenceNotAccepted, NetworkNotAllowed, InUse while the folder is moved, and as `Downloads.add`.
         """
         if not self.is_accepted(plan):
             from backends.models.licensing import licence_of
@@ -271,7 +270,18 @@ class Models:
             licence = licence_of(plan)
             raise LicenceNotAccepted(f"The licence of {plan.name} ({licence.name}) was not accepted.")
         self.consent()
+        self._not_while_moving()
         self.downloads.add(plan)
+
+    def resume(self, ref: str) -> None:
+        """Go on with a download, also with one of an earlier session; on the loop. Raises NetworkNotAllowed, InUse."""
+        self.consent()
+        self._not_while_moving()
+        self.downloads.resume(ref)
+
+    def _not_while_moving(self) -> None:
+        if self.library.is_moving:
+            raise InUse("The models folder is being moved.", fix="Wait until it is there, then start the download.")
 
     async def add_repo(self, repo: str) -> RepoListing:
         """List a repo's models and remember it among the person's own. Raises as `listing`."""

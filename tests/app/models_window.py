@@ -1,4 +1,4 @@
-"""The real window on its Models page beside the hub's stand-in, and a person's clicks in its dialogs. Must not know tests."""
+"""The real window on its Models page beside the hub's stand-in, and clicks in its dialogs. Must not know tests."""
 
 from __future__ import annotations
 

@@ -25,11 +25,12 @@ WINDOW = """
     session = gui.open_window(qt, teller)
     session.window.open_page(sys.argv[2])
     told = []
-    say = session.compare.show_problem
+    page = session.settings if sys.argv[2] == "settings" else session.compare
+    say = page.show_problem
     def show(problem):
         told.append(threading.current_thread() is threading.main_thread())
         say(problem)
-    session.compare.show_problem = show
+    page.show_problem = show
     def fail(*_):
         raise RuntimeError("{secret}")
     async def afail():
@@ -45,11 +46,11 @@ WINDOW = """
         for _ in range(50):
             kinds[sys.argv[1]]()
     def look():
-        if session.compare.problem_text() and len(told) >= 1:
+        if page.problem_text() and len(told) >= 1:
             timer.stop()
             QTimer.singleShot(300, end)
     def end():
-        print(session.window.current_page(), told, session.compare.problem_text())
+        print(session.window.current_page(), told, page.problem_text())
         session.window.close()
     timer = QTimer()
     timer.timeout.connect(look)
@@ -96,8 +97,8 @@ def test_an_unexpected_error_is_one_calm_sentence_in_the_window(kind: str) -> No
     assert "Traceback" in log_file().read_text()
 
 
-def test_it_is_seen_from_a_page_without_a_place_for_it() -> None:
-    assert run(WINDOW, "timer", "settings").stdout.startswith("compare [True] Something went wrong")
+def test_it_is_told_on_the_page_that_is_open() -> None:
+    assert run(WINDOW, "timer", "settings").stdout.startswith("settings [True] Something went wrong")
 
 
 def test_a_window_that_cannot_be_built_says_so_and_ends() -> None:

@@ -1,0 +1,119 @@
+"""Files from the window: import by drop, verify, remove, find, another folder. Real files, real dialogs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from PySide6.QtCore import QMimeData, QPointF, Qt, QUrl
+from PySide6.QtGui import QDropEvent
+from PySide6.QtWidgets import QApplication
+from pytestqt.qtbot import QtBot
+
+from backends.paths import app_paths
+from tests.app.models_window import ModelsWindow, press
+from tests.backends.models.library_support import write_model
+from widgets.ask_dialog import ImportDialog, MoveFolderDialog, RemoveDialog
+
+
+@pytest.fixture
+def window(qtbot: QtBot, qapp: QApplication) -> Iterator[ModelsWindow]:
+    made = ModelsWindow(qtbot, qapp)
+    yield made
+    made.close(qapp)
+
+
+def drop(window: ModelsWindow, path: Path) -> None:
+    mime = QMimeData()
+    mime.setUrls([QUrl.fromLocalFile(str(path))])
+    none = Qt.KeyboardModifier.NoModifier
+    event = QDropEvent(QPointF(5, 5), Qt.DropAction.CopyAction, mime, Qt.MouseButton.LeftButton, none)
+    window.page.dropEvent(event)
+
+
+def imported(window: ModelsWindow, tmp_path: Path, way: str = "copy") -> Path:
+    path = write_model(tmp_path / "mine.gguf")
+    window.session.models.library.bring_in([str(path)], way)
+    window.wait(lambda: "mine" in window.installed)
+    return path
+
+
+def test_a_file_that_is_dropped_is_copied_and_can_be_chosen(window: ModelsWindow, tmp_path: Path) -> None:
+    path = write_model(tmp_path / "mine.gguf")
+    drop(window, path)
+    press(window.dialog(ImportDialog), "Import")
+    window.wait(lambda: "mine" in window.installed)
+    assert (app_paths().models / "imported" / "mine.gguf").read_bytes() == path.read_bytes()
+    assert "can be used" in window.said()
+    names = [choice.name for choice in window.session.compare._choices]
+    assert "local:mine" in names
+
+
+def test_a_damaged_file_is_refused_with_a_sentence(window: ModelsWindow, tmp_path: Path) -> None:
+    path = tmp_path / "bad.gguf"
+    path.write_bytes(b"<!DOCTYPE html><p>sign in</p>" * 100)
+    drop(window, path)
+    press(window.dialog(ImportDialog), "Import")
+    window.wait(window.said)
+    assert "bad.gguf is a web page, not a model" in window.said()
+    assert "Nothing was imported" in window.said()
+    assert not window.installed
+
+
+def test_remove_says_what_it_frees_and_deletes_the_file(window: ModelsWindow, tmp_path: Path) -> None:
+    path = imported(window, tmp_path)
+    window.page.remove_requested.emit("mine")
+    press(window.dialog(RemoveDialog), "Remove")
+    window.wait(lambda: "mine" not in window.installed)
+    assert path.exists()
+    assert not list(app_paths().models.rglob("mine.gguf"))
+
+
+def test_a_file_used_where_it_lies_is_only_taken_off_the_list(window: ModelsWindow, tmp_path: Path) -> None:
+    path = imported(window, tmp_path, "in_place")
+    assert not list(app_paths().models.rglob("*.gguf"))
+    window.page.remove_requested.emit("mine")
+    dialog = window.dialog(RemoveDialog)
+    assert dialog.windowTitle().startswith("Forget")
+    press(dialog, "Forget")
+    window.wait(lambda: "mine" not in window.installed)
+    assert path.exists()
+
+
+def test_verify_finds_a_changed_byte(window: ModelsWindow, tmp_path: Path) -> None:
+    imported(window, tmp_path)
+    window.page.verify_requested.emit("mine")
+    assert window.installed["mine"].check == "checking"
+    window.wait(lambda: window.installed["mine"].check != "checking")
+    assert window.installed["mine"].check in ("verified", "unverified")
+    assert not window.said() or "mine" in window.said()
+
+
+def test_another_folder_takes_the_models_along(window: ModelsWindow, tmp_path: Path) -> None:
+    imported(window, tmp_path)
+    new = tmp_path / "elsewhere"
+    new.mkdir()
+    window.session.models.library.choose_folder(str(new))
+    press(window.dialog(MoveFolderDialog), "Change folder")
+    window.wait(lambda: window.page._view.folder == str(new))
+    assert list(new.rglob("mine.gguf"))
+    assert not list(app_paths().models.rglob("mine.gguf"))
+    assert window.session.bench.settings.models_folder == str(new)
+    window.wait(lambda: "mine" in window.installed)
+
+
+def test_models_of_other_programs_are_found_and_used_where_they_lie(
+    window: ModelsWindow, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("HF_HOME", str(tmp_path / "hf"))
+    window.page.find_requested.emit()
+    window.wait(window.said)
+    assert "No models of other programs were found" in window.said()
+    write_model(tmp_path / ".lmstudio" / "models" / "maker" / "Tiny-GGUF" / "tiny-Q8_0.gguf")
+    window.page.find_requested.emit()
+    window.wait(lambda: "Found 1 model of LM Studio" in window.said())
+    (line,) = window.installed.values()
+    assert line.origin == "LM Studio"
+    assert not line.can_remove

@@ -1,0 +1,167 @@
+"""A person at the Models page: this machine, the catalogue, the slider, llama.cpp's own numbers. All parts are real."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from PySide6.QtWidgets import QApplication
+from pytestqt.qtbot import QtBot
+
+from app.exact_numbers import refuse_unseen
+from app.models_ranking import Question, ranked, still_exact
+from backends.devices.machine import read_machine
+from backends.devices.simulated import simulated_machine
+from backends.errors import WorkerError
+from backends.fit.learned import Learned
+from backends.fit.records import Wish
+from backends.models.catalogue import catalogue
+from backends.paths import app_paths
+from backends.settings import SettingsFile
+from backends.workbench import Workbench
+from tests.app.models_window import REF, ModelsWindow, hub
+from tests.backends.models.library_support import write_model
+
+SMALL = "llama-3.2-1b:Q4_K_M"
+LARGE = "llama-3.1-405b:Q4_K_M"
+
+
+@pytest.fixture
+def window(qtbot: QtBot, qapp: QApplication) -> Iterator[ModelsWindow]:
+    made = ModelsWindow(qtbot, qapp)
+    yield made
+    made.close(qapp)
+
+
+def test_the_page_shows_this_machine_and_judges_the_catalogue(window: ModelsWindow) -> None:
+    window.wait(lambda: window.page._view.machine.devices and window.rows)
+    machine = read_machine()
+    shown = window.page._view.machine.devices[-1]
+    assert (shown.kind, shown.name, shown.total_bytes) == ("cpu", machine.cpu.name, machine.cpu.total_bytes)
+    refs = {quant.ref for model in catalogue() if not model.not_runnable for quant in model.quants}
+    assert refs <= window.rows.keys()
+    assert any(row.state == "not_runnable" for row in window.rows.values())
+    assert window.rows[LARGE].verdict == "no"
+    window.wait(lambda: shown_wanted(window) > 0)
+
+
+def shown_wanted(window: ModelsWindow) -> int:
+    return sum(device.wanted_bytes for device in window.page._view.machine.devices)
+
+
+def test_levers_come_for_the_row_that_is_shown(window: ModelsWindow) -> None:
+    window.wait(lambda: window.rows)
+    window.page.select(LARGE)
+    window.page.selected.emit(LARGE)
+    window.wait(lambda: window.rows[LARGE].levers or window.page._view.wanted_ref == LARGE)
+    others = [row for row in window.rows.values() if row.ref != LARGE]
+    window.wait(lambda: not any(row.levers for row in others))
+
+
+def test_the_slider_moves_every_verdict_and_is_kept(window: ModelsWindow) -> None:
+    window.wait(lambda: window.rows)
+    before = window.rows[SMALL].needs_bytes
+    for n_ctx in (9_000, 20_000, 70_000, 131_072):  # a drag: many wishes, and the newest counts
+        window.page.context_changed.emit(n_ctx)
+    window.wait(lambda: window.rows[SMALL].n_ctx == 131_072)
+    assert window.page._view.n_ctx == 131_072
+    assert window.rows[SMALL].needs_bytes > before + 2**30
+    window.page.kv_type_changed.emit("q4_0")
+    long = window.rows[SMALL].needs_bytes
+    window.wait(lambda: window.rows[SMALL].needs_bytes < long)
+    stored = SettingsFile(app_paths().settings_file)
+    window.wait(lambda: (stored.load().settings.n_ctx, stored.load().settings.kv_type) == (131_072, "q4_0"))
+
+
+def test_closing_before_the_slider_rests_keeps_it(qtbot: QtBot, qapp: QApplication) -> None:
+    window = ModelsWindow(qtbot, qapp)
+    window.page.context_changed.emit(4096)
+    window.close(qapp)
+    assert SettingsFile(app_paths().settings_file).load().settings.n_ctx == 4096
+
+
+def test_the_machine_is_read_only_while_it_is_in_sight(window: ModelsWindow, qtbot: QtBot) -> None:
+    readings: list[object] = []
+    window.session.models.machine_read.connect(readings.append)
+    window.wait(lambda: len(readings) >= 2)
+    window.session.window.open_page("compare")
+    qtbot.wait(300)  # one that was on its way
+    seen = len(readings)
+    qtbot.wait(2500)
+    assert len(readings) == seen
+
+
+def test_llama_cpps_own_numbers_replace_those_of_an_installed_model(window: ModelsWindow, tmp_path: Path) -> None:
+    window.wait(lambda: window.rows)
+    mine = write_model(tmp_path / "mine.gguf")
+    window.session.models.library.bring_in([str(mine)], "copy")
+    window.wait(lambda: "mine" in window.rows)
+    row = window.rows["mine"]
+    assert row.state == "installed"
+    assert not row.exact
+    window.page.exact_requested.emit("mine")
+    assert window.rows["mine"].asking
+    window.wait(lambda: window.rows["mine"].exact)
+    assert not window.rows["mine"].asking
+    window.page.context_changed.emit(1024)
+    window.wait(lambda: not window.rows["mine"].exact)
+
+
+def test_llama_cpps_own_numbers_of_a_model_that_is_not_here(
+    window: ModelsWindow, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The catalogue's 1B at the stand-in, of which only a header is asked."""
+    from app.exact_numbers import exact_remote
+    from backends.fit.placement import place
+    from backends.models.gguf_file import read_model
+    from backends.models.weights import facts_from_header
+
+    with hub(tmp_path / "hub") as server:
+        monkeypatch.setenv("NEARFAR_HUB_URL", server.url)
+        bench = Workbench(app_paths())
+        path = next((tmp_path / "hub").rglob("tiny-Q8_0.gguf"))
+        planned = place(facts_from_header(read_model(path), name="tiny"), read_machine(), Wish(n_ctx=1024))
+
+        async def ask() -> tuple[bool, int]:
+            fit = await exact_remote(REF, planned, Wish(n_ctx=1024), bench.models, bench.paths)
+            await bench.close()
+            return fit.exact, fit.host.weights_bytes
+
+        exact, weights_bytes = asyncio.run(ask())
+        assert exact
+        assert weights_bytes > 0
+        assert not [each for each in bench.paths.cache.iterdir() if each.name.startswith("measure-")]
+
+
+def test_a_gpu_that_llama_cpp_does_not_see_is_said_to_be_so() -> None:
+    from dataclasses import replace
+
+    machine = simulated_machine(["RTX 4090:24:22"], read_machine())
+    machine = replace(machine, gpus=tuple(replace(gpu, backend=None) for gpu in machine.gpus))
+    found = ranked(Question(machine, Wish(), Learned()), catalogue())
+    on_gpu = next(each for each in found.choices if each.fit.verdict == "gpu")
+    with pytest.raises(WorkerError, match="does not see that GPU"):
+        refuse_unseen(on_gpu.fit, machine)
+
+
+def test_exact_numbers_hold_while_the_plan_does() -> None:
+    from dataclasses import replace
+
+    roomy = simulated_machine(["RTX 4090:24:22"], read_machine())
+    tight = simulated_machine(["RTX 4090:24:3"], read_machine())
+    wish = Wish()
+    fit = next(
+        each.fit for each in ranked(Question(roomy, wish, Learned()), catalogue()).choices if each.fit.verdict == "gpu"
+    )
+    exact = replace(fit, exact=True, gpus=tuple(replace(part, compute_bytes=7) for part in fit.gpus))
+    kept = still_exact(exact, fit)
+    assert kept is not None
+    assert kept.exact
+    assert kept.gpus[0].compute_bytes == 7
+    choices = ranked(Question(tight, wish, Learned()), catalogue()).choices
+    other = next(
+        each.fit for each in choices if each.fit.n_layers == fit.n_layers and each.fit.gpu_layers != fit.gpu_layers
+    )
+    assert still_exact(exact, other) is None
