@@ -6,7 +6,7 @@ Two promises, kept by whoever reads from the network waiting for room first:
     a power cut   costs at most what was not synced: 1 MiB, unless syncing that often would slow the download down.
                   Then the room grows, at most to MAX_ROOM_BYTES: what such a network brings in a fraction of a second.
 
-One thread (`keep`) syncs the part and then claims what is on disk, over and over.
+Two threads (`keep`) sync the part and then claim what is on disk, over and over.
 """
 
 from __future__ import annotations
@@ -51,10 +51,11 @@ class Part:
         self._lock = threading.Lock()
         self._room = threading.Condition(self._lock)
         self._work = threading.Condition(self._lock)
+        self._syncing = threading.Lock()
         self._done = Spans()
         self._taken: dict[int, Span] = {}
         self._next_piece = 0
-        self._reserved = self._unclaimed = self._waiting = self._writing = 0
+        self._reserved = self._unclaimed = self._claiming = self._waiting = self._writing = 0
         self._room_bytes = ROOM_BYTES
         self._was_full = False
         self._oldest_s = 0.0
@@ -128,7 +129,7 @@ class Part:
     def reserve(self, size_bytes: int) -> bool:
         """Wait until so many bytes may be fetched; False where the part has ended."""
         with self._lock:
-            while not self._ended and self._reserved + self._unclaimed + size_bytes > self._room_bytes:
+            while not self._ended and self._at_stake + size_bytes > self._room_bytes:
                 self._was_full = True
                 self._waiting += 1
                 self._work.notify()
@@ -168,6 +169,10 @@ class Part:
                 self._work.notify()
 
     @property
+    def _at_stake(self) -> int:
+        return self._reserved + self._unclaimed + self._claiming
+
+    @property
     def _claim_at(self) -> int:
         """So that one half of the room can be filled while the other is synced."""
         return self._room_bytes // 3
@@ -175,17 +180,31 @@ class Part:
     # -- for the thread that keeps the books ---------------------------------------------------------------------
 
     def keep(self) -> None:
-        """Claim what was written until the part ends, and the rest after that. Raises OSError."""
+        """Claim what was written until the part ends, and the rest after that. Raises OSError.
+
+        Two threads may do so at once: one syncs the part while the other syncs its claim.
+        """
         while True:
+            with self._syncing:
+                size, claim = self._due()
+                if not size:
+                    return
+                assert self._handle is not None
+                sync(self._handle)
+            self._sidecar.put(self._index, claim)
             with self._lock:
-                while not self._ended and not self._is_due():
-                    self._work.wait(CLAIM_AFTER_S / 2)
-                ended, size = self._ended, self._unclaimed
-                claim = Claim(self._done.copy(), self.etag)
-            if size:
-                self._settle(claim, size)
-            elif ended:
-                return
+                self._claiming -= size
+                self._fit_room(size)
+                self._room.notify_all()
+
+    def _due(self) -> tuple[int, Claim]:
+        """Wait until something should be claimed; how many bytes, 0 where the part has ended."""
+        with self._lock:
+            while not self._ended and not self._is_due():
+                self._work.wait(CLAIM_AFTER_S / 2)
+            size, self._unclaimed = self._unclaimed, 0
+            self._claiming += size
+            return size, Claim(self._done.copy(), self.etag)
 
     def _is_due(self) -> bool:
         if not self._unclaimed:
@@ -193,20 +212,13 @@ class Part:
         waited_s = time.monotonic() - self._oldest_s
         return self._unclaimed >= self._claim_at or self._waiting > 0 or waited_s >= CLAIM_AFTER_S
 
-    def _settle(self, claim: Claim, size: int) -> None:
-        assert self._handle is not None
-        sync(self._handle)
-        self._sidecar.put(self._index, claim)
-        with self._lock:
-            self._unclaimed -= size
-            self._oldest_s = time.monotonic()
-            # The disk is slower than the network: sync more at once. Back to 1 MiB as soon as that is enough again.
-            if self._was_full:
-                self._room_bytes = min(2 * self._room_bytes, MAX_ROOM_BYTES)
-            elif size < self._room_bytes // 4:
-                self._room_bytes = max(self._room_bytes // 2, ROOM_BYTES)
-            self._was_full = False
-            self._room.notify_all()
+    def _fit_room(self, size: int) -> None:
+        """Where the disk is slower than the network, sync more at once; less as soon as that is enough again."""
+        if self._was_full:
+            self._room_bytes = min(2 * self._room_bytes, MAX_ROOM_BYTES)
+        elif size < self._room_bytes // 4:
+            self._room_bytes = max(self._room_bytes // 2, ROOM_BYTES)
+        self._was_full = False
 
     def end(self) -> None:
         """No more is taken, reserved or written; whoever waits returns."""

@@ -112,8 +112,10 @@ class Sidecar:
             self._write()
 
     def put(self, index: int, claim: Claim) -> None:
-        """Claim these bytes, durably. They must be on disk already; notes of others stay."""
+        """Claim these bytes besides those claimed before, durably. They must be on disk already."""
         with self._lock:
+            done = Spans([*self._claims.get(index, Claim()).done, *claim.done])
+            claim = replace(claim, done=done)
             left = [note for note in self._notes(index) if not claim.done.covers(note.start, note.stop)]
             self._claims[index] = replace(claim, notes=tuple(left))
             if self._handle is None or self._length > self._rewrite_at:

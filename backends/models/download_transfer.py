@@ -1,4 +1,4 @@
-"""Fetches one file: threads that read ranges, one that keeps the books, one that hashes behind them, one that watches.
+"""Fetches one file: threads that read ranges, two that keep the books, one that hashes behind them, one that watches.
 
 Must not know plans, queues or where the file goes in the end. It blocks, so it runs in a thread of its own; the engine
 loop, on which answers are stamped, sees nothing of it.
@@ -89,7 +89,7 @@ class Transfer:
 
         Whatever was fetched is claimed in the sidecar by then.
         """
-        keeper = self._thread(self.part.keep, "keep")
+        keepers = [self._thread(self.part.keep, "keep") for _ in range(2)]
         hasher = self._thread(self._hash, "hash")
         threads = [self._thread(reader.run, "fetch") for reader in self._readers]
         try:
@@ -102,8 +102,8 @@ class Transfer:
             deadline = time.monotonic() + JOIN_S
             for thread in threads:  # one that looks up a name cannot be woken; it finds the part ended
                 thread.join(max(0.0, deadline - time.monotonic()))
-            keeper.join()
-            hasher.join()
+            for thread in (*keepers, hasher):
+                thread.join()
         if self._error is not None and not (self._stopped and not isinstance(self._error, OSError)):
             raise self._error
         if not (self.part.complete and self._hashed.is_set()):

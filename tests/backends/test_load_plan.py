@@ -1,0 +1,130 @@
+"""Planning a load from the memory that is free then, and what is remembered of it; real files, real worker."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from backends.compare import Comparison
+from backends.devices.records import CpuInfo, Device, Machine
+from backends.errors import Problem
+from backends.events import Event, Failed, Finished, Loaded
+from backends.fit.learned_file import LearnedFile
+from backends.fit.records import Wish
+from backends.ids import new_id
+from backends.load_plan import LoadPlanner, taken_bytes
+from backends.models.errors import WouldNotFit
+from backends.models.shapes import LLAMA_8B
+from backends.paths import app_paths
+from backends.records import Prompt, RunRequest, Sampling
+from backends.targets import parse_target
+from backends.workbench import Workbench
+from tests.gguf_factory import write_random
+from tests.gguf_shapes import write_sparse
+
+GIB = 2**30
+CPU = Device("Test CPU", "cpu", total_bytes=64 * GIB, free_bytes=60 * GIB, bandwidth_gb_s=50.0, backend="CPU")
+GPU = Device("Test GPU", "gpu", uuid="GPU-1", total_bytes=24 * GIB, free_bytes=23 * GIB, bandwidth_gb_s=900.0)
+
+
+class Reader:
+    """A machine that a test changes between two looks."""
+
+    def __init__(self, *gpus: Device, cpu: Device = CPU) -> None:
+        self.machine = Machine(gpus=gpus, cpu=cpu, cpu_info=CpuInfo("Test CPU", 8, 16))
+
+    async def __call__(self) -> Machine:
+        return self.machine
+
+
+def planner(reader: Reader, folder: Path, wish: Wish | None = None) -> LoadPlanner:
+    return LoadPlanner(reader, lambda: wish or Wish(), LearnedFile(folder / "learned.json"))
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    return write_sparse(tmp_path / "8b.gguf", LLAMA_8B, "Q4_K_M")
+
+
+async def test_a_gpu_that_this_llama_cpp_does_not_use_is_not_planned_on(model: Path, tmp_path: Path) -> None:
+    unused = await planner(Reader(GPU), tmp_path).options("m", model)
+    used = await planner(Reader(replace(GPU, backend="CUDA0")), tmp_path).options("m", model)
+    assert (unused.n_gpu_layers, used.n_gpu_layers) == (0, 33)
+
+
+async def test_the_plan_is_made_anew_from_what_is_free_then(model: Path, tmp_path: Path) -> None:
+    reader = Reader(replace(GPU, backend="CUDA0"))
+    plans = planner(reader, tmp_path)
+    assert (await plans.options("m", model)).n_gpu_layers == 33
+    reader.machine = replace(reader.machine, gpus=(replace(GPU, backend="CUDA0", free_bytes=4 * GIB),))
+    options = await plans.options("m", model)
+    assert options.n_gpu_layers is not None
+    assert 0 < options.n_gpu_layers < 33
+
+
+async def test_what_does_not_fit_is_refused_once_and_loaded_anyway_when_allowed(model: Path, tmp_path: Path) -> None:
+    plans = planner(Reader(cpu=replace(CPU, free_bytes=2 * GIB)), tmp_path)
+    with pytest.raises(WouldNotFit, match=r"2\.0 GiB are free"):
+        await plans.options("m", model)
+    plan = plans.plan_of("m")
+    assert plan is not None
+    assert plan.fit.missing_bytes > 3 * GIB
+    plans.allow("m")
+    assert (await plans.options("m", model)).n_ctx == 8192
+    with pytest.raises(WouldNotFit):
+        await plans.options("m", model)
+
+
+async def test_what_a_gpu_lost_over_the_load_is_what_the_load_took(model: Path, tmp_path: Path) -> None:
+    reader = Reader(replace(GPU, backend="CUDA0"))
+    plans = planner(reader, tmp_path)
+    await plans.options("m", model)
+    plan = plans.plan_of("m")
+    assert plan is not None
+    after = replace(reader.machine, gpus=(replace(GPU, backend="CUDA0", free_bytes=17 * GIB),))
+    assert taken_bytes(plan.fit, after) == 6 * GIB
+    assert taken_bytes(plan.fit, replace(after, gpus=())) is None
+
+
+async def asked(bench: Workbench, path: Path) -> list[Event]:
+    events: list[Event] = []
+    request = RunRequest(
+        new_id("run"), parse_target(f"local:{path}"), Prompt.ask("Hi"), Sampling(max_tokens=900, temperature=0)
+    )
+    await bench.run(Comparison([request], bench.engine_for, events.append), [request])
+    return events
+
+
+async def test_a_run_teaches_sizes_and_speed_and_a_new_context_loads_anew(tmp_path: Path) -> None:
+    path = write_random(tmp_path / "tiny.gguf")
+    bench = Workbench(app_paths())
+    try:
+        first = await asked(bench, path)
+        bench.change(n_ctx=1024)
+        second = await asked(bench, path)
+        third = await asked(bench, path)
+    finally:
+        await bench.close()
+    contexts = [event.report.n_ctx for event in (*first, *second, *third) if isinstance(event, Loaded)]
+    loads = [event.report.load_ms for event in (*first, *second, *third) if isinstance(event, Loaded)]
+    assert contexts == [2048, 1024, 1024]
+    assert [bool(load_ms) for load_ms in loads] == [True, True, False]
+    assert all(isinstance(each[-1], Finished) for each in (first, second, third))
+    seen = LearnedFile.of(app_paths()).load().seen
+    assert [each.real_bytes is not None for each in seen] == [True, False, True, False, False]
+    assert sum(each.real_tok_s is not None for each in seen) == 3
+
+
+async def test_a_refused_load_ends_the_run_in_words(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    bench = Workbench(app_paths())
+    monkeypatch.setattr(bench.local.plans, "_read_machine", Reader(cpu=replace(CPU, free_bytes=GIB)))
+    try:
+        events = await asked(bench, model)
+    finally:
+        await bench.close()
+    assert isinstance(events[-1], Failed)
+    problem: Problem = events[-1].problem
+    assert problem.code == "would_not_fit"
+    assert "load it anyway" in problem.fix
