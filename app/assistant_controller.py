@@ -123,7 +123,7 @@ class AssistantController(QObject):
         local, models = self._bench.local, self._bench.models
         machine = await local.machine()
         if machine.cpu.bandwidth_gb_s is None and not self._is_busy():
-            await local.measure_memory()
+            await local.measure_memory(patience_s=4.0)
             machine = await local.machine()
         question = Question(machine, local.wish(), await local.plans.learned(), await models.installed())
         ranking = await asyncio.to_thread(lambda: ranked(question, models.catalogue()))

@@ -9,6 +9,7 @@ from PySide6.QtCore import QObject, Qt, Signal, Slot
 
 from app.engine_thread import EngineThread
 from app.models_state import ModelsState, problem_of
+from app.models_view import title_of
 from backends.errors import NearfarError, Problem
 from backends.keys import parse_key
 from backends.models.hub_listing import RepoListing
@@ -99,9 +100,9 @@ class DownloadsController(QObject):
     @Slot(str, bool)
     def cancel(self, ref: str, discard: bool) -> None:
         planned = self._plans.pop(ref, None)
+        self._state.planning.pop(ref, None)
         if planned is not None:
             planned.cancel()
-            self._state.planning.pop(ref, None)
             self._show()
         else:
             self._do(self._cancel(ref, discard=discard))
@@ -158,7 +159,7 @@ class DownloadsController(QObject):
         view = LicenceView(licence.tag, licence.name, licence.url, licence.credit, licence.notice)
         sizes = [file.size_bytes for file in plan.files]
         size = None if None in sizes else sum(each for each in sizes if each is not None)
-        dialog = LicenceDialog(view, f"{plan.name} {plan.quant}".strip(), size_bytes=size, parent=self._window)
+        dialog = LicenceDialog(view, title_of(plan.name, plan.quant), size_bytes=size, parent=self._window)
         dialog.licence_accepted.connect(lambda _tag: self._accepted(plan))
         dialog.link_requested.connect(self._open_link)
         dialog.rejected.connect(lambda: self._planned(plan.ref))
@@ -172,13 +173,13 @@ class DownloadsController(QObject):
         )
 
     def _started(self, ref: str, problem: Problem | None) -> None:
-        self._planned(ref)
+        self._plans.pop(ref, None)  # its line stays until the queue tells of it
         self.settings_touched.emit()
         if problem is not None:
             self._page.show_problem(problem)
 
     def _planned(self, ref: str) -> None:
-        """It is in the queue now, or nowhere."""
+        """Nobody waits for it any more."""
         self._plans.pop(ref, None)
         self._state.planning.pop(ref, None)
         self._show()
@@ -247,6 +248,9 @@ class DownloadsController(QObject):
     def _took(self, news: tuple[DownloadProgress, ...]) -> None:
         failed_before = {each.ref for each in self._state.downloads if each.state == "failed"}
         self._state.downloads = news
+        for each in news:
+            if each.ref not in self._plans:
+                self._state.planning.pop(each.ref, None)
         self._window.show_download_progress(self._state.share(), any(each.state == "failed" for each in news))
         self._show()
         self.news_came.emit()

@@ -25,7 +25,7 @@ def refuse_unseen(planned: Fit, machine: Machine) -> None:
         raise WorkerError(
             f"llama.cpp cannot be asked about {unseen[0]}: as it is built here, it does not see that GPU.",
             safe="The estimate stands.",
-            fix=known.fix if known is not None else "Run `nearfar doctor` to see why.",
+            fix=known.fix.replace("`", "") if known is not None else "Run nearfar doctor to see why.",
         )
 
 

@@ -166,7 +166,8 @@ class ModelsController(QObject):
         self.show()
         if not self._measured and machine.cpu.bandwidth_gb_s is None and not self._is_busy():
             self._measured = True  # once: without it nothing can be said of the CPU's speed
-            self._engine.ask(self._bench.local.measure_memory(), lambda _none: self._look(), self._failed)
+            measure = self._bench.local.measure_memory(patience_s=20.0)
+            self._engine.ask(measure, lambda _none: self._look(), self._failed)
 
     def _not_read(self, error: BaseException) -> None:
         self._reading = False

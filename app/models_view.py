@@ -210,11 +210,16 @@ def _not_runnable(model: CatalogueModel) -> ModelRow:
     )
 
 
+def title_of(name: str, quant: str) -> str:
+    """Model and quant; many a file's name has its quant in it already."""
+    return name if quant.casefold() in name.casefold() else f"{name} {quant}"
+
+
 def download_lines(downloads: Iterable[DownloadProgress]) -> tuple[DownloadLine, ...]:
     return tuple(
         DownloadLine(
             ref=each.ref,
-            title=f"{each.name} {each.quant}".strip(),
+            title=title_of(each.name, each.quant),
             state=each.state,
             received_bytes=each.received_bytes,
             total_bytes=each.total_bytes,

@@ -13,6 +13,8 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import psutil
+
 from backends.errors import ModelMissing, NearfarError
 from backends.events import Event, Finished
 from backends.fit.learned_file import LearnedFile
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
 
 DEMO_FILE = ("demo", "nearfar-demo.gguf")
 PROBE_S = 30.0
+QUIET_LOOK_S, QUIET_PERCENT = 0.3, 20.0
 ASK_AGAIN_S = 60.0  # a llama.cpp that did not start is not started again at every look
 
 
@@ -91,10 +94,11 @@ class LocalModels:
                 await engine.close()
             return self._facts
 
-    async def measure_memory(self) -> None:
+    async def measure_memory(self, patience_s: float = 1.5) -> None:
         """Measure the speed of this machine's memory where that was never done: under a second, with all cores.
 
-        For a moment when nothing runs: a run beside it would be slowed, and the measurement too.
+        For a moment when nothing runs: a run beside it would be slowed, and the measurement too. It waits at most
+        `patience_s` until the processor is quiet: beside the start of a program a quarter of the true figure was seen.
         """
         from backends.devices.bandwidth import known_bandwidth, measure_and_keep
         from backends.devices.system import read_cpu, read_memory
@@ -102,6 +106,7 @@ class LocalModels:
         def measure() -> None:
             cpu, memory = read_cpu(), read_memory()
             if known_bandwidth(self._paths.cache, cpu, memory) is None:
+                _wait_until_quiet(patience_s, self._closing)
                 measure_and_keep(self._paths.cache, cpu, memory, self._closing)
 
         await asyncio.to_thread(measure)
@@ -172,3 +177,10 @@ class LocalModels:
             ref = self._refs.get(parse_target(result.target))
             if ref is not None:
                 await self.plans.ran(ref, result)
+
+
+def _wait_until_quiet(patience_s: float, stop: threading.Event) -> None:
+    end_s = time.monotonic() + patience_s
+    while time.monotonic() < end_s and not stop.is_set():
+        if psutil.cpu_percent(interval=QUIET_LOOK_S) < QUIET_PERCENT:
+            return

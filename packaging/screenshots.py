@@ -14,6 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from PySide6.QtCore import QEvent, QEventLoop, Qt
+from PySide6.QtGui import QPixmap
 from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QApplication
 
@@ -49,10 +50,26 @@ def ask(session: Session, prompt: str) -> None:
 def shoot(session: Session, folder: Path, name: str) -> None:
     QTest.qWait(400)
     QApplication.sendPostedEvents(None, QEvent.Type.DeferredDelete)
-    path = folder / f"{name}.png"
-    if not session.window.grab().save(str(path)):
+    save(session.window.grab(), folder / f"{name}.png")
+
+
+def save(picture: QPixmap, path: Path) -> None:
+    if not picture.save(str(path)):
         raise RuntimeError(f"{path} could not be written")
     print(path)
+
+
+def go_through_first_steps(session: Session, folder: Path, theme: str) -> None:
+    """Both steps as a new user sees them, then out by Skip: nothing is downloaded here."""
+    wait(lambda: session.first_steps.sheet is not None)
+    sheet = session.first_steps.sheet
+    assert sheet is not None
+    wait(lambda: bool(sheet.shown().machine.devices) and sheet.shown().offers is not None)
+    for step, name in enumerate(("machine", "model"), 1):
+        sheet.go_to(step)
+        QTest.qWait(400)
+        save(sheet.grab(), folder / f"first-steps-{name}-{theme}.png")
+    sheet.reject()
 
 
 def take_all(session: Session, folder: Path, theme: str) -> None:
@@ -61,6 +78,7 @@ def take_all(session: Session, folder: Path, theme: str) -> None:
     session.window.show()
     wait(session.window.isVisible)
     QTest.qWait(1500)
+    go_through_first_steps(session, folder, theme)
     shoot(session, folder, f"start-{theme}")
     prompts = dict(sample_prompts())
     ask(session, "What does tok/s mean?")
@@ -81,7 +99,7 @@ def session_in(theme: str, home: str) -> Session:
     assert isinstance(qt, QApplication)
     bench = Workbench(app_paths())
     bench.change(theme=theme)
-    return Session(qt, bench)
+    return Session(qt, bench, first_steps=True)
 
 
 def main() -> int:

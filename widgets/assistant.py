@@ -114,6 +114,10 @@ class Assistant(Overlay):
         if waited and self._next.isEnabled() and self.isVisible():
             self._focus()  # what was waited for is here
 
+    def shown(self) -> AssistantView:
+        """What it was given last."""
+        return self._view
+
     def step(self) -> int:
         """The number of the open step, from 1."""
         return self._stack.currentIndex() + 1

@@ -18,8 +18,8 @@ from tests.app.test_window import compare, phases, texts, wait_for
 from tests.fakes.hub_server import HubServer
 from tests.gguf_factory import write_script
 from widgets import theme
-from widgets.assistant import Assistant
 from widgets.ask_dialog import ImportDialog
+from widgets.assistant import Assistant
 from widgets.licence_dialog import LicenceDialog
 
 
@@ -75,18 +75,18 @@ def test_from_the_first_paint_to_a_comparison_with_a_model_that_fits(
     first: FirstStart, qtbot: QtBot, server: HubServer
 ) -> None:
     sheet, session = first.sheet(), first.session
-    first.wait(lambda: sheet._view.machine.devices)
+    first.wait(lambda: sheet.shown().machine.devices)
     assert not server.cdn_seen, "looking at the machine contacts nobody"
     press(sheet, "Next")
     assert sheet.step() == 2
-    first.wait(lambda: sheet._view.offers)
-    assert sheet._view.offers is not None
-    assert [row.ref for row in sheet._view.offers] == [TALKS]
+    first.wait(lambda: sheet.shown().offers)
+    assert sheet.shown().offers is not None
+    assert [row.ref for row in sheet.shown().offers] == [TALKS]
     press(sheet, "Download")
     first.accept_licence(LicenceDialog)
     lane = session.compare.lane(session.compare.lane_ids[0])
     first.wait(lambda: lane.target == f"local:{TALKS}")
-    first.wait(lambda: sheet._view.download is not None and sheet._view.download.state == "done")
+    first.wait(lambda: sheet.shown().download is not None and sheet.shown().download.state == "done")
     press(sheet, "Start comparing")
     assert session.window.current_page() == "compare"
     assert session.bench.settings.first_start_done
@@ -126,26 +126,31 @@ def test_who_has_a_history_is_not_shown_around(qtbot: QtBot, qapp: QApplication)
 def test_a_licence_that_is_not_accepted_downloads_nothing(first: FirstStart, server: HubServer) -> None:
     sheet = first.sheet()
     sheet.go_to(2)
-    first.wait(lambda: sheet._view.offers)
+    first.wait(lambda: sheet.shown().offers)
     press(sheet, "Download")
     first.dialog(LicenceDialog).reject()
     assert first.session.first_steps.sheet is sheet
-    assert sheet._view.download is None
+    assert sheet.shown().download is None
     assert not server.cdn_seen
 
 
-def test_a_hub_that_is_not_there_is_told_here_and_can_be_tried_again(first: FirstStart, server: HubServer) -> None:
+def test_a_hub_that_is_not_there_is_told_here_and_can_be_tried_again(
+    qtbot: QtBot, qapp: QApplication, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NEARFAR_HUB_URL", "http://127.0.0.1:9")
+    first = FirstStart(qtbot, qapp)
     sheet = first.sheet()
     sheet.go_to(2)
-    first.wait(lambda: sheet._view.offers)
-    server.close()
+    first.wait(lambda: sheet.shown().offers)
     press(sheet, "Download")
-    first.wait(lambda: sheet._view.download is not None and sheet._view.download.state == "failed")
-    assert sheet._view.download is not None
-    assert sheet._view.download.problem is not None
-    assert sheet._view.download.problem.code == "hub_unreachable"
+    first.wait(lambda: sheet.shown().download is not None and sheet.shown().download.state == "failed")
+    assert sheet.shown().download is not None
+    assert sheet.shown().download.problem is not None
+    assert sheet.shown().download.problem.code == "hub_unreachable"
     press(sheet, "Try again")
-    assert sheet._view.download is None
+    assert sheet.shown().download is None
+    first.wait(lambda: sheet.shown().download is not None)
+    first.close(qapp)
 
 
 def test_a_file_of_ones_own_ends_it_too(first: FirstStart, tmp_path: Path) -> None:
@@ -156,7 +161,7 @@ def test_a_file_of_ones_own_ends_it_too(first: FirstStart, tmp_path: Path) -> No
     bad.write_bytes(b"no model at all")
     sheet.import_requested.emit((str(bad),))
     press(first.dialog(ImportDialog), "Import")
-    first.wait(lambda: sheet._view.problem is not None)
+    first.wait(lambda: sheet.shown().problem is not None)
     sheet.import_requested.emit((str(mine),))
     press(first.dialog(ImportDialog), "Import")
     first.wait(lambda: session.first_steps.sheet is None)

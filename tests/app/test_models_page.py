@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -26,6 +27,7 @@ from tests.backends.models.library_support import write_model
 
 SMALL = "llama-3.2-1b:Q4_K_M"
 LARGE = "llama-3.1-405b:Q4_K_M"
+GIB = 2**30
 
 
 @pytest.fixture
@@ -51,13 +53,19 @@ def shown_wanted(window: ModelsWindow) -> int:
     return sum(device.wanted_bytes for device in window.page._view.machine.devices)
 
 
-def test_levers_come_for_the_row_that_is_shown(window: ModelsWindow) -> None:
-    window.wait(lambda: window.rows)
+def test_the_bars_follow_the_row_that_is_selected(window: ModelsWindow) -> None:
+    window.wait(lambda: shown_wanted(window) > 0)
     window.page.select(LARGE)
     window.page.selected.emit(LARGE)
-    window.wait(lambda: window.rows[LARGE].levers or window.page._view.wanted_ref == LARGE)
-    others = [row for row in window.rows.values() if row.ref != LARGE]
-    window.wait(lambda: not any(row.levers for row in others))
+    window.wait(lambda: window.page._view.wanted_ref == LARGE and shown_wanted(window) > 200 * GIB)
+
+
+def test_levers_are_worked_out_for_the_row_that_is_shown_alone() -> None:
+    machine = simulated_machine(["RTX 3060:12:11"], read_machine())
+    question = Question(machine, Wish(n_ctx=32_768), Learned(), ref="llama-3.1-8b:Q8_0")
+    levers = ranked(question, catalogue()).levers
+    assert list(levers) == ["llama-3.1-8b:Q8_0"]
+    assert {lever.kind for lever in levers["llama-3.1-8b:Q8_0"]} == {"quant", "context", "kv_type"}
 
 
 def test_the_slider_moves_every_verdict_and_is_kept(window: ModelsWindow) -> None:
@@ -136,8 +144,6 @@ def test_llama_cpps_own_numbers_of_a_model_that_is_not_here(
 
 
 def test_a_gpu_that_llama_cpp_does_not_see_is_said_to_be_so() -> None:
-    from dataclasses import replace
-
     machine = simulated_machine(["RTX 4090:24:22"], read_machine())
     machine = replace(machine, gpus=tuple(replace(gpu, backend=None) for gpu in machine.gpus))
     found = ranked(Question(machine, Wish(), Learned()), catalogue())
@@ -147,8 +153,6 @@ def test_a_gpu_that_llama_cpp_does_not_see_is_said_to_be_so() -> None:
 
 
 def test_exact_numbers_hold_while_the_plan_does() -> None:
-    from dataclasses import replace
-
     roomy = simulated_machine(["RTX 4090:24:22"], read_machine())
     tight = simulated_machine(["RTX 4090:24:3"], read_machine())
     wish = Wish()

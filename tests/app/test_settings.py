@@ -59,20 +59,24 @@ def test_opening_the_page_changes_no_choice_about_the_network(session: Session) 
     assert session.bench.settings.local_only is None, "still undecided"
 
 
+def move(qtbot: QtBot, session: Session, old: Path, new: Path) -> None:
+    wait_for(qtbot, lambda: len(session.models.state.installed) == 1)
+    session.window.open_page("settings")
+    wait_for(qtbot, lambda: view(session).models_folder_free_bytes is not None)
+    assert view(session).models_folder == str(old)
+    session.settings.folder_chosen.emit(str(new))
+    wait_for(qtbot, lambda: bool(session.window.findChildren(MoveFolderDialog)))
+    press(session.window.findChildren(MoveFolderDialog)[0], "Change folder")
+    wait_for(qtbot, lambda: view(session).models_folder == str(new))
+    wait_for(qtbot, lambda: bool(list(new.rglob("*.gguf"))) and not list(old.rglob("*.gguf")))
+
+
 def test_the_folder_moves_with_its_models(qtbot: QtBot, qapp: QApplication, tmp_path: Path) -> None:
     old, new = app_paths().models, tmp_path / "elsewhere"
     old.mkdir(parents=True)
     write_script(old / "mine-Q8_0.gguf", [b" one", b" two"])
     for session in opened(qtbot, qapp):
-        wait_for(qtbot, lambda: len(session.models.state.installed) == 1)
-        session.window.open_page("settings")
-        wait_for(qtbot, lambda: view(session).models_folder_free_bytes is not None)
-        assert view(session).models_folder == str(old)
-        session.settings.folder_chosen.emit(str(new))
-        wait_for(qtbot, lambda: bool(session.window.findChildren(MoveFolderDialog)))
-        press(session.window.findChildren(MoveFolderDialog)[0], "Change folder")
-        wait_for(qtbot, lambda: view(session).models_folder == str(new))
-        wait_for(qtbot, lambda: bool(list(new.rglob("*.gguf"))) and not list(old.rglob("*.gguf")))
+        move(qtbot, session, old, new)
 
 
 def test_a_folder_that_cannot_be_used_is_told_on_this_page(qtbot: QtBot, session: Session, tmp_path: Path) -> None:

@@ -23,6 +23,8 @@ from backends.doctor import DoctorReport, Probe, examine, pyside_problems
 from backends.doctor_text import as_json, as_text
 from backends.egress import Snapshot
 from backends.errors import WorkerDied
+from backends.fit.learned_file import LearnedFile
+from backends.fit.records import FitSeen
 from backends.local.engine import LocalEngine
 from backends.local.facts import WorkerDevice, WorkerFacts
 from backends.paths import app_paths
@@ -313,3 +315,14 @@ def test_keyrings(tmp_path: Path, backend: str, name: str, usable: bool, words: 
     assert "secret-detail" not in body["text"]
     assert "keeps them for the session only" in body["text"]
     assert "keyring" not in body["codes"], "no key is kept in it, so nothing is wrong without it"
+
+
+async def test_it_says_what_loads_and_runs_have_taught(tmp_path: Path) -> None:
+    assert as_json(await look(tmp_path))["learned"] == {"devices": [], "models": []}
+    seen = FitSeen("llama-3.2-1b:Q4_K_M", "Q4_K_M", ("NVIDIA RTX 4090",), 8192, "f16", 17, 2**30, 2**30, 90.0, None)
+    LearnedFile.of(app_paths({"NEARFAR_HOME": str(tmp_path)})).add(seen)
+    report = await look(tmp_path)
+    body = json.loads(json.dumps(as_json(report)))
+    assert body["learned"]["devices"][0]["loads"] == 1
+    assert body["learned"]["models"][0]["real_bytes"] == 2**30
+    assert "NVIDIA RTX 4090: 1 load took what was estimated" in as_text(report)
