@@ -219,7 +219,6 @@ class ModelsController(QObject):
         self._wish_changed()
 
     def _wish_changed(self) -> None:
-        self.state.exact.clear()
         self._saving.start()
         self._rank()
 

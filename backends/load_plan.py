@@ -74,7 +74,7 @@ class LoadPlanner:
     async def options(self, ref: str, path: Path) -> LoadOptions:
         """How to load this file now. Raises WouldNotFit, and what a file that is no model raises."""
         wish = self._wish()
-        facts = await asyncio.to_thread(_facts_of, path, ref)
+        facts = await asyncio.to_thread(_facts_of, path, path.name if ref == str(path) else ref)
         if facts is None:  # an architecture whose shape we cannot read: llama.cpp places it by its own lights
             return LoadOptions(n_ctx=wish.n_ctx, kv_type=wish.kv_type, n_batch=wish.n_batch)
         machine, learned = seen_by_engine(await self._read_machine()), await self.learned()

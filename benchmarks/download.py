@@ -32,8 +32,7 @@ from pathlib import Path
 
 import psutil
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from backends.egress import Egress
 from backends.models.download import Downloads
@@ -42,6 +41,7 @@ from backends.models.download_reader import Pace
 from backends.models.hub import DOWNLOAD, LISTING, Hub, Resolved
 from backends.models.hub_address import HubAddress
 
+ROOT = Path(__file__).resolve().parents[1]
 REPO, NAME = "owner/Benchmark-GGUF", "Benchmark-Q4_K_M.gguf"
 AIM_TIMES_CURL, AIM_MEMORY_MIB = 0.9, 64.0
 MIB = 2**20

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from PySide6.QtCore import Qt, Signal
-from PySide6.QtWidgets import QVBoxLayout, QWidget
+from PySide6.QtWidgets import QHBoxLayout, QVBoxLayout, QWidget
 
 from backends.errors import Problem
 from widgets import parts, theme
@@ -67,7 +67,10 @@ class SettingsPage(QWidget):
         stack.addWidget(self._models)
         stack.addStretch(1)
         scroll = ScrollColumn()
-        scroll.column.addWidget(body)
+        line = QHBoxLayout()  # it asks for the height at the width that the body gets, which is not all there is
+        line.addWidget(body, 1)
+        line.addStretch(0)
+        scroll.column.addLayout(line)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(theme.ROOM, theme.ROOM, theme.ROOM, theme.ROOM)
         layout.setSpacing(theme.GAP)

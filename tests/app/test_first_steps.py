@@ -44,6 +44,13 @@ class FirstStart(ModelsWindow):
         self.state = self.session.models.state
         self.session.window.show()
 
+    def download_state(self) -> str:
+        line = self.sheet().shown().download
+        return "" if line is None else line.state
+
+    def offered(self) -> list[str]:
+        return [row.ref for row in self.sheet().shown().offers or ()]
+
     def sheet(self) -> Assistant:
         self.wait(lambda: self.session.first_steps.sheet is not None)
         sheet = self.session.first_steps.sheet
@@ -79,14 +86,13 @@ def test_from_the_first_paint_to_a_comparison_with_a_model_that_fits(
     assert not server.cdn_seen, "looking at the machine contacts nobody"
     press(sheet, "Next")
     assert sheet.step() == 2
-    first.wait(lambda: sheet.shown().offers)
-    assert sheet.shown().offers is not None
-    assert [row.ref for row in sheet.shown().offers] == [TALKS]
+    first.wait(first.offered)
+    assert first.offered() == [TALKS]
     press(sheet, "Download")
     first.accept_licence(LicenceDialog)
     lane = session.compare.lane(session.compare.lane_ids[0])
     first.wait(lambda: lane.target == f"local:{TALKS}")
-    first.wait(lambda: sheet.shown().download is not None and sheet.shown().download.state == "done")
+    first.wait(lambda: first.download_state() == "done")
     press(sheet, "Start comparing")
     assert session.window.current_page() == "compare"
     assert session.bench.settings.first_start_done
@@ -126,7 +132,7 @@ def test_who_has_a_history_is_not_shown_around(qtbot: QtBot, qapp: QApplication)
 def test_a_licence_that_is_not_accepted_downloads_nothing(first: FirstStart, server: HubServer) -> None:
     sheet = first.sheet()
     sheet.go_to(2)
-    first.wait(lambda: sheet.shown().offers)
+    first.wait(first.offered)
     press(sheet, "Download")
     first.dialog(LicenceDialog).reject()
     assert first.session.first_steps.sheet is sheet
@@ -141,12 +147,13 @@ def test_a_hub_that_is_not_there_is_told_here_and_can_be_tried_again(
     first = FirstStart(qtbot, qapp)
     sheet = first.sheet()
     sheet.go_to(2)
-    first.wait(lambda: sheet.shown().offers)
+    first.wait(first.offered)
     press(sheet, "Download")
-    first.wait(lambda: sheet.shown().download is not None and sheet.shown().download.state == "failed")
-    assert sheet.shown().download is not None
-    assert sheet.shown().download.problem is not None
-    assert sheet.shown().download.problem.code == "hub_unreachable"
+    first.wait(lambda: first.download_state() == "failed")
+    told = sheet.shown().download
+    assert told is not None
+    assert told.problem is not None
+    assert told.problem.code == "hub_unreachable"
     press(sheet, "Try again")
     assert sheet.shown().download is None
     first.wait(lambda: sheet.shown().download is not None)

@@ -71,6 +71,8 @@ def test_levers_are_worked_out_for_the_row_that_is_shown_alone() -> None:
 def test_the_slider_moves_every_verdict_and_is_kept(window: ModelsWindow) -> None:
     window.wait(lambda: window.rows)
     before = window.rows[SMALL].needs_bytes
+    window.session.models._looking.stop()  # else the next look at the machine would bring the new verdicts too
+    window.wait(lambda: not window.session.models._reading)
     for n_ctx in (9_000, 20_000, 70_000, 131_072):  # a drag: many wishes, and the newest counts
         window.page.context_changed.emit(n_ctx)
     window.wait(lambda: window.rows[SMALL].n_ctx == 131_072)

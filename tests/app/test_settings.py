@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from PySide6.QtWidgets import QApplication
@@ -16,6 +17,7 @@ from tests.app.models_window import press
 from tests.app.test_window import choose, opened, wait_for
 from tests.gguf_factory import write_script
 from widgets.ask_dialog import MoveFolderDialog
+from widgets.context_slider import ContextSlider
 from widgets.values import AcceptedLicence, SettingsView
 
 
@@ -24,7 +26,7 @@ def session(qtbot: QtBot, qapp: QApplication) -> Iterator[Session]:
     yield from opened(qtbot, qapp)
 
 
-def change(session: Session, **values: object) -> None:
+def change(session: Session, **values: Any) -> None:
     """As the page does: all settings, one of them another."""
     session.settings.changed.emit(replace(session.settings.settings(), **values))
 
@@ -98,3 +100,12 @@ def test_settings_that_cannot_be_saved_are_told_where_the_person_is(qtbot: QtBot
     change(session, n_ctx=4096)
     wait_for(qtbot, lambda: "could not be saved" in session.settings.problem_text())
     assert "could not be saved" not in session.compare.problem_text()
+
+
+def test_nothing_on_the_page_is_cut_off(qtbot: QtBot, session: Session) -> None:
+    session.window.resize(1280, 800)
+    session.window.open_page("settings")
+    slider = session.settings.findChildren(ContextSlider)[0]
+    wait_for(qtbot, slider.isVisible)
+    qtbot.wait(100)
+    assert slider.height() >= slider.minimumSizeHint().height()
