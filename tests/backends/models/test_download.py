@@ -215,12 +215,20 @@ async def test_changes_are_told_at_most_five_times_a_second(tmp_path: Path) -> N
     with hub_with(tmp_path, 1_000_000, bytes_s=250_000) as server:
         async with world(tmp_path, server) as here:
             began = time.monotonic()
-            await here.fetch()
+            other = plan_of("Other.gguf")
+            here.downloads.add(plan_of())
+            here.downloads.add(other)
+            for _ in range(30):
+                await here.downloads.pause(other.ref)
+                here.downloads.resume(other.ref)
+            await here.downloads.cancel(other.ref)
+            here.downloads.forget(other.ref)
+            await here.downloads.wait(plan_of().ref)
             took_s = time.monotonic() - began
             await asyncio.sleep(0.25)
             assert len(here.changes) <= 5 * (took_s + 0.25) + 2
             assert here.changes[-1][0].state == "done"
-            assert {each[0].state for each in here.changes} == {"running", "done"}
+            assert {each[0].state for each in here.changes if each} <= {"running", "done", "queued"}
 
 
 async def test_expired_addresses_are_renewed(tmp_path: Path) -> None:

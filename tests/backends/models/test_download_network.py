@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import ssl
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from backends.egress import Egress, Policy
 from backends.errors import NetworkNotAllowed
-from tests.backends.models.download_support import NAME, REPO, hub_with, plan_of, world, write_file
+from tests.backends.models.download_support import NAME, QUICK, REPO, hub_with, plan_of, world, write_file
 from tests.fakes.hub_server import CERTIFICATES, HubServer
 
 PLACE = f"owner--Tiny-GGUF/{NAME}"
@@ -38,7 +39,8 @@ async def test_local_only_ends_a_download_that_runs(tmp_path: Path, monkeypatch:
     monkeypatch.setattr("backends.egress.on_this_machine", lambda _host: False)
     monkeypatch.setattr("backends.egress_socket.on_this_machine", lambda _host: False)
     with hub_with(tmp_path, 4_000_000, bytes_s=1_000_000) as server:
-        async with world(tmp_path, server, egress=Egress(Policy(local_only=False))) as here:
+        one_request = replace(QUICK, connections=1, segment_bytes=32 * 2**20)
+        async with world(tmp_path, server, egress=Egress(Policy(local_only=False)), pace=one_request) as here:
             here.hub.allow()
             here.downloads.add(plan_of())
             await here.until_received(1_000_000)
@@ -47,6 +49,7 @@ async def test_local_only_ends_a_download_that_runs(tmp_path: Path, monkeypatch:
             assert end.problem is not None
             assert end.problem.code == NetworkNotAllowed.code
             assert len(here.parts) == 2
+            assert end.received_bytes < 4_000_000, "it ended in the middle of a body"
 
 
 async def test_over_an_encrypted_connection(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
