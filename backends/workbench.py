@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import threading
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -71,6 +72,7 @@ class Workbench:
         self._turn = asyncio.Lock()
         self._saver = ThreadPoolExecutor(1, thread_name_prefix="settings")
         self._unsaved = False
+        self._changing = threading.Lock()
 
     @classmethod
     def open(cls) -> Workbench:
@@ -81,8 +83,9 @@ class Workbench:
 
     def change(self, **changes: object) -> None:
         """Change settings; they hold at once, and on disk after `save` or `close`."""
-        self.settings = replace(self.settings, **changes)  # type: ignore[arg-type]  # checked when saved
-        self._unsaved = True
+        with self._changing:  # the window and the engine loop both change settings
+            self.settings = replace(self.settings, **changes)  # type: ignore[arg-type]  # checked when saved
+            self._unsaved = True
         if "keep_history" in changes:
             self.history.set_keep(self.settings.keep_history)
         if "local_only" in changes:
