@@ -170,7 +170,7 @@ async def test_the_same_file_twice_is_refused(tmp_path: Path) -> None:
 
 
 async def test_the_same_file_in_two_processes_is_refused(tmp_path: Path) -> None:
-    with hub_with(tmp_path, bytes_s=200_000) as server:
+    with hub_with(tmp_path, bytes_s=20_000) as server:
         async with world(tmp_path, server) as here:
             here.downloads.add(plan_of())
             await here.until_received(1)
