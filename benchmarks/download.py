@@ -217,7 +217,13 @@ def times_curl(runs: dict[str, list[Run]], way: str) -> float:
     return statistics.median(curl.seconds / run.seconds for curl, run in zip(runs["curl"], runs[way], strict=True))
 
 
-def report(runs: dict[str, list[Run]], costs: dict[str, float], arguments: argparse.Namespace) -> str:
+def report(
+    runs: dict[str, list[Run]],
+    costs: dict[str, float],
+    arguments: argparse.Namespace,
+    load: tuple[float, float],
+    kills: str,
+) -> str:
     size_mb = arguments.size_mib * MIB / 1e6
     rows = []
     for way, label in (
@@ -250,7 +256,24 @@ def report(runs: dict[str, list[Run]], costs: dict[str, float], arguments: argpa
         cpu_s=f"{cpu:.1f}",
         threads=f"{costs['threads']:.2f}",
         loop=f"{costs['loop']:.2f}",
+        load_before=load[0],
+        load_after=load[1],
+        kills=kills,
     )
+
+
+def by_kills(size_mib: int) -> str:
+    """What the test of kills says of itself."""
+    test = "tests/backends/models/test_download_kill.py"
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-s", test, "-k", "ten"],
+        cwd=ROOT,
+        env={**os.environ, "KILL_TEST_MIB": str(size_mib)},
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    return next(line for line in done.stdout.splitlines() if " kills: " in line)
 
 
 TEXT = """# Downloading, beside curl
@@ -275,6 +298,20 @@ within a round. Compare ratios, not rates, between days and machines.
 - Reading alone costs {threads} s of CPU time for each GiB in the download's own threads, most of it in the kernel and
   without Python's lock; the HTTP client that the rest of the app uses takes {loop} s, all of it on the engine loop, on
   which answers are stamped. That is why downloads have connections of their own behind the same door.
+- Nearfar keeps both cores at work where curl keeps one, so on a machine that other work shares it falls behind curl.
+  The load (processes that want a core, average of a minute) was {load_before:.1f} before and {load_after:.1f} after.
+
+## Kills
+
+    KILL_TEST_MIB={size_mib} pytest -s tests/backends/models/test_download_kill.py -k ten
+
+fetches such a file through kill -9 at ten random moments, checks its sha256, and says:
+
+    {kills}
+
+The first figure counts what the app's code took off its sockets, heads of replies included; the aim is at most 1 MiB
+for each kill. The second counts what the server handed to its kernel: the rest was under way in the two kernels'
+buffers, where no program has it yet.
 """
 
 
@@ -301,9 +338,11 @@ def main() -> int:
     parser.add_argument("--folder", type=Path, help="on the disk to measure; a temporary one by default")
     parser.add_argument("--save", type=Path, help="write the page to this file")
     arguments = parser.parse_args()
+    load_before = psutil.getloadavg()[0]
     with tempfile.TemporaryDirectory(dir=arguments.folder) as folder:
         runs, costs = measure(arguments, Path(folder))
-    text = report(runs, costs, arguments)
+    load = (load_before, psutil.getloadavg()[0])
+    text = report(runs, costs, arguments, load, by_kills(arguments.size_mib))
     print(text)
     if arguments.save is not None:
         arguments.save.parent.mkdir(parents=True, exist_ok=True)

@@ -115,7 +115,7 @@ def test_ten_kills_cost_at_most_a_mebibyte_each(tmp_path: Path, record_property:
     heads = (len(server.cdn_seen)) * 1024
     again = counter.value - size
     record_property("fetched_again_bytes", again)
-    print(f"{KILLS} kills: {again:,} bytes received again (heads included), {served - size:,} sent again by the server")
+    print(f"{SIZE_MIB} MiB, {KILLS} kills: {again:,} bytes received again, {served - size:,} sent again by the server")
     assert again <= KILLS * MIB + heads
     with source.open("rb") as theirs, (folder / "owner--Tiny-GGUF" / NAME).open("rb") as ours:
         assert hashlib.file_digest(ours, "sha256").digest() == hashlib.file_digest(theirs, "sha256").digest()
