@@ -30,6 +30,10 @@ NearfarError
 │   ├── UnreadableReply
 │   └── AnswerTooLarge
 ├── NetworkNotAllowed       the user's own policy refused the connection
+├── RouteUnusable           the proxy or the certificate file of the settings cannot be used
+├── KeyNotKept              the keyring did not take a key, or did not give it back
+├── BudgetReached           the answer could cost more than what is left of a budget; nothing was sent
+├── PricesNotUpdated        the new table of prices could not be fetched or read
 ├── PracticeFailed          the practice endpoint on this machine did not start
 ├── HistoryUnavailable      the history file cannot be read or written
 └── SettingsNotSaved        the settings file cannot be written, or a value is out of its limits
@@ -225,6 +229,30 @@ class NetworkNotAllowed(NearfarError):
     code = "network_not_allowed"
     safe = "Nothing was sent."
     fix = "Choose a local model, or allow this host by turning local only off."
+
+
+class RouteUnusable(NearfarError):
+    code = "route_unusable"
+    safe = "Nothing was sent."
+    fix = "Look at the proxy and the certificates in Settings."
+
+
+class KeyNotKept(NearfarError):
+    code = "key_not_kept"
+    safe = "The key is kept in memory for this session only, and nowhere else."
+    fix = "Unlock or install a keyring, then enter the key again."
+
+
+class BudgetReached(NearfarError):
+    code = "budget_reached"
+    safe = "Nothing was sent, and your prompt is kept."
+    fix = "Raise the budget in Settings, ask for a shorter answer, or choose a local model."
+
+
+class PricesNotUpdated(NearfarError):
+    code = "prices_not_updated"
+    safe = "The prices that were known before are still used."
+    fix = "Try again later."
 
 
 class PracticeFailed(NearfarError):

@@ -151,6 +151,32 @@ class Settings:
     first_start_done: Annotated[bool, Wording("First steps", "Off shows the assistant again at the next start.")] = (
         False
     )
+    kept_keys: Annotated[
+        tuple[Annotated[str, Field(min_length=1, max_length=100)], ...],
+        Field(max_length=200),
+        Wording("Keys", "Whose keys the keyring of this system holds; the keys themselves are never in this file."),
+    ] = ()
+    offered_variables: Annotated[
+        tuple[Annotated[str, Field(min_length=1, max_length=100)], ...],
+        Field(max_length=200),
+        Wording("Offered variables", "Environment variables whose key was offered once; they are not offered again."),
+    ] = ()
+    proxy_url: Annotated[
+        Annotated[str, Field(max_length=2000), AfterValidator(_plain_address)] | None,
+        Wording("Proxy", "Connections to other machines go through it; those on this machine never do."),
+    ] = None
+    ca_file: Annotated[
+        Annotated[str, Field(min_length=1, max_length=4096)] | None,
+        Wording("Extra certificates", "A PEM file of certificate authorities, trusted besides the system's own."),
+    ] = None
+    session_budget_usd: Annotated[
+        Annotated[float, Field(ge=0, le=1_000_000, allow_inf_nan=False)] | None,
+        Wording("Budget for a session", "In US dollars; a question that could pass it is not sent. Empty: no limit."),
+    ] = None
+    month_budget_usd: Annotated[
+        Annotated[float, Field(ge=0, le=1_000_000, allow_inf_nan=False)] | None,
+        Wording("Budget for a month", "In US dollars; a question that could pass it is not sent. Empty: no limit."),
+    ] = None
     custom_servers: Annotated[
         Servers,
         Field(max_length=100),
