@@ -291,7 +291,6 @@ def test_the_text_of_one_has_every_figure(home: Path) -> None:
     for words in (
         "Llama 3.3 70B Instruct Q4_K_M (llama-3.3-70b:Q4_K_M), file 39.6 GiB",
         "layers run on the CPU",
-        "device    layers    weights    KV  compute  overhead  total  free GiB",
         "Sizes are computed, for a context of 8,192 tokens and a KV cache of f16.",
         "tok/s, an estimate from memory bandwidth.",
         "Quality: KLD 0.0282, perplexity +4.8 %",
@@ -299,6 +298,8 @@ def test_the_text_of_one_has_every_figure(home: Path) -> None:
         "  KV cache q8_0",
     ):
         assert words in done.stdout
+    headings = ["device", "layers", "weights", "KV", "compute", "overhead", "total", "free", "GiB"]
+    assert headings in [line.split() for line in done.stdout.splitlines()], "widths follow the name of this CPU"
 
 
 def test_a_problem_of_the_machine_is_said_with_its_fix(home: Path) -> None:
