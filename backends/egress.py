@@ -9,12 +9,14 @@ from __future__ import annotations
 import ipaddress
 import threading
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Literal
 from urllib.parse import urlsplit
+from uuid import uuid4
 
+from backends.egress_route import Route
 from backends.errors import NetworkNotAllowed
 
 if TYPE_CHECKING:
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
     from backends.egress_socket import Connection
 
 LOG_LENGTH = 2000
+AROUND = "not asked for by Nearfar"
 CONNECT_S, READ_S, WRITE_S, POOL_S = 5.0, 60.0, 30.0, 5.0
 
 Outcome = Literal["connecting", "open", "closed", "failed", "refused"]
@@ -76,7 +79,10 @@ def address_of(url: str) -> tuple[str, int]:
 
 @dataclass(frozen=True, slots=True)
 class Contact:
-    """One connection, made, tried or refused. Bytes are those of HTTP, headers included, inside any encryption."""
+    """One connection, made, tried or refused. Bytes are those of HTTP, headers included, inside any encryption.
+
+    `id` is the same in all that is said of it; `via` is the proxy it went through, or empty.
+    """
 
     purpose: str
     host: str
@@ -87,6 +93,8 @@ class Contact:
     requests: int = 0
     bytes_sent: int = 0
     bytes_received: int = 0
+    id: str = ""
+    via: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,20 +112,44 @@ class Snapshot:
     allowed_for: tuple[tuple[str, str], ...] = ()
 
 
+Listener = Callable[["Entry"], None]
+OVER: frozenset[Outcome] = frozenset({"closed", "failed", "refused"})
+
+
 class Entry:
-    """One line of the log while its connection lives. Written by the loop that owns the connection."""
+    """One line of the log while its connection lives. Written by whoever owns the connection.
 
-    __slots__ = ("at", "bytes_received", "bytes_sent", "host", "outcome", "port", "purpose", "requests")
+    `abort` ends the connection from any thread; `became` tells the listener, on the owner's thread.
+    """
 
-    def __init__(self, purpose: str, host: str, port: int, outcome: Outcome) -> None:
+    __slots__ = (
+        *("abort", "at", "bytes_received", "bytes_sent", "host", "id"),
+        *("listener", "outcome", "port", "purpose", "requests", "via"),
+    )
+
+    def __init__(self, purpose: str, host: str, port: int, outcome: Outcome, *, via: str = "") -> None:
+        self.id = uuid4().hex[:16]
         self.purpose = purpose
         self.host = host
         self.port = port
+        self.via = via
         self.outcome: Outcome = outcome
         self.at = datetime.now(UTC)
         self.requests = 0
         self.bytes_sent = 0
         self.bytes_received = 0
+        self.abort: Callable[[], None] | None = None
+        self.listener: Listener | None = None
+
+    def became(self, outcome: Outcome) -> None:
+        """The connection opened or ended; the first end stands."""
+        if self.outcome in OVER:
+            return
+        self.outcome = outcome
+        if outcome in OVER:
+            self.abort = None
+        if self.listener is not None:
+            self.listener(self)
 
     def as_contact(self) -> Contact:
         return Contact(
@@ -130,13 +162,20 @@ class Entry:
             requests=self.requests,
             bytes_sent=self.bytes_sent,
             bytes_received=self.bytes_received,
+            id=self.id,
+            via=self.via,
         )
 
 
 class Egress:
-    """Gives out HTTP clients bound to a purpose, and keeps the log. Safe to read from any thread."""
+    """Gives out HTTP clients bound to a purpose, and keeps the log. Safe to read from any thread.
+
+    `route` holds from the next connection on. `listener` hears of every entry at its beginning, opening and end.
+    """
 
     def __init__(self, policy: Policy | None = None) -> None:
+        self.route = Route()
+        self.listener: Listener | None = None
         self._policy = policy or Policy()
         self._since = datetime.now(UTC)
         self._lock = threading.Lock()
@@ -149,13 +188,24 @@ class Egress:
         return self._policy
 
     def set_policy(self, policy: Policy) -> None:
-        """Holds from the next request on, also on connections that are already open."""
-        self._policy = replace(policy, allowed_hosts=frozenset(host.lower() for host in policy.allowed_hosts))
+        """Holds at once: connections to hosts that it forbids are ended, in mid-answer too."""
+        with self._lock:
+            self._policy = replace(policy, allowed_hosts=frozenset(host.lower() for host in policy.allowed_hosts))
+        self._end_forbidden()
 
     def set_local_only(self, on: bool) -> None:
         """As `set_policy`, for the one switch."""
         with self._lock:
             self._policy = replace(self._policy, local_only=on)
+        self._end_forbidden()
+
+    def _end_forbidden(self) -> None:
+        with self._lock:
+            entries = [entry for entry in self._entries if entry.outcome not in OVER]
+        for entry in entries:
+            abort = entry.abort
+            if abort is not None and not self._policy.allows(entry.host, entry.purpose):
+                abort()
 
     def allow(self, host: str) -> None:
         """Add a host the person chose; `local_only` still refuses it."""
@@ -186,10 +236,15 @@ class Egress:
         )
 
     def begin(self, purpose: str, host: str, port: int) -> Entry:
-        """Write down an attempt to connect, before any name is looked up."""
-        entry = Entry(purpose, host, port, "connecting")
+        """Write down an attempt to connect, before any name is looked up. Raises RouteUnusable."""
+        proxy = None if on_this_machine(host) else self.route.proxy
+        entry = Entry(purpose, host, port, "connecting", via="" if proxy is None else f"{proxy[0]}:{proxy[1]}")
         self._write(entry)
         return entry
+
+    def went_around(self, host: str, port: int) -> None:
+        """Write down that something other than this door tried to connect, which the guard refused."""
+        self._write(Entry(AROUND, host, port, "refused"))
 
     def http_client(self, purpose: str, base_url: str) -> httpx2.AsyncClient:
         """A client for one purpose: no proxies or netrc from the environment, no redirects, the system's trust store.
@@ -240,7 +295,10 @@ class Egress:
 
     def _write(self, entry: Entry) -> None:
         with self._lock:
+            entry.listener = self.listener
             self._entries.append(entry)
             if entry.outcome != "refused" and not on_this_machine(entry.host):
                 self._connections += 1
                 self._contacted[entry.host] = None
+        if entry.listener is not None:
+            entry.listener(entry)

@@ -6,16 +6,20 @@ This module and egress_socket are the only ones that open connections. It import
 from __future__ import annotations
 
 import logging
+import socket
 import ssl
 import time
 from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from functools import partial
 from typing import Any
 
 import httpcore2
 import httpx2
 
 from backends.egress import Egress, Entry, on_this_machine
+from backends.egress_guard import admitted
+from backends.egress_route import MAX_HEAD_BYTES, check_tunnel, trust, tunnel_request
 from backends.errors import NetworkNotAllowed
 
 KEEP_ALIVE_S = 30.0
@@ -33,8 +37,9 @@ class Wire(httpcore2.AsyncNetworkStream):
     `arrived_ns`, read while an event is handled, is when the bytes that completed that event came off the socket.
     """
 
-    def __init__(self, stream: httpcore2.AsyncNetworkStream, entry: Entry, connect_ns: int) -> None:
+    def __init__(self, stream: httpcore2.AsyncNetworkStream, egress: Egress, entry: Entry, connect_ns: int) -> None:
         self._stream = stream
+        self._egress = egress
         self._entry = entry
         self._asking = False
         self.connect_ns = connect_ns
@@ -46,22 +51,32 @@ class Wire(httpcore2.AsyncNetworkStream):
         return self._entry.requests
 
     async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:  # noqa: ASYNC109  httpcore's interface
-        data = await self._stream.read(max_bytes, timeout)
+        try:
+            data = await self._stream.read(max_bytes, timeout)
+        except Exception:
+            self.check()
+            raise
         self.arrived_ns = time.monotonic_ns()
+        self.check()
         self._asking = False
         self._entry.bytes_received += len(data)
         return data
 
     async def write(self, buffer: bytes, timeout: float | None = None) -> None:  # noqa: ASYNC109  as above
+        self.check()
         if not self._asking:
             self._asking = True
             self._entry.requests += 1
         await self._stream.write(buffer, timeout)
         self._entry.bytes_sent += len(buffer)
 
+    def check(self) -> None:
+        """Raises NetworkNotAllowed where the person has forbidden this host since, in mid-answer too."""
+        if not self._egress.policy.allows(self._entry.host, self._entry.purpose):
+            self._egress.check_host(self._entry.purpose, self._entry.host, self._entry.port)
+
     async def aclose(self) -> None:
-        if self._entry.outcome == "open":
-            self._entry.outcome = "closed"
+        self._entry.became("closed")
         await self._stream.aclose()
 
     async def start_tls(
@@ -72,11 +87,13 @@ class Wire(httpcore2.AsyncNetworkStream):
     ) -> httpcore2.AsyncNetworkStream:
         began_ns = time.monotonic_ns()
         try:
-            inner = await self._stream.start_tls(ssl_context, server_hostname, timeout)
+            # Not `ssl_context`: that is as old as the pool, and the person may have added certificates since.
+            inner = await self._stream.start_tls(trust(self._egress.route.ca_file), server_hostname, timeout)
         except BaseException:
-            self._entry.outcome = "failed"
+            self._entry.became("failed")
+            await self._stream.aclose()  # httpcore closes what it failed to encrypt, but not where we refused to try
             raise
-        return Wire(inner, self._entry, self.connect_ns + time.monotonic_ns() - began_ns)
+        return Wire(inner, self._egress, self._entry, self.connect_ns + time.monotonic_ns() - began_ns)
 
     def get_extra_info(self, info: str) -> Any:
         return self._stream.get_extra_info(info)
@@ -101,13 +118,36 @@ class RecordingBackend(httpcore2.AsyncNetworkBackend):
         entry = self._egress.begin(self._purpose, host, port)
         began_ns = time.monotonic_ns()
         try:
-            stream = await self._backend.connect_tcp(host, port, timeout, local_address, socket_options)
+            stream = await self._reach(entry, timeout, local_address, socket_options)
         except BaseException:
-            entry.outcome = "failed"
+            entry.became("failed")
             raise
         await self._refuse_a_stranger(stream, entry)
-        entry.outcome = "open"
-        return Wire(stream, entry, time.monotonic_ns() - began_ns)
+        entry.abort = partial(_shut, stream)
+        entry.became("open")
+        wire = Wire(stream, self._egress, entry, time.monotonic_ns() - began_ns)
+        wire.check()  # local only may have been switched on while it connected
+        return wire
+
+    async def _reach(
+        self,
+        entry: Entry,
+        timeout: float | None,  # noqa: ASYNC109  as above
+        local_address: str | None,
+        socket_options: Iterable[Any] | None,
+    ) -> httpcore2.AsyncNetworkStream:
+        """Straight to the host, or through the proxy, which passes everything on unread."""
+        proxy = self._egress.route.proxy if entry.via else None
+        host, port = proxy or (entry.host, entry.port)
+        with admitted(host):
+            stream = await self._backend.connect_tcp(host, port, timeout, local_address, socket_options)
+        if proxy is not None:
+            try:
+                await _open_tunnel(stream, proxy, entry, timeout)
+            except BaseException:
+                await stream.aclose()
+                raise
+        return stream
 
     async def _refuse_a_stranger(self, stream: httpcore2.AsyncNetworkStream, entry: Entry) -> None:
         """A name such as localhost counts as this machine only if the address behind it does."""
@@ -116,12 +156,37 @@ class RecordingBackend(httpcore2.AsyncNetworkBackend):
         address = stream.get_extra_info("server_addr")
         if address is not None and on_this_machine(str(address[0])):
             return
-        entry.outcome = "refused"
+        entry.became("refused")
         await stream.aclose()
         raise NetworkNotAllowed(f"{entry.host} does not lead to this machine, so nothing was sent.")
 
     async def sleep(self, seconds: float) -> None:
         await self._backend.sleep(seconds)
+
+
+async def _open_tunnel(
+    stream: httpcore2.AsyncNetworkStream,
+    proxy: tuple[str, int],
+    entry: Entry,
+    timeout: float | None,  # noqa: ASYNC109  as above
+) -> None:
+    """Raises RouteUnusable where the proxy does not open it. These bytes are the proxy's, and are not counted."""
+    await stream.write(tunnel_request(entry.host, entry.port), timeout)
+    head = b""
+    while b"\r\n\r\n" not in head and len(head) < MAX_HEAD_BYTES:
+        data = await stream.read(1, timeout)  # never a byte of what comes after the head
+        if not data:
+            break
+        head += data
+    check_tunnel(head, proxy, entry.host)
+
+
+def _shut(stream: httpcore2.AsyncNetworkStream) -> None:
+    """End a connection from any thread: a read that waits returns at once."""
+    sock = stream.get_extra_info("socket")
+    if sock is not None:
+        with suppress(OSError):
+            sock.shutdown(socket.SHUT_RDWR)
 
 
 class RecordingTransport(httpx2.AsyncBaseTransport):
@@ -131,7 +196,7 @@ class RecordingTransport(httpx2.AsyncBaseTransport):
         self._egress = egress
         self._purpose = purpose
         self._pool = httpcore2.AsyncConnectionPool(
-            ssl_context=httpx2.create_ssl_context(trust_env=False),
+            ssl_context=trust(egress.route.ca_file),
             max_connections=None,  # a suite decides how many it opens; waiting for one here would look like latency
             max_keepalive_connections=MAX_IDLE,
             keepalive_expiry=KEEP_ALIVE_S,

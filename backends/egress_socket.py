@@ -12,23 +12,16 @@ import socket
 import ssl
 import sys
 import threading
-from functools import cache
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from backends.egress import Egress, Entry, address_of, on_this_machine
+from backends.egress_guard import admitted
+from backends.egress_route import MAX_HEAD_BYTES, check_tunnel, trust, tunnel_request
 from backends.errors import NetworkNotAllowed
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
-
-
-@cache
-def _trust() -> ssl.SSLContext:
-    """The system's trust store, without anything from the environment, as `Egress.http_client` has it."""
-    import httpx2
-
-    return httpx2.create_ssl_context(trust_env=False)
 
 
 class Connection:
@@ -48,22 +41,28 @@ class Connection:
         """As `Egress.connect`, which has asked the policy. `timeout_s` holds for each step, later reads included."""
         host, port = address_of(url)
         entry = egress.begin(purpose, host, port)
+        proxy = egress.route.proxy if entry.via else None
         try:
-            sock = socket.create_connection((host, port), timeout_s)
+            with admitted((proxy or (host, port))[0]):
+                sock = socket.create_connection(proxy or (host, port), timeout_s)
         except BaseException:
-            entry.outcome = "failed"
+            entry.became("failed")
             raise
         try:
             _refuse_a_stranger(sock, entry)
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            if proxy is not None:
+                _open_tunnel(sock, proxy, entry)
             if urlsplit(url).scheme == "https":
-                sock = _trust().wrap_socket(sock, server_hostname=host)
+                sock = trust(egress.route.ca_file).wrap_socket(sock, server_hostname=host)
         except BaseException:
-            entry.outcome = "refused" if entry.outcome == "refused" else "failed"
+            entry.became("failed")
             sock.close()
             raise
-        entry.outcome = "open"
-        return cls(egress, purpose, sock, entry)
+        connection = cls(egress, purpose, sock, entry)
+        entry.abort = connection.abort
+        entry.became("open")
+        return connection
 
     @property
     def bytes_received(self) -> int:
@@ -111,7 +110,7 @@ class Connection:
             if self._closed:
                 return
             self._closed = True
-            self._entry.outcome = "closed"
+            self._entry.became("closed")
             self._socket.close()
 
 
@@ -138,5 +137,17 @@ def _refuse_a_stranger(sock: socket.socket, entry: Entry) -> None:
     """A name such as localhost counts as this machine only if the address behind it does."""
     if not on_this_machine(entry.host) or on_this_machine(str(sock.getpeername()[0])):
         return
-    entry.outcome = "refused"
+    entry.became("refused")
     raise NetworkNotAllowed(f"{entry.host} does not lead to this machine, so nothing was sent.")
+
+
+def _open_tunnel(sock: socket.socket, proxy: tuple[str, int], entry: Entry) -> None:
+    """Raises RouteUnusable where the proxy does not open it. These bytes are the proxy's, and are not counted."""
+    sock.sendall(tunnel_request(entry.host, entry.port))
+    head = b""
+    while b"\r\n\r\n" not in head and len(head) < MAX_HEAD_BYTES:
+        data = sock.recv(1)  # never a byte of what comes after the head
+        if not data:
+            break
+        head += data
+    check_tunnel(head, proxy, entry.host)

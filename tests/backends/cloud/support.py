@@ -64,10 +64,11 @@ async def ask(
     provider: str = "openai",
     key: str | None = KEY,
     patience: Patience | None = None,
+    egress: Egress | None = None,
 ) -> list[Event]:
     """Every event of one question to the server."""
     events: list[Event] = []
-    async with engine_at(server.base_url, provider=provider, key=key, patience=patience) as engine:
+    async with engine_at(server.base_url, provider=provider, key=key, patience=patience, egress=egress) as engine:
         await engine.run(asked or request(), events.append)
     return events
 

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import socket
-import ssl
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
 from backends.cloud.patience import Patience
+from backends.egress import Egress
+from backends.egress_route import Route
 from backends.events import Event, Failed
 from tests.backends.cloud.support import IMPATIENT, ask, engine_at, failed, finished, request
 from tests.fakes.openai_server import CERTIFICATES, Exchange, OpenAIServer
@@ -23,9 +25,9 @@ def _free_port() -> int:
         return port
 
 
-async def _ask_at(base_url: str, patience: Patience | None = None) -> Failed:
+async def _ask_at(base_url: str, patience: Patience | None = None, egress: Egress | None = None) -> Failed:
     events: list[Event] = []
-    async with engine_at(base_url, patience=patience) as engine:
+    async with engine_at(base_url, patience=patience, egress=egress) as engine:
         await engine.run(request(), events.append)
     return failed(events)
 
@@ -64,26 +66,47 @@ async def test_a_certificate_nobody_signed_is_refused() -> None:
     assert "not trusted" in end.problem.what
 
 
-def _trust(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
-    """Let the system's trust store hold a test certificate."""
-    context = ssl.create_default_context(cafile=CERTIFICATES / f"{name}.pem")
-    monkeypatch.setattr("httpx2.create_ssl_context", lambda **_: context)
+def _trusting(name: str) -> Egress:
+    """A door whose person has added a test certificate to those of the system."""
+    egress = Egress()
+    egress.route = Route(ca_file=str(CERTIFICATES / f"{name}.pem"))
+    return egress
 
 
-async def test_an_expired_certificate_asks_to_look_at_the_clock(monkeypatch: pytest.MonkeyPatch) -> None:
-    _trust(monkeypatch, "expired")
+async def test_an_expired_certificate_asks_to_look_at_the_clock() -> None:
     with OpenAIServer(certificate="expired", host="localhost") as server:
-        end = await _ask_at(server.base_url)
+        end = await _ask_at(server.base_url, egress=_trusting("expired"))
     assert "not valid today" in end.problem.what
     assert "date of this computer" in end.problem.fix
 
 
-async def test_an_encrypted_answer_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
-    _trust(monkeypatch, "valid")
+async def test_an_encrypted_answer_is_read() -> None:
     with OpenAIServer(certificate="valid", host="localhost") as server:
-        result = finished(await ask(server)).result
+        result = finished(await ask(server, egress=_trusting("valid"))).result
     assert result.text == "Hello there."
     assert result.engine_timings["client_connect_ms"] > 0
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [(None, "No such file or directory"), (b"not a certificate", "it holds no certificate")],
+)
+async def test_a_file_of_certificates_that_cannot_be_used_is_said(
+    tmp_path: Path, content: bytes | None, words: str
+) -> None:
+    file = tmp_path / "authorities.pem"
+    if content is not None:
+        file.write_bytes(content)
+    egress = Egress()
+    with OpenAIServer(certificate="valid", host="localhost") as server:
+        async with engine_at(server.base_url, egress=egress) as engine:
+            await engine.warm_up()
+            egress.route = Route(ca_file=str(file))
+            events: list[Event] = []
+            await engine.run(request(), events.append)
+        assert server.received == []
+    assert failed(events).problem.code == "route_unusable"
+    assert words in failed(events).problem.what
 
 
 @contextmanager

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import ssl
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from backends.egress import Egress, Policy
+from backends.egress_route import Route
 from backends.errors import NetworkNotAllowed
 from tests.backends.models.download_support import NAME, QUICK, REPO, hub_with, plan_of, world, write_file
 from tests.fakes.hub_server import CERTIFICATES, HubServer
@@ -52,14 +52,13 @@ async def test_local_only_ends_a_download_that_runs(tmp_path: Path, monkeypatch:
             assert end.received_bytes < 4_000_000, "it ended in the middle of a body"
 
 
-async def test_over_an_encrypted_connection(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """With the system's trust store holding the stand-in's certificate."""
-    context = ssl.create_default_context(cafile=CERTIFICATES / "valid.pem")
-    monkeypatch.setattr("httpx2.create_ssl_context", lambda **_: context)
-    monkeypatch.setattr("backends.egress_socket._trust", lambda: context)
+async def test_over_an_encrypted_connection(tmp_path: Path) -> None:
+    """With the stand-in's certificate in the person's own file of authorities."""
+    egress = Egress()
+    egress.route = Route(ca_file=str(CERTIFICATES / "valid.pem"))
     write_file(tmp_path / "hub" / REPO / NAME, 5_000_000)
     with HubServer(tmp_path / "hub", host="localhost", certificate="valid", bytes_s=2_000_000) as server:
-        async with world(tmp_path, server) as here:
+        async with world(tmp_path, server, egress=egress) as here:
             here.downloads.add(plan_of())
             await here.until_received(1_000_000)
             await here.downloads.pause(plan_of().ref)
