@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import sys
 
+from backends.egress_guard import guard
+
 
 def main() -> int:
     """Entry point of `nearfar` and of the app's own child processes; returns the exit status."""
+    guard()  # before anything of anybody's could open a connection
     arguments = sys.argv[1:]
     if arguments[:1] == ["--worker"]:
         from backends.local.worker import main as worker

@@ -22,7 +22,8 @@ from backends.devices.machine import machine_from, read_vendors
 from backends.devices.nvml import read_nvidia
 from backends.devices.records import CpuInfo, Device, MemoryInfo
 from backends.devices.system import read_cpu, read_memory
-from backends.egress import Snapshot
+from backends.egress import Contact, Snapshot
+from backends.egress_log import read_contacts
 from backends.errors import NearfarError, Problem
 from backends.fit.learned import Learned
 from backends.fit.learned_file import LearnedFile
@@ -34,6 +35,7 @@ from backends.version import APP_VERSION
 
 GIB = 2**30
 PROBE_S = 30.0
+MAX_CONTACTS = 50
 LOW_DISK_BYTES = 2 * GIB
 LOW_FREE_MEMORY_BYTES = 1 * GIB
 LOW_MEMORY_BYTES = 4 * GIB
@@ -46,7 +48,7 @@ class DoctorReport:
     """`llama_cpp` is None where the worker did not start; a problem then says why.
 
     `measured_now` where the memory's speed was measured for this report. `settings` None: they were not looked at.
-    `learned` is what earlier loads and runs taught.
+    `learned` is what earlier loads and runs taught; `contacts` are the last connections that were kept, oldest first.
     """
 
     app: str
@@ -62,10 +64,16 @@ class DoctorReport:
     settings: Settings | None = None
     measured_now: bool = False
     learned: Learned = field(default_factory=Learned)
+    contacts: tuple[Contact, ...] = ()
 
 
 async def examine(
-    *, paths: Paths, network: Snapshot, probe: Probe, settings: Settings | None = None, measure: bool = False
+    *,
+    paths: Paths,
+    network: Snapshot,
+    probe: Probe,
+    settings: Settings | None = None,
+    measure: bool = False,
 ) -> DoctorReport:
     """Look at everything, at most 30 s; never raises for what it finds. `probe` asks llama.cpp, in its own process.
 
@@ -105,6 +113,7 @@ async def examine(
         settings=settings,
         measured_now=measured_now,
         learned=await asyncio.to_thread(LearnedFile.of(paths).load),
+        contacts=await asyncio.to_thread(read_contacts, paths.contacts_file, MAX_CONTACTS),
     )
 
 

@@ -9,10 +9,12 @@ from typing import Any
 from backends.devices.records import Device, DeviceUser
 from backends.devices.unused import backend_names
 from backends.doctor import DoctorReport, gib
+from backends.egress import Contact
 from backends.fit.learned_words import learned_as_json, learned_lines
 from backends.keyring_state import KeyringState
 
 SHOWN_BYTES = 2**30 // 10
+SHOWN_CONTACTS = 10
 
 
 def as_json(report: DoctorReport) -> dict[str, Any]:
@@ -35,6 +37,9 @@ def as_json(report: DoctorReport) -> dict[str, Any]:
             "policy": "local_only" if report.network.local_only else "allowed_hosts",
             "allowed_hosts": list(report.network.allowed_hosts),
             "connections_since_start": report.network.connections,
+            "proxy": settings.proxy_url if settings is not None else None,
+            "ca_file": settings.ca_file if settings is not None else None,
+            "log": [_contact(each) for each in report.contacts],
         },
         "paths": {
             "config": str(paths.config),
@@ -44,6 +49,7 @@ def as_json(report: DoctorReport) -> dict[str, Any]:
             "models": str(paths.models),
             "settings_file": str(paths.settings_file),
             "history_file": str(paths.history_file),
+            "connections_file": str(paths.contacts_file),
         },
         "settings": {
             "local_only": settings.local_only if settings is not None else None,
@@ -65,6 +71,7 @@ def as_text(report: DoctorReport) -> str:
         ("Keyring", _keyring(report.keyring)),
         ("API keys", "this version keeps them for the session only, and never on disk"),
         ("Network", _network(report)),
+        *_contacts(report.contacts),
         *_settings(report),
         *(("Learned", line) for line in learned_lines(report.learned)),
         *(("Files", str(each)) for each in (report.paths.config, report.paths.data, report.paths.models)),
@@ -139,6 +146,35 @@ def _memory(report: DoctorReport) -> str:
         return text
     when = "now" if report.measured_now else "before"
     return f"{text}, {speed:.0f} GB/s (measured {when}: reads and writes of all cores together)"
+
+
+def _contact(contact: Contact) -> dict[str, Any]:
+    return {
+        "at": contact.at.isoformat(),
+        "purpose": contact.purpose,
+        "host": contact.host,
+        "port": contact.port,
+        "via": contact.via or None,
+        "on_this_machine": contact.on_this_machine,
+        "outcome": contact.outcome,
+        "requests": contact.requests,
+        "bytes_sent": contact.bytes_sent,
+        "bytes_received": contact.bytes_received,
+    }
+
+
+def _contacts(contacts: Sequence[Contact]) -> list[tuple[str, str]]:
+    """The last connections that left this machine or were refused; the JSON has all that were kept."""
+    away = [each for each in contacts if not each.on_this_machine or each.outcome == "refused"][-SHOWN_CONTACTS:]
+    return [
+        (
+            "Contacted" if each.outcome != "refused" else "Refused",
+            f"{each.at.astimezone():%Y-%m-%d %H:%M} {each.host}, {each.purpose}"
+            + (f": {each.bytes_sent:,} bytes sent, {each.bytes_received:,} received" if each.requests else "")
+            + (f", through {each.via}" if each.via else ""),
+        )
+        for each in away
+    ]
 
 
 def _settings(report: DoctorReport) -> list[tuple[str, str]]:

@@ -46,18 +46,18 @@ def admitted(host: str) -> Iterator[None]:
                 del _names[host]
 
 
-def guard(on_refusal: OnRefusal) -> None:
-    """From here on, for as long as this process lives; a second call only changes who is told."""
-    global _installed, _listener
-    _listener = on_refusal
+def guard() -> None:
+    """From here on, for as long as this process lives; idempotent. In a child process it leaves no way out at all."""
+    global _installed
     if not _installed:
         _installed = True
         sys.addaudithook(_hear)
 
 
-def guard_silently() -> None:
-    """For a child process, which has no door at all: every connection, look-up and port is refused."""
-    guard(lambda _host, _port: None)
+def tell(listener: OnRefusal) -> None:
+    """Who is told of refusals from now on; without anybody they are refused all the same."""
+    global _listener
+    _listener = listener
 
 
 def _hear(event: str, args: tuple[object, ...]) -> None:

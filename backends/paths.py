@@ -32,6 +32,11 @@ class Paths:
     def history_file(self) -> Path:
         return self.data / "history.sqlite3"
 
+    @property
+    def contacts_file(self) -> Path:
+        """What went where and when, without what it was."""
+        return self.data / "connections.jsonl"
+
 
 def app_paths(environ: Mapping[str, str] = os.environ) -> Paths:
     """The folders of this user, or those under `NEARFAR_HOME` where it is set and not empty. Touches no disk."""

@@ -14,11 +14,14 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from backends import egress_guard
 from backends.cloud.engine import CloudEngine
 from backends.cloud.practice import PracticeEngine, PracticeServer
 from backends.cloud.providers import Endpoint, endpoint_for
 from backends.compare import Comparison, Mode
-from backends.egress import Egress, Policy
+from backends.egress import Contact, Egress, Policy
+from backends.egress_log import ContactLog, read_contacts
+from backends.egress_route import Route
 from backends.engine import Engine
 from backends.errors import (
     NearfarError,
@@ -40,6 +43,8 @@ from backends.targets import DEMO
 
 log = logging.getLogger(__name__)
 
+MAX_CONTACTS = 500
+
 if TYPE_CHECKING:
     from backends.devices.records import Device
 
@@ -54,6 +59,10 @@ class Workbench:
         self.settings = loaded.settings
         self.warnings: tuple[str, ...] = loaded.warnings
         self.egress = Egress(Policy(local_only=self.settings.local_only is not False))
+        self.egress.route = Route(self.settings.proxy_url, self.settings.ca_file)
+        self._contacts = ContactLog(paths.contacts_file, keep=lambda: self.settings.keep_history)
+        self.egress.listener = self._contacts.heard
+        egress_guard.tell(self.egress.went_around)
         self.keys = SessionKeys()
         self.history = History(paths.history_file, keep=self.settings.keep_history, on_problem=self._history_problem)
         self.on_history_problem: Callable[[Problem | None], None] = _no_listener
@@ -90,6 +99,8 @@ class Workbench:
             self.history.set_keep(self.settings.keep_history)
         if "local_only" in changes:
             self.egress.set_local_only(self.settings.local_only is not False)
+        if not changes.keys().isdisjoint(("proxy_url", "ca_file")):
+            self.egress.route = Route(self.settings.proxy_url, self.settings.ca_file)
 
     async def save(self) -> Problem | None:
         """Write changed settings, off the loop: a flush to disk takes its time. Says what went wrong; never raises."""
@@ -235,6 +246,14 @@ class Workbench:
         machine = await self.local.machine()
         return (*machine.gpus, machine.cpu)
 
+    # -- network -------------------------------------------------------------------------------------------------
+
+    def contacts(self, limit: int = MAX_CONTACTS) -> tuple[Contact, ...]:
+        """The last connections, this run's and those kept of earlier ones, oldest first. It reads a file."""
+        kept = {contact.id: contact for contact in read_contacts(self.paths.contacts_file, limit)}
+        kept |= {contact.id: contact for contact in self.egress.log()}
+        return tuple(sorted(kept.values(), key=lambda contact: contact.at)[-limit:])
+
     # -- history -------------------------------------------------------------------------------------------------
 
     def record(self, requests: Sequence[RunRequest], mode: Mode, comparison_id: str) -> Emit:
@@ -258,6 +277,7 @@ class Workbench:
         self._saver.shutdown(wait=False)
         await self._close(list(self._engines))
         await self.history.close()
+        await asyncio.to_thread(self._contacts.close)
 
     async def _close(self, targets: Sequence[Target]) -> None:
         engines = [self._engines.pop(target) for target in targets]

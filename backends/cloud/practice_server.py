@@ -12,6 +12,8 @@ import signal
 import sys
 from typing import TextIO
 
+from backends.egress_guard import guard
+
 PR_SET_PDEATHSIG = 1
 # An origin that no page can have, so that no page in a browser is let near the server.
 NO_ORIGIN = "https://nearfar.invalid"
@@ -19,6 +21,7 @@ NO_ORIGIN = "https://nearfar.invalid"
 
 def main() -> int:
     """Serve until stdin ends. Returns the exit code."""
+    guard()  # it answers, and asks nobody
     report = _take_over_stdout()
     _die_with_parent()
     _no_core_file()

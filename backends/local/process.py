@@ -8,6 +8,8 @@ import os
 import signal
 import sys
 
+from backends import egress_guard
+
 STDIN, STDOUT, STDERR = 0, 1, 2
 PR_SET_PDEATHSIG = 1
 FOLDER_PREFIX = "nearfar-worker-"
@@ -40,7 +42,11 @@ def leave_no_folder() -> None:
 
 
 def guard() -> None:
-    """Leave no core file or error box with a prompt in it, ignore the terminal's Ctrl-C, and die with the parent."""
+    """Leave no core file or error box with a prompt in it, ignore the terminal's Ctrl-C, and die with the parent.
+
+    Open no connection: the worker has no door to the network.
+    """
+    egress_guard.guard()
     os.environ["GGML_NO_BACKTRACE"] = "1"
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     if sys.platform == "win32":

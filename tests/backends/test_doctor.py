@@ -66,7 +66,14 @@ async def test_this_machine_asked_through_a_real_worker(tmp_path: Path) -> None:
     }  # fmt: skip
     assert 0 < body["memory"]["free_bytes"] < body["memory"]["total_bytes"]
     assert body["cpu"]["logical_cores"] == os.cpu_count()
-    assert body["network"] == {"policy": "local_only", "allowed_hosts": [], "connections_since_start": 0}
+    assert body["network"] == {
+        "policy": "local_only",
+        "allowed_hosts": [],
+        "connections_since_start": 0,
+        "proxy": None,
+        "ca_file": None,
+        "log": [],
+    }
     assert body["paths"]["data"] == str(tmp_path / "data")
     assert set(body["keyring"]) == {"backend", "usable"}
     assert all(set(each) == {"what", "fix"} and each["what"] and each["fix"] for each in body["problems"])
@@ -218,6 +225,9 @@ async def test_the_text_holds_what_the_json_holds(tmp_path: Path) -> None:
         "policy": "allowed_hosts",
         "allowed_hosts": ["api.openai.com"],
         "connections_since_start": 1,
+        "proxy": None,
+        "ca_file": None,
+        "log": [],
     }
     assert "may contact api.openai.com; 1 connection since" in text
     for each in report.problems:

@@ -15,6 +15,8 @@ import pytest
 
 from backends.egress import Egress, Policy, host_matches, on_this_machine
 from backends.errors import NetworkNotAllowed
+from backends.events import Delta, Event
+from tests.backends.cloud.support import engine_at, failed, request, until
 from tests.fakes.openai_server import Exchange, OpenAIServer
 
 OPEN = Policy(local_only=False, allowed_hosts=frozenset({"api.openai.com"}))
@@ -271,3 +273,30 @@ def test_importing_the_door_opens_nothing() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+async def test_local_only_ends_an_answer_that_streams(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With this machine's own name taken for a foreign one; the server never stops by itself."""
+    monkeypatch.setattr("backends.egress.on_this_machine", lambda host: host != "localhost")
+    monkeypatch.setattr("backends.egress_http.on_this_machine", lambda host: host != "localhost")
+    gone = threading.Event()
+
+    async def script(exchange: Exchange) -> None:
+        await exchange.head()
+        await exchange.say("first words")
+        await exchange.until_gone()
+        gone.set()
+
+    egress = Egress(Policy(local_only=False, allowed_hosts=frozenset({"localhost"})))
+    with OpenAIServer(script, host="localhost") as server:
+        events: list[Event] = []
+        async with engine_at(server.base_url, egress=egress) as engine:
+            asking = asyncio.create_task(engine.run(request(), events.append))
+            await until(lambda: any(isinstance(event, Delta) for event in events))
+            await asyncio.to_thread(egress.set_local_only, True)
+            await asyncio.wait_for(asking, 10)
+        assert gone.wait(10)
+    end = failed(events)
+    assert end.problem.code == "network_not_allowed"
+    assert end.result.text == "first words"
+    assert egress.log()[0].outcome == "closed"

@@ -17,7 +17,7 @@ from backends.egress import Egress, Policy
 egress = Egress(Policy(local_only=False, allowed_hosts=frozenset({"localhost"})))
 port = int(sys.argv[1])
 """
-GUARD = "egress_guard.guard(egress.went_around)\n"
+GUARD = "egress_guard.guard()\negress_guard.tell(egress.went_around)\n"
 TAIL = """
 try:
     outcome = attempt()
@@ -121,8 +121,8 @@ return asyncio.run(go())
 def test_a_child_has_no_door_at_all() -> None:
     script = (
         "import socket, sys\n"
-        "from backends.egress_guard import guard_silently\n"
-        "guard_silently()\n"
+        "from backends.egress_guard import guard\n"
+        "guard()\n"
         "socket.create_connection(('127.0.0.1', int(sys.argv[1])))\n"
     )
     with OpenAIServer() as server:
