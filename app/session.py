@@ -12,6 +12,7 @@ from PySide6.QtWidgets import QApplication, QMessageBox
 from app.assistant_controller import AssistantController
 from app.choices import FIRST_LANES, choice_for, target_choices
 from app.compare_controller import CompareController
+from app.contacts_controller import ContactsController
 from app.engine_thread import EngineThread
 from app.history_controller import HistoryController
 from app.load_guard import LoadGuard
@@ -80,6 +81,7 @@ class Session(QObject):
         self.first_steps = AssistantController(
             self.window, self.engine, bench, self.models, save=self._save, is_busy=lambda: self.runs.busy
         )
+        self.contacts = ContactsController(self.window, self.engine, bench)
         self._opens_first_steps = first_steps
         self.chosen = SettingsController(
             self.settings, self.window, self.engine, bench, self.models.library, save=self._save
@@ -106,6 +108,8 @@ class Session(QObject):
         self.window.shown.connect(self._begin)
         self.window.closing.connect(self.end)
         self.window.local_only_toggled.connect(self._set_local_only)
+        self.window.contacts_requested.connect(self.contacts.open)
+        self.settings.contacts_requested.connect(self.contacts.open)
         self.window.page_chosen.connect(self._page_chosen)
         self.compare.target_chosen.connect(self._target_chosen)
         self.compare.lane_added.connect(self._lanes_changed)

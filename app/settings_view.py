@@ -5,6 +5,12 @@ from __future__ import annotations
 from backends.workbench import Workbench
 from widgets.values import AcceptedLicence, SettingsView
 
+# Of the page as of the settings.
+SAME_NAMES = (
+    *("theme", "keep_history", "local_only", "n_ctx", "kv_type", "download_limit_mb_s", "added_repos"),
+    *("proxy_url", "ca_file"),
+)
+
 
 def settings_view(bench: Workbench, folder_free_bytes: int | None) -> SettingsView:
     """All that the page shows; the free space is that of the models folder's disk, as it was read last."""
@@ -22,13 +28,15 @@ def settings_view(bench: Workbench, folder_free_bytes: int | None) -> SettingsVi
         download_limit_mb_s=settings.download_limit_mb_s,
         accepted_licences=tuple(AcceptedLicence(tag, _licence_name(tag)) for tag in settings.accepted_licences),
         added_repos=settings.added_repos,
+        proxy_url=settings.proxy_url,
+        ca_file=settings.ca_file,
     )
 
 
 def changes(before: SettingsView, after: SettingsView) -> dict[str, object]:
     """The settings that are others now, by their names; the models folder is changed elsewhere."""
     found: dict[str, object] = {}
-    for name in ("theme", "keep_history", "local_only", "n_ctx", "kv_type", "download_limit_mb_s", "added_repos"):
+    for name in SAME_NAMES:
         if getattr(before, name) != getattr(after, name):
             found[name] = getattr(after, name)
     if before.mode != after.mode:

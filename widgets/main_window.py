@@ -11,7 +11,7 @@ from PySide6.QtWidgets import QHBoxLayout, QMainWindow, QStackedWidget, QVBoxLay
 from widgets import icons, parts, theme
 from widgets.device_chip import DeviceChip
 from widgets.nav_rail import NavRail
-from widgets.privacy_chip import PrivacyChip
+from widgets.privacy_chip import LOCAL_ONLY_KEY, PrivacyChip
 from widgets.values import DeviceLine, PrivacyState
 
 SIZE = (1280, 800)
@@ -27,6 +27,7 @@ class MainWindow(QMainWindow):
 
     page_chosen = Signal(str)
     local_only_toggled = Signal(bool)
+    contacts_requested = Signal()
     devices_watched = Signal(bool)
     closing = Signal()
     shown = Signal()
@@ -48,6 +49,9 @@ class MainWindow(QMainWindow):
         self._card_open = self._watched = False
         self._privacy = PrivacyChip()
         self._privacy.local_only_toggled.connect(self.local_only_toggled)
+        self._privacy.contacts_requested.connect(self.contacts_requested)
+        switch = QShortcut(QKeySequence(LOCAL_ONLY_KEY), self)
+        switch.activated.connect(self._privacy.toggle)
         self._painted = False
         self._lay_out()
 

@@ -12,6 +12,7 @@ from widgets import icons, parts, theme
 from widgets.popover import Popover
 from widgets.values import PrivacyState
 
+LOCAL_ONLY_KEY = "Ctrl+Shift+L"
 LOCAL_ONLY_TIP = "While this is on, the app refuses every connection to another machine."
 UPDATES_TEXT = "Nothing else is contacted: no telemetry, and no update check."
 
@@ -28,9 +29,13 @@ def chip_text(state: PrivacyState) -> str:
 
 
 class PrivacyChip(parts.Chip):
-    """`local_only_toggled` carries what the person wants; the chip changes when `show_state` says so."""
+    """`local_only_toggled` carries what the person wants; the chip changes when `show_state` says so.
+
+    `contacts_requested`: the person wants to see what was sent.
+    """
 
     local_only_toggled = Signal(bool)
+    contacts_requested = Signal()
 
     def __init__(self) -> None:
         super().__init__()
@@ -47,11 +52,20 @@ class PrivacyChip(parts.Chip):
         text = chip_text(state)
         self.setText(text)
         self.setAccessibleName(f"Privacy: {text}")
-        parts.set_tip(self, f"{text}\nWhat may leave this machine, and the local-only switch")
+        parts.set_tip(self, f"{text}\nWhat may leave this machine, and the local-only switch ({LOCAL_ONLY_KEY})")
         away = bool(state.hosts) and not state.local_only
         icons.dress(self, "cloud-arrow-up" if away else "shield-check", "away" if away else "here")
         if self._switch is not None and self._popover is not None and self._popover.isVisible():
             self._switch.setChecked(state.local_only)
+
+    def toggle(self) -> None:
+        """Ask for the other state of local only, as the switch does."""
+        self.local_only_toggled.emit(not (self._state is not None and self._state.local_only))
+
+    def _ask_for_contacts(self) -> None:
+        if self._popover is not None:
+            self._popover.hide()
+        self.contacts_requested.emit()
 
     def _open(self) -> None:
         if self._popover is not None:
@@ -64,12 +78,17 @@ class PrivacyChip(parts.Chip):
         line.addStretch(1)
         line.addWidget(switch)
         popover.body.addLayout(line)
-        popover.body.addWidget(parts.label(LOCAL_ONLY_TIP, tone="muted", wrap=True))
+        popover.body.addWidget(parts.label(f"{LOCAL_ONLY_TIP} Its key is {LOCAL_ONLY_KEY}.", tone="muted", wrap=True))
         popover.body.addSpacing(theme.HAIR)
         popover.body.addWidget(parts.rule())
         popover.body.addSpacing(theme.HAIR)
         for text in self._lines():
             popover.body.addWidget(parts.label(text, wrap=True))
+        sent = parts.button("Show what was sent…", "Every connection: when, what for, with whom, how many bytes")
+        sent.clicked.connect(self._ask_for_contacts)
+        end = parts.row(sent)
+        end.addStretch(1)
+        popover.body.addLayout(end)
         popover.open_below(self)
         switch.setFocus()
 

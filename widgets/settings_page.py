@@ -13,6 +13,7 @@ from widgets.banner import Banner
 from widgets.prompt_box import MODES
 from widgets.scroll_column import ScrollColumn
 from widgets.settings_models import ModelSettings
+from widgets.settings_network import NetworkSettings
 from widgets.settings_rows import row, section
 from widgets.values import SettingsView
 
@@ -34,6 +35,7 @@ class SettingsPage(QWidget):
     folder_chosen = Signal(str)
     folder_open_requested = Signal()
     first_steps_requested = Signal()
+    contacts_requested = Signal()
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -51,6 +53,10 @@ class SettingsPage(QWidget):
         self._models.folder_chosen.connect(self.folder_chosen)
         self._models.folder_open_requested.connect(self.folder_open_requested)
         self._models.first_steps_requested.connect(self.first_steps_requested)
+        self._network = NetworkSettings()
+        self._network.proxy_chosen.connect(lambda address: self._put(proxy_url=address))
+        self._network.ca_chosen.connect(lambda path: self._put(ca_file=path))
+        self._network.contacts_requested.connect(self.contacts_requested)
         self._banner = Banner(closable=True)
         self._banner.setMaximumWidth(WIDTH)
         self._lay_out()
@@ -65,6 +71,7 @@ class SettingsPage(QWidget):
         for title, rows in self._sections():
             stack.addWidget(section(title, [row(*each) for each in rows]))
         stack.addWidget(self._models)
+        stack.addWidget(self._network)
         stack.addStretch(1)
         scroll = ScrollColumn()
         line = QHBoxLayout()  # it asks for the height at the width that the body gets, which is not all there is
@@ -117,6 +124,7 @@ class SettingsPage(QWidget):
         self._keep.setChecked(view.keep_history)
         self._local.setChecked(view.local_only)
         self._models.show_settings(view)
+        self._network.show_settings(view)
 
     def show_problem(self, problem: Problem | None) -> None:
         """A problem with the settings or with what they are about, at the top of the page."""
@@ -136,6 +144,7 @@ class SettingsPage(QWidget):
     def _put(self, **changes: object) -> None:
         self._view = replace(self._view, **changes)  # type: ignore[arg-type]  # mypy cannot follow ** into replace
         self._models.show_settings(self._view)
+        self._network.show_settings(self._view)
         self.changed.emit(self._view)
 
     def _took(self, view: SettingsView) -> None:

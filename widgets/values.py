@@ -91,6 +91,23 @@ class PrivacyState:
 
 
 @dataclass(frozen=True, slots=True)
+class ContactLine:
+    """One connection: when, what for, with whom and how many bytes of HTTP went each way. `via` names a proxy.
+
+    `at` is in the person's own time zone.
+    """
+
+    at: datetime
+    purpose: str
+    host: str
+    outcome: Literal["connecting", "open", "closed", "failed", "refused"]
+    is_here: bool = False
+    via: str = ""
+    bytes_sent: int = 0
+    bytes_received: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class HistoryLine:
     """One stored comparison in the list. `summary` says how its runs ended, in words."""
 
@@ -163,3 +180,5 @@ class SettingsView:
     download_limit_mb_s: float | None = None
     accepted_licences: tuple[AcceptedLicence, ...] = ()
     added_repos: tuple[str, ...] = ()
+    proxy_url: str | None = None
+    ca_file: str | None = None
