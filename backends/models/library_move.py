@@ -52,11 +52,13 @@ def _move(
 ) -> bool:
     if same_place(library.folder, target):
         return True
-    with library.moving() as journal:
-        abandon(journal, target)
-        mover = Mover(library.folder, target, journal, switch=switch, on_progress=on_progress, cancelled=cancelled)
-        moved = mover.run()
-        if moved is not None:
-            library.moved_to(target, moved.hashes)
-    library.scan()
+    try:
+        with library.moving() as journal:
+            abandon(journal, target)
+            mover = Mover(library.folder, target, journal, switch=switch, on_progress=on_progress, cancelled=cancelled)
+            moved = mover.run()
+            if moved is not None:
+                library.moved_to(target, moved.hashes)
+    finally:  # after trouble, too, some models may not be where they were
+        library.scan()
     return moved is not None
