@@ -20,6 +20,7 @@ from backends.models.importing import How
 from backends.models.library import Library
 from backends.models.lookup import HF
 from backends.models.records import CatalogueModel, DownloadPlan, DownloadProgress, InstalledModel
+from backends.models.removal import refuse_while_downloading
 from backends.models.verify import OnProgress, no_progress
 from backends.paths import Paths
 from backends.settings import Settings
@@ -170,8 +171,14 @@ class Models:
         return await asyncio.to_thread(self.library.verify, ref, on_progress, cancelled)
 
     async def remove(self, ref: str) -> int:
-        """As `Library.remove`, off the loop."""
-        freed = await asyncio.to_thread(self.library.remove, ref)
+        """As `Library.remove`, off the loop. Raises InUse, too, while a download of it is in the queue."""
+        plans = () if self._downloads is None else self._downloads.live_plans()
+
+        def work() -> int:
+            refuse_while_downloading(self.library.folder, self.library.find(ref), plans)
+            return self.library.remove(ref)
+
+        freed = await asyncio.to_thread(work)
         self._told(self.library.models())
         return freed
 

@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 
 from backends.errors import ModelMissing
-from backends.models.errors import InUse
 from backends.models.records import DownloadPlan, RemoteFile
 from tests.backends.models.library_support import (
     HOME,
@@ -264,51 +263,6 @@ def test_an_index_that_cannot_be_written_stops_nothing(tmp_path: Path) -> None:
     made = library(tmp_path)
     download(made)
     assert made.find("tiny-1b").check == "verified"
-
-
-def test_removing_frees_what_was_said_and_touches_nothing_else(tmp_path: Path) -> None:
-    made = library(tmp_path)
-    path = download(made)
-    other = write_model(made.folder / HOME / "notes.gguf", 1)
-    incomplete = made.folder / ".incomplete"
-    incomplete.mkdir()
-    left = [incomplete / f"{HOME}--{path.name}.part", incomplete / f"{HOME}--{path.name}.json"]
-    others = incomplete / "other--repo--x.gguf.part"
-    for each in (*left, others):
-        each.write_bytes(b"x")
-    size = path.stat().st_size
-    assert made.what_remove_frees("tiny-1b:Q8_0") == size
-    assert made.remove("tiny-1b:Q8_0") == size
-    assert not path.exists()
-    assert [each.exists() for each in (*left, others, other)] == [False, False, True, True]
-    assert [model.path for model in made.models()] == [other]
-    other.unlink()
-    parts = write_parts(made.folder / "some--Repo")
-    made.scan()
-    made.remove("big")
-    assert not parts[0].parent.exists()
-    assert made.folder.is_dir()
-
-
-def test_a_loaded_model_is_not_removed(tmp_path: Path) -> None:
-    made = library(tmp_path, in_use=lambda: {"tiny-1b:Q8_0"})
-    path = download(made)
-    with pytest.raises(InUse, match="loaded"):
-        made.remove("tiny-1b:Q8_0")
-    assert path.exists()
-
-
-def test_a_link_in_the_folder_is_removed_and_its_file_stays(tmp_path: Path) -> None:
-    made = library(tmp_path)
-    outside = write_model(tmp_path / "outside" / "theirs.gguf")
-    made.folder.mkdir()
-    (made.folder / "link.gguf").symlink_to(outside)
-    (model,) = made.scan()
-    assert model.in_place
-    assert made.what_remove_frees("link") == 0
-    made.remove("link")
-    assert made.models() == ()
-    assert outside.read_bytes() == model_bytes()
 
 
 def test_the_catalogue_finds_its_files_in_any_number_of_parts(tmp_path: Path) -> None:

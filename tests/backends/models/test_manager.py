@@ -228,3 +228,24 @@ async def test_a_repo_is_remembered_once(bench: Bench, hub: HubServer) -> None:
     with pytest.raises(UsageError):
         await bench.models.add_repo("https://example.org/a/b")
     assert isinstance(bench.settings, Settings)
+
+
+async def test_a_model_whose_download_is_in_the_queue_is_not_removed(bench: Bench, hub: HubServer) -> None:
+    """A split model that lacks a part, while the part is fetched: under the name it is listed by, or another."""
+    parts = write_parts(bench.models.folder / REPO.replace("/", "--"), "big", 2)
+    parts[1].unlink()
+    (model,) = await bench.models.installed()
+    assert model.check == "missing"
+    plan = await bench.models.plan_for(f"hf:{REPO}/sub/big-00001-of-00002.gguf")
+    assert plan.ref != model.ref
+    await bench.models.accept(plan)
+    bench.models.start(plan)
+    with pytest.raises(InUse, match="among the downloads"):
+        await bench.models.remove(model.ref)
+    assert parts[0].exists()
+    await bench.models.downloads.pause(plan.ref)
+    with pytest.raises(InUse, match="among the downloads"):
+        await bench.models.remove(model.ref)
+    await bench.models.downloads.cancel(plan.ref)
+    await bench.models.remove(model.ref)
+    assert not parts[0].exists()
