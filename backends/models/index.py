@@ -41,6 +41,12 @@ class Stamp:
     def of(cls, stat: os.stat_result) -> Stamp:
         return cls(stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns)
 
+    def looks_like(self, other: Stamp) -> bool:
+        """Whether size and time agree. A drive that is sdc now, a network share mounted again, or a copy that kept its
+        time has other numbers for device and inode: that proves no change, only that nobody has read these bytes yet.
+        """
+        return (self.size_bytes, self.mtime_ns) == (other.size_bytes, other.mtime_ns)
+
 
 @dataclass(frozen=True, slots=True)
 class HeaderFacts:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import shutil
 import threading
 from pathlib import Path
 
@@ -106,6 +108,25 @@ def test_a_proof_holds_only_for_the_bytes_it_was_taken_of(tmp_path: Path, change
             os.replace(path.with_suffix(".new"), path)
     (model,) = library(tmp_path).scan()
     assert (model.check, model.sha256) == ("changed", (None,))
+
+
+@pytest.mark.parametrize("number", ["dev", "inode"])
+def test_another_number_for_the_disk_or_the_file_is_no_change_only_no_proof(tmp_path: Path, number: str) -> None:
+    """As when a drive is sdc in place of sdb, a share is mounted again, or the folder was copied with `cp -a`."""
+    made = library(tmp_path)
+    path = download(made)
+    if number == "inode":
+        copied = shutil.copy2(path, path.with_suffix(".copied"))
+        os.replace(copied, path)
+    else:
+        index = tmp_path / "data" / "models.json"
+        index.write_text(re.sub(r'"dev": \d+', '"dev": 99999', index.read_text()))
+    again = library(tmp_path)
+    (model,) = again.scan()
+    assert (model.check, model.sha256) == ("unverified", (None,))
+    verified = again.verify("tiny-1b:Q8_0")
+    assert verified is not None
+    assert verified.check == "verified"
 
 
 def test_parts_are_one_model_and_a_missing_one_is_named(tmp_path: Path) -> None:
