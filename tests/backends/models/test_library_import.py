@@ -67,8 +67,9 @@ def test_the_same_file_twice_is_one_model(tmp_path: Path, how: How) -> None:
     again = made.import_file(Path(other_name), how)
     assert again == first
     assert len(made.models()) == 1
-    inside = made.import_file(first.path, "copy")
-    assert inside == first
+    if how != "use in place":
+        inside = made.import_file(first.path, "copy")
+        assert inside == first
 
 
 def test_equal_names_of_different_files_stay_apart(tmp_path: Path) -> None:
