@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from backends.errors import ModelError
 from backends.models.folder import Group
 from backends.models.gguf import join_parts
+from backends.models.given_path import given_path
 from backends.models.headers import check_usable, header_of
 from backends.models.importing import How, bring_in, free_stem, whole_group
 from backends.models.inventory import stamp_of
@@ -20,12 +21,14 @@ from backends.models.verify import Hashed, OnProgress, counted
 if TYPE_CHECKING:
     from backends.models.library import Library
 
+NOT_IMPORTED = "Nothing was imported and the file is as it was."
+
 
 def import_file(
     library: Library, path: Path, how: How, on_progress: OnProgress, cancelled: Callable[[], bool]
 ) -> InstalledModel | None:
     """As `Library.import_file`."""
-    group = _checked(Path(os.path.abspath(path.expanduser())))
+    group = _checked(Path(os.path.abspath(given_path(path, safe=NOT_IMPORTED))))
     same = _same_files(library, group.files, how)
     if same is not None:
         return same
@@ -51,8 +54,7 @@ def _checked(path: Path) -> Group:
         header, _stamp = check_usable(group.first)
         join_parts([header, *(header_of(part)[0] for part in group.files[1:])], name=group.first.name)
     except ModelError as error:
-        safe = "Nothing was imported and the file is as it was."
-        raise type(error)(error.problem.what, safe=safe, fix=error.problem.fix) from None
+        raise type(error)(error.problem.what, safe=NOT_IMPORTED, fix=error.problem.fix) from None
     return group
 
 

@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING
 from backends.egress import Egress
 from backends.errors import ModelMissing, NetworkNotAllowed, Problem, SettingsNotSaved
 from backends.keys import Secret, SessionKeys
-from backends.models.errors import InUse, LicenceNotAccepted
+from backends.models.errors import BadReference, InUse, LicenceNotAccepted
 from backends.models.folder import never
+from backends.models.given_path import given_folder, given_path
 from backends.models.importing import How
 from backends.models.library import Library
 from backends.models.lookup import HF
@@ -71,9 +72,9 @@ class Models:
 
     @property
     def folder(self) -> Path:
-        """Where models are kept now."""
+        """Where models are kept now. Raises FolderUnusable where the settings name a place that cannot be."""
         chosen = self._settings().models_folder
-        return Path(os.path.abspath(Path(chosen).expanduser())) if chosen else self._paths.models
+        return Path(os.path.abspath(given_folder(chosen))) if chosen else self._paths.models
 
     @property
     def library(self) -> Library:
@@ -132,16 +133,25 @@ class Models:
     def resolve(self, model: str) -> InstalledModel | Path:
         """What `local:<model>` names: an installed model by its ref or name, or the path of a file. May read the disk.
 
-        Raises ModelMissing for a name that is neither, and for a model of which parts are missing.
+        Raises ModelMissing for a name that is neither, and for a model of which parts are missing; BadReference for
+        what looks like a path and can be none.
         """
-        given = Path(model).expanduser()
-        if given.is_absolute():
-            return given
+        is_path = model.endswith((".gguf", ".GGUF")) or len(Path(model).parts) > 1
+        unusable: BadReference | None = None
+        try:
+            given = given_path(model, safe="Your prompt is kept.")
+        except BadReference as error:  # a model's name may begin with ~
+            unusable = error
+        else:
+            if model.startswith("~") or Path(model).is_absolute():
+                return given
         try:
             found = self.library.find(model)
         except ModelMissing as error:
-            if not model.lower().startswith(HF) and (given.suffix.lower() == ".gguf" or len(given.parts) > 1):
-                return given.absolute()
+            if is_path and not model.lower().startswith(HF):
+                if unusable is not None:
+                    raise unusable from None
+                return given
             raise self._better(error, model) from None
         if found.missing_parts:
             raise ModelMissing(
