@@ -235,13 +235,12 @@ class Models:
 
     def consent(self) -> None:
         """The person asked for the hub: it may be contacted. Raises NetworkNotAllowed under local only."""
-        if self._settings().local_only and self.hub.address.leaves_machine:
+        address = self.hub.address
+        if address.leaves_machine and not self._egress.end_local_only(unless=lambda: bool(self._settings().local_only)):
             raise NetworkNotAllowed(
-                f"Local only is switched on, so {self.hub.address.host} is not contacted.",
+                f"Local only is switched on, so {address.host} is not contacted.",
                 fix="Turn local only off to download, or import a file that you have.",
             )
-        if self.hub.address.leaves_machine:
-            self._egress.set_local_only(False)
         self.hub.allow()
 
     async def listing(self, repo: str, revision: str | None = None) -> RepoListing:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import threading
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -152,6 +153,39 @@ async def test_asking_for_the_hub_is_the_choice_unless_local_only_is_on(
     assert bench.egress.policy.allows("hub.invalid", "model download")
     assert not bench.egress.policy.allows("example.org", "model download")
     assert not bench.egress.policy.allows("hub.invalid", "answers")
+
+
+async def test_local_only_that_is_switched_on_meanwhile_stays_on(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The window switches it on in its own thread, while the engine loop is in the middle of `consent`."""
+    monkeypatch.setenv("NEARFAR_HUB_URL", "https://hub.invalid")
+
+    def switch_on() -> None:
+        bench.change(local_only=True)
+        bench.egress.set_local_only(True)
+
+    window = threading.Thread(target=switch_on)
+
+    def read_then_switched() -> Settings:
+        read = bench.settings
+        if window.ident is None:
+            window.start()
+            window.join(0.2)
+        return read
+
+    models = Models(
+        bench.paths,
+        settings=read_then_switched,
+        change=bench.change,
+        save=bench.save,
+        egress=bench.egress,
+        keys=bench.keys,
+    )
+    models.consent()
+    window.join()
+    assert bench.egress.policy.local_only
+    with pytest.raises(NetworkNotAllowed):
+        models.consent()
+    await models.close()
 
 
 async def test_licences_of_other_repos_are_accepted_one_by_one(bench: Bench) -> None:
