@@ -136,7 +136,7 @@ class Models:
         Raises ModelMissing for a name that is neither, and for a model of which parts are missing; BadReference for
         what looks like a path and can be none.
         """
-        is_path = model.endswith((".gguf", ".GGUF")) or len(Path(model).parts) > 1
+        is_path = model.lower().endswith(".gguf") or len(Path(model).parts) > 1
         unusable: BadReference | None = None
         try:
             given = given_path(model, safe="Your prompt is kept.")

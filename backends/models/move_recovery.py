@@ -27,10 +27,11 @@ log = logging.getLogger(__name__)
 def undo(journal: Journal) -> list[Carried]:
     """Everything back to the old folder: renamed files are renamed back, copies that this move made are removed.
 
-    Returns the files that could not be brought back, and those of which nothing can be said while a folder is gone.
+    Returns the files that could not be brought back, and, of renamed ones, those that are nowhere while the new folder
+    is not there: its disk may be unplugged.
     """
     left = []
-    connected = journal.old.is_dir() and journal.new.is_dir()
+    may_come_back = journal.way == "rename" and not journal.new.is_dir()
     for file in journal.files:
         here, there = journal.old / file.path, journal.new / file.path
         try:
@@ -39,7 +40,7 @@ def undo(journal: Journal) -> list[Carried]:
                     there.unlink()
             elif is_taken(there):
                 _rename_back(journal, there, here)
-            elif not connected:
+            elif may_come_back:
                 left.append(file)
         except OSError as error:
             log.warning("a file of an interrupted move could not be brought back: %s", error.strerror)
@@ -61,12 +62,14 @@ def stranded(journal: Journal, left: Sequence[Carried], error: BaseException | N
     """The sentence for files that an undone move could not bring back."""
     many = "1 file of your models is" if len(left) == 1 else f"{len(left)} files of your models are"
     why = f" {_reason(error)}" if error is not None else ""
-    return FolderUnusable(
-        f"Moving the models folder was interrupted.{why} {many} in {journal.new} still, the others in {journal.old}.",
-        safe="Nothing was removed.",
-        fix="Connect its disk and see that it can be written: Nearfar then brings them back by itself. "
-        "If it is gone for good, make that folder anew.",
+    fix = (
+        "Connect its disk and see that it can be written: Nearfar then brings them back by itself. If it is gone for "
+        "good, make that folder anew."
+        if journal.way == "rename"
+        else "Choose that folder for models, or copy them back."
     )
+    what = f"Moving the models folder was interrupted.{why} {many} in {journal.new} still, the others in {journal.old}."
+    return FolderUnusable(what, safe="Nothing was removed.", fix=fix)
 
 
 def _reason(error: BaseException) -> str:
@@ -113,6 +116,8 @@ def settle(journal_path: Path, folder: Path) -> str:
     journal = journals.read(journal_path)
     if journal is None or journal.is_live:
         return ""
+    if not same_place(folder, journal.new) and not same_place(folder, journal.old):
+        return ""
     if not journal.old.is_dir() and not journal.new.is_dir():
         return (
             f"Moving the models folder was interrupted, and neither {journal.old} nor {journal.new} is there now. "
@@ -126,7 +131,7 @@ def settle(journal_path: Path, folder: Path) -> str:
         clear_old(journal)
         journals.remove(journal_path)
         return ""
-    if journal.switched or not same_place(folder, journal.old):
+    if journal.switched:
         return ""
     if journal.way == "rename":
         left = undo(journal)
@@ -143,7 +148,7 @@ def settle(journal_path: Path, folder: Path) -> str:
 def abandon(journal_path: Path, new: Path) -> None:
     """Before a move to `new`: remove what an interrupted move left in a folder that is not wanted any more.
 
-    Raises FolderUnusable where files are in there of which the old folder has none.
+    Raises FolderUnusable where only the journal knows of models in there. Copies that cannot be removed just stay.
     """
     journal = journals.read(journal_path)
     if journal is None or journal.is_live or journal.switched:
@@ -151,7 +156,7 @@ def abandon(journal_path: Path, new: Path) -> None:
     if journal.way == "copy" and same_place(journal.new, new):
         return  # what was copied already is found there
     left = undo(journal)
-    if left:
+    if left and journal.way == "rename":
         raise stranded(journal, left)
     journals.remove(journal_path)
 

@@ -125,6 +125,41 @@ async def test_with_the_new_folder_alone_gone_nothing_is_forgotten_and_no_move_b
     assert await made.move_folder(tmp_path / "third", switch=Switch())
 
 
+def test_a_journal_of_folders_that_are_not_used_any_more_says_nothing(tmp_path: Path) -> None:
+    interrupted(tmp_path)
+    (tmp_path / "drive").rename(tmp_path / "pocket")
+    third = Library(tmp_path / "third", tmp_path / "data" / "models.json")
+    third.scan()
+    assert third.notice == ""
+    assert (tmp_path / "data" / JOURNAL).exists()
+
+
+async def test_a_source_that_vanishes_while_it_is_copied_leaves_its_copy(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The old drive is pulled out before the settings are switched: what was copied is all there is at hand."""
+    monkeypatch.setattr(move, "same_disk", lambda _old, _new: False)
+    real = os.rename
+
+    def across(source: Path, target: Path) -> None:
+        if Path(source).suffix == ".gguf":
+            raise OSError(errno.EXDEV, "Invalid cross-device link")
+        real(source, target)
+
+    monkeypatch.setattr(os, "rename", across)
+    made = library(tmp_path)
+    download(made)
+
+    async def pull_out(_folder: Path) -> None:
+        made.folder.rename(tmp_path / "pocket")
+        raise FolderUnusable("The settings could not be saved.")
+
+    with pytest.raises(FolderUnusable, match=r"1 file of your models is in .* Choose that folder for models"):
+        await made.move_folder(tmp_path / "new", switch=pull_out)
+    assert (tmp_path / "new" / HOME / "tiny-Q8_0.gguf").read_bytes() == model_bytes()
+    assert not made.folder.exists()
+
+
 async def test_a_new_folder_that_is_gone_for_good_can_be_given_up_by_making_it_anew(tmp_path: Path) -> None:
     made = interrupted(tmp_path)
     new = tmp_path / "drive" / "new"
