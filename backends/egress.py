@@ -9,7 +9,7 @@ from __future__ import annotations
 import ipaddress
 import threading
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Literal
@@ -150,12 +150,26 @@ class Egress:
 
     def set_policy(self, policy: Policy) -> None:
         """Holds from the next request on, also on connections that are already open."""
-        self._policy = replace(policy, allowed_hosts=frozenset(host.lower() for host in policy.allowed_hosts))
+        hosts = frozenset(host.lower() for host in policy.allowed_hosts)
+        with self._lock:
+            self._policy = replace(policy, allowed_hosts=hosts)
 
     def set_local_only(self, on: bool) -> None:
         """As `set_policy`, for the one switch."""
         with self._lock:
             self._policy = replace(self._policy, local_only=on)
+
+    def end_local_only(self, *, unless: Callable[[], bool]) -> bool:
+        """The person chose something outside; False, and nothing changes, where they have switched local only on.
+
+        `unless` says that. It is asked under the lock that `set_local_only` takes, so one that another thread switches
+        on at the same moment, in the settings first and then here, is never undone.
+        """
+        with self._lock:
+            if unless():
+                return False
+            self._policy = replace(self._policy, local_only=False)
+            return True
 
     def allow(self, host: str) -> None:
         """Add a host the person chose; `local_only` still refuses it."""
