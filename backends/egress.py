@@ -189,8 +189,9 @@ class Egress:
 
     def set_policy(self, policy: Policy) -> None:
         """Holds at once: connections to hosts that it forbids are ended, in mid-answer too."""
+        hosts = frozenset(host.lower() for host in policy.allowed_hosts)
         with self._lock:
-            self._policy = replace(policy, allowed_hosts=frozenset(host.lower() for host in policy.allowed_hosts))
+            self._policy = replace(policy, allowed_hosts=hosts)
         self._end_forbidden()
 
     def set_local_only(self, on: bool) -> None:
@@ -206,6 +207,18 @@ class Egress:
             abort = entry.abort
             if abort is not None and not self._policy.allows(entry.host, entry.purpose):
                 abort()
+
+    def end_local_only(self, *, unless: Callable[[], bool]) -> bool:
+        """The person chose something outside; False, and nothing changes, where they have switched local only on.
+
+        `unless` says that. It is asked under the lock that `set_local_only` takes, so one that another thread switches
+        on at the same moment, in the settings first and then here, is never undone.
+        """
+        with self._lock:
+            if unless():
+                return False
+            self._policy = replace(self._policy, local_only=False)
+            return True
 
     def allow(self, host: str) -> None:
         """Add a host the person chose; `local_only` still refuses it."""

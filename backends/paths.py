@@ -50,6 +50,25 @@ def app_paths(environ: Mapping[str, str] = os.environ) -> Paths:
     return Paths(folders.user_config_path, data, folders.user_cache_path, folders.user_log_path, data / "models")
 
 
+def whole_path(written: str | Path) -> Path:
+    """A path as a person wrote it, with `~` for a home, made absolute; touches no disk.
+
+    Raises ValueError with the rest of a sentence where no system call would take it.
+    """
+    try:
+        path = Path(written).expanduser().absolute()
+        os.fsencode(path)
+    except RuntimeError:
+        raise ValueError("it names the home of a user that is not known here") from None
+    except OSError:
+        raise ValueError("the current folder is gone") from None
+    except ValueError:
+        raise ValueError("it holds a character that no path can hold") from None
+    if "\0" in str(path):
+        raise ValueError("it holds a character that no path can hold")
+    return path
+
+
 def ensure_folder(folder: Path) -> Path:
     """Make `folder` and what is missing above it, readable by this user alone; raises OSError.
 

@@ -22,6 +22,7 @@ from pydantic import AfterValidator, Field, TypeAdapter, ValidationError
 
 from backends.errors import SettingsNotSaved, UnknownTarget
 from backends.files import replace_file
+from backends.paths import whole_path
 from backends.records import KvType, Sampling
 from backends.targets import parse_target
 
@@ -71,6 +72,11 @@ def _repo_name(name: str) -> str:
     if not REPO_NAME.fullmatch(name) or ".." in name:
         raise ValueError("a repo is named OWNER/REPO")
     return name
+
+
+def _folder_path(path: str) -> str:
+    whole_path(path)
+    return path
 
 
 TargetName = Annotated[str, AfterValidator(_known_target)]
@@ -134,7 +140,8 @@ class Settings:
         KvType, Wording("KV cache", "f16 is exact; q8_0 and q4_0 take a half and a quarter of the memory.")
     ] = "f16"
     models_folder: Annotated[
-        Annotated[str, Field(max_length=4096)] | None, Wording("Models folder", "Where downloaded models are kept.")
+        Annotated[str, Field(max_length=4096), AfterValidator(_folder_path)] | None,
+        Wording("Models folder", "Where downloaded models are kept."),
     ] = None
     download_limit_mb_s: Annotated[
         Annotated[float, Field(gt=0, le=100_000)] | None,

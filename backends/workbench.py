@@ -176,10 +176,10 @@ class Workbench:
             endpoint = self.endpoint(target)
             if endpoint is None or not endpoint.leaves_machine:
                 continue
-            if self.settings.local_only:
+            was_local_only = self.egress.policy.local_only
+            if not self.egress.end_local_only(unless=lambda: bool(self.settings.local_only)):
                 raise NetworkNotAllowed(f"Local only is switched on, so {endpoint.host} is not contacted.")
-            began = began or self.egress.policy.local_only
-            self.egress.set_local_only(False)
+            began = began or was_local_only
             self.egress.allow(endpoint.host)
         return began
 

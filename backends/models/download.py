@@ -168,6 +168,10 @@ class Downloads:
         """In the order of the queue."""
         return tuple(entry.progress() for entry in self._entries.values())
 
+    def live_plans(self) -> tuple[DownloadPlan, ...]:
+        """Of downloads that are queued, running or paused."""
+        return tuple(entry.plan for entry in self._entries.values() if entry.state in LIVE)
+
     async def restore(self) -> None:
         """Add the downloads that earlier sessions left, as paused ones. Raises nothing: a bad file is passed over."""
         for plan, received in await asyncio.to_thread(find_unfinished, self._place()):

@@ -8,8 +8,8 @@ from __future__ import annotations
 import struct
 
 MAX_STRING_BYTES = 16 * 2**20
-MAX_STRINGS = 4 * 2**20
-MAX_HEADER_BYTES = 256 * 2**20  # the longest headers in use have 20 MB
+MAX_STRINGS = 2 * 2**20  # in all lists together; the longest vocabularies in use have 0.8 million with their merges
+MAX_HEADER_BYTES = 64 * 2**20  # the longest headers in use have 20 MB
 SCALARS = {0: "<B", 1: "<b", 2: "<H", 3: "<h", 4: "<I", 5: "<i", 6: "<f", 7: "<?", 10: "<Q", 11: "<q", 12: "<d"}
 SCALAR_BYTES = {kind: struct.calcsize(form) for kind, form in SCALARS.items()}
 STRING, ARRAY = 8, 9
@@ -42,8 +42,9 @@ class Cursor:
 
     def __init__(self, data: bytes, file_bytes: int | None, at: int = 0) -> None:
         self._data = data
-        self._have = len(data)
+        self._have = min(len(data), MAX_HEADER_BYTES)
         self._file_bytes = file_bytes
+        self._strings_left = MAX_STRINGS
         self.at = at
 
     def u32(self) -> int:
@@ -75,8 +76,9 @@ class Cursor:
 
         The hot loop: a Llama 3 file has 400,000 strings, so it keeps to local names.
         """
-        if count > MAX_STRINGS:
+        if count > self._strings_left:
             raise Damaged("a list in its header is impossibly long")
+        self._strings_left -= count
         data, at, have = self._data, self.at, self._have
         found: list[bytes] = []
         for left in range(8 * count, 0, -8):

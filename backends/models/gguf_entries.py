@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from backends.models.gguf_cursor import ARRAY, MAX_HEADER_BYTES, SCALAR_BYTES, STRING, Cursor, Damaged
 
 MAX_ENTRIES = 10_000
+MAX_TOKENS = 2**20  # four times the longest vocabulary in use
 MAX_KEPT_TEXT_BYTES = 4096
 MAX_KEPT_NUMBERS = 1024
 MAX_KEY_BYTES = 65_535  # as the format says
@@ -90,6 +91,8 @@ def _key(cursor: Cursor, entries: Entries) -> str:
 def _array(cursor: Cursor, key: str) -> Array:
     kind, count = cursor.u32(), cursor.u64()
     if kind == STRING:
+        if key == TOKENS and count > MAX_TOKENS:
+            raise Damaged("its vocabulary is impossibly long")
         strings = cursor.strings(count, keep=key == TOKENS)
         if key == TOKENS:
             _check_vocabulary(strings)

@@ -11,11 +11,11 @@ from pathlib import Path
 
 from backends.errors import ModelError, ModelMissing, ModelUnusable, NotAModel
 from backends.models.gguf import GgufHeader, HeaderIncomplete, read_header
+from backends.models.gguf_cursor import MAX_HEADER_BYTES
 from backends.models.index import HeaderFacts, Stamp
 from backends.models.verify import open_regular
 
 FIRST_BYTES = 9 * 2**20  # a Llama 3 header takes 7.9 MB
-LARGEST_BYTES = 300 * 2**20
 # Architectures that llama.cpp opens but that answer no prompt: they turn text into vectors, or speak.
 NOT_FOR_PROMPTS = frozenset(
     {"bert", "modern-bert", "nomic-bert", "nomic-bert-moe", "neo-bert", "jina-bert-v2", "jina-bert-v3", "t5encoder"}
@@ -39,9 +39,9 @@ def header_of(path: Path) -> tuple[GgufHeader, Stamp]:
                 data = file.read(wanted)
                 return read_header(data, name=path.name, file_bytes=stamp.size_bytes), stamp
             except HeaderIncomplete as more:
-                wanted = max(2 * wanted, more.at_least_bytes)
-                if len(data) >= stamp.size_bytes or wanted > LARGEST_BYTES:
+                if len(data) >= stamp.size_bytes or wanted >= MAX_HEADER_BYTES:
                     raise NotAModel(f"{path.name} is damaged: its header does not end.") from None
+                wanted = min(MAX_HEADER_BYTES, max(4 * wanted, more.at_least_bytes))  # each time is from the start
             except OSError as error:
                 raise ModelMissing(f"{path.name} cannot be read ({error.strerror}).") from None
 

@@ -26,7 +26,7 @@ from backends.models.verify import Hashed, OnBytes, nothing
 How = Literal["link", "copy", "use in place"]
 IMPORTED, IN_PLACE = "imported", "in-place"
 NOTE_SUFFIX = ".json"
-MAX_NAME = 120
+MAX_NAME, MAX_NAME_BYTES = 120, 180  # a disk takes 255 bytes: some are for numbers and for the name while it is copied
 UNSAFE = re.compile(r"[\x00-\x1f\x7f<>:\"/\\|?*]+")
 RESERVED = re.compile(r"demo|practice|con|prn|aux|nul|com\d|lpt\d", re.IGNORECASE)
 
@@ -57,7 +57,10 @@ def whole_group(path: Path) -> Group:
 
 def free_stem(wanted: str, folder: Path, n_parts: int, taken: Callable[[str], bool]) -> str:
     """A readable name that no other model of the folder has: `model`, `model-2`, and so on."""
-    clean = UNSAFE.sub("-", wanted).strip(" .-")[:MAX_NAME].rstrip(" .-") or "model"
+    clean = UNSAFE.sub("-", wanted).strip(" .-")[:MAX_NAME]
+    while len(clean.encode("utf-8", "surrogatepass")) > MAX_NAME_BYTES:
+        clean = clean[:-1]
+    clean = clean.rstrip(" .-") or "model"
     base = f"model-{clean}" if RESERVED.fullmatch(clean) else clean
     for number in itertools.count(1):
         stem = base if number == 1 else f"{base}-{number}"

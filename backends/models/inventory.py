@@ -261,9 +261,12 @@ def _check(gone: Sequence[str], files: Sequence[tuple[FileNote, Stamp]]) -> File
     if gone:
         return "missing"
     proofs = [(note.proof, stamp) for note, stamp in files]
-    if any(proof is not None and (proof.stamp != stamp or proof.matched is False) for proof, stamp in proofs):
+    if any(
+        proof is not None and (not proof.stamp.looks_like(stamp) or proof.matched is False) for proof, stamp in proofs
+    ):
         return "changed"
-    return "verified" if all(proof is not None and proof.matched for proof, _stamp in proofs) else "unverified"
+    holds = all(proof is not None and proof.matched and proof.stamp == stamp for proof, stamp in proofs)
+    return "verified" if holds else "unverified"
 
 
 def _proven(note: FileNote, stamp: Stamp) -> str | None:

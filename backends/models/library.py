@@ -95,8 +95,12 @@ class Library:
         return self._known
 
     def _keep(self, inventory: Inventory) -> None:
-        """Write down headers read anew, and let go of files that are gone."""
-        gone = self._index.read().files.keys() - inventory.seen
+        """Write down headers read anew, and let go of files that are gone.
+
+        Nothing is let go of while a move is under way or waits to be settled: those files are only elsewhere.
+        """
+        in_order = not self._journal.exists()
+        gone = self._index.read().files.keys() - inventory.seen if in_order else set()
         if not gone and not inventory.fresh:
             return
 

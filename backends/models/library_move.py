@@ -9,6 +9,7 @@ from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from backends.models.given_path import given_folder
 from backends.models.move import Mover
 from backends.models.move_recovery import abandon, same_place
 from backends.models.verify import OnProgress
@@ -27,7 +28,7 @@ async def move_folder(
     stop = threading.Event()
 
     def work() -> bool:
-        target = Path(os.path.abspath(new.expanduser()))
+        target = Path(os.path.abspath(given_folder(new)))
 
         def switch_now() -> None:
             asyncio.run_coroutine_threadsafe(switch(target), loop).result()
@@ -52,11 +53,13 @@ def _move(
 ) -> bool:
     if same_place(library.folder, target):
         return True
-    with library.moving() as journal:
-        abandon(journal, target)
-        mover = Mover(library.folder, target, journal, switch=switch, on_progress=on_progress, cancelled=cancelled)
-        moved = mover.run()
-        if moved is not None:
-            library.moved_to(target, moved.hashes)
-    library.scan()
+    try:
+        with library.moving() as journal:
+            abandon(journal, target)
+            mover = Mover(library.folder, target, journal, switch=switch, on_progress=on_progress, cancelled=cancelled)
+            moved = mover.run()
+            if moved is not None:
+                library.moved_to(target, moved.hashes)
+    finally:  # after trouble, too, some models may not be where they were
+        library.scan()
     return moved is not None

@@ -14,12 +14,14 @@ from typing import TYPE_CHECKING
 from backends.egress import Egress
 from backends.errors import ModelMissing, NetworkNotAllowed, Problem, SettingsNotSaved
 from backends.keys import Secret, SessionKeys
-from backends.models.errors import InUse, LicenceNotAccepted
+from backends.models.errors import BadReference, InUse, LicenceNotAccepted
 from backends.models.folder import never
+from backends.models.given_path import given_folder, given_path
 from backends.models.importing import How
 from backends.models.library import Library
 from backends.models.lookup import HF
 from backends.models.records import CatalogueModel, DownloadPlan, DownloadProgress, InstalledModel
+from backends.models.removal import refuse_while_downloading
 from backends.models.verify import OnProgress, no_progress
 from backends.paths import Paths
 from backends.settings import Settings
@@ -70,9 +72,9 @@ class Models:
 
     @property
     def folder(self) -> Path:
-        """Where models are kept now."""
+        """Where models are kept now. Raises FolderUnusable where the settings name a place that cannot be."""
         chosen = self._settings().models_folder
-        return Path(os.path.abspath(Path(chosen).expanduser())) if chosen else self._paths.models
+        return Path(os.path.abspath(given_folder(chosen))) if chosen else self._paths.models
 
     @property
     def library(self) -> Library:
@@ -131,16 +133,25 @@ class Models:
     def resolve(self, model: str) -> InstalledModel | Path:
         """What `local:<model>` names: an installed model by its ref or name, or the path of a file. May read the disk.
 
-        Raises ModelMissing for a name that is neither, and for a model of which parts are missing.
+        Raises ModelMissing for a name that is neither, and for a model of which parts are missing; BadReference for
+        what looks like a path and can be none.
         """
-        given = Path(model).expanduser()
-        if given.is_absolute():
-            return given
+        is_path = model.lower().endswith(".gguf") or len(Path(model).parts) > 1
+        unusable: BadReference | None = None
+        try:
+            given = given_path(model, safe="Your prompt is kept.")
+        except BadReference as error:  # a model's name may begin with ~
+            unusable = error
+        else:
+            if model.startswith("~") or Path(model).is_absolute():
+                return given
         try:
             found = self.library.find(model)
         except ModelMissing as error:
-            if not model.lower().startswith(HF) and (given.suffix.lower() == ".gguf" or len(given.parts) > 1):
-                return given.absolute()
+            if is_path and not model.lower().startswith(HF):
+                if unusable is not None:
+                    raise unusable from None
+                return given
             raise self._better(error, model) from None
         if found.missing_parts:
             raise ModelMissing(
@@ -170,8 +181,14 @@ class Models:
         return await asyncio.to_thread(self.library.verify, ref, on_progress, cancelled)
 
     async def remove(self, ref: str) -> int:
-        """As `Library.remove`, off the loop."""
-        freed = await asyncio.to_thread(self.library.remove, ref)
+        """As `Library.remove`, off the loop. Raises InUse, too, while a download of it is in the queue."""
+        plans = () if self._downloads is None else self._downloads.live_plans()
+
+        def work() -> int:
+            refuse_while_downloading(self.library.folder, self.library.find(ref), plans)
+            return self.library.remove(ref)
+
+        freed = await asyncio.to_thread(work)
         self._told(self.library.models())
         return freed
 
@@ -218,13 +235,12 @@ class Models:
 
     def consent(self) -> None:
         """The person asked for the hub: it may be contacted. Raises NetworkNotAllowed under local only."""
-        if self._settings().local_only and self.hub.address.leaves_machine:
+        address = self.hub.address
+        if address.leaves_machine and not self._egress.end_local_only(unless=lambda: bool(self._settings().local_only)):
             raise NetworkNotAllowed(
-                f"Local only is switched on, so {self.hub.address.host} is not contacted.",
+                f"Local only is switched on, so {address.host} is not contacted.",
                 fix="Turn local only off to download, or import a file that you have.",
             )
-        if self.hub.address.leaves_machine:
-            self._egress.set_local_only(False)
         self.hub.allow()
 
     async def listing(self, repo: str, revision: str | None = None) -> RepoListing:

@@ -31,7 +31,7 @@ from backends.models.folder import SUFFIX, Bounds, never
 from backends.models.importing import IN_PLACE, NOTE_SUFFIX
 from backends.models.index import Stamp
 from backends.models.journal import Carried, Journal, Way
-from backends.models.move_recovery import clear_old, remove_empty, same_place, undo
+from backends.models.move_recovery import clear_old, remove_empty, same_place, stranded, undo
 from backends.models.verify import Hashed, OnProgress, hash_file, no_progress
 
 UNFINISHED_SUFFIXES = (".part", ".json")
@@ -124,14 +124,19 @@ class Mover:
         """What is in the new folder already, as after a kill, is taken where it is the same; else nothing is moved."""
         for file in files:
             there = self._journal.new / file.path
+            self._refuse_linked_folders(there)
             if not is_taken(there):
                 continue
             here = self._journal.old / file.path
-            if here.is_symlink() and same_place(here, there):
+            if here.is_symlink() and there.is_symlink() and same_place(here, there):
                 file.source, file.adopted = Stamp.of(os.lstat(here)), True
                 continue
+            if there.is_symlink():
+                raise self._in_the_way(there, "is a link")
             if here.is_symlink() or not there.is_file() or there.stat().st_size != file.size_bytes:
                 raise self._in_the_way(there)
+            if os.path.samefile(here, there):  # a second name of the one file there is, or the same disk seen twice
+                raise self._in_the_way(there, "leads to the very file that is to be moved")
             ours, theirs = (hash_file(path, cancelled=self._cancelled) for path in (here, there))
             if ours is None or theirs is None:
                 return False
@@ -140,22 +145,31 @@ class Mover:
             file.sha256, file.source, file.adopted = ours.sha256, ours.stamp, True
         return True
 
-    def _in_the_way(self, path: Path) -> FolderUnusable:
+    def _refuse_linked_folders(self, there: Path) -> None:
+        """What lies behind a link may be the old folder itself, and no scan would find a model there."""
+        for folder in there.parents:
+            if folder == self._journal.new:
+                return
+            if folder.is_symlink():
+                raise self._in_the_way(folder, "is a link")
+
+    def _in_the_way(self, path: Path, what: str = "is another file") -> FolderUnusable:
         return FolderUnusable(
-            f"{path} is there already and is another file.", safe=NOT_MOVED, fix="Choose another folder, or rename it."
+            f"{path} is there already and {what}.", safe=NOT_MOVED, fix="Choose another folder, or rename it."
         )
 
     def _carry(self, total: int) -> Moved | None:
         journals.write(self._journal_path, self._journal)
         try:
-            for file in self._journal.files:
-                if self._cancelled() or not self._one(file, total):
-                    self._undo()
-                    return None
-            self._switch()
-        except BaseException:
-            self._undo()
+            carried = all(not self._cancelled() and self._one(file, total) for file in self._journal.files)
+            if carried:
+                self._switch()
+        except BaseException as error:
+            self._undo(error)
             raise
+        if not carried:
+            self._undo()
+            return None
         self._journal.switched = True
         with contextlib.suppress(OSError):  # `settle` sees it from the settings, too
             journals.write(self._journal_path, self._journal)
@@ -169,12 +183,14 @@ class Mover:
         if file.adopted:
             self._report(2 * file.size_bytes, total)
             return True
+        self._refuse_linked_folders(new)
         if is_taken(new):  # it came while this move went on
             raise self._in_the_way(new)
         self._make_folders(new.parent)
         if self._journal.way == "rename" and not old.is_symlink():
             os.rename(old, new)
             flush_folder(new.parent)
+            flush_folder(old.parent)
             self._report(2 * file.size_bytes, total)
             return True
         if old.is_symlink():  # a relative one would lead nowhere from the new folder
@@ -215,9 +231,11 @@ class Mover:
         while not folder.exists():
             missing.append(folder)
             folder = folder.parent
+        if missing:
+            self._journal.made_folders += missing[::-1]
+            journals.write(self._journal_path, self._journal)
         for each in reversed(missing):
             each.mkdir(mode=0o700)
-            self._journal.made_folders.append(each)
 
     def _report(self, count: int, total: int) -> None:
         self._done_bytes += count
@@ -231,8 +249,11 @@ class Mover:
                     hashes[file.path] = Hashed(file.sha256, Stamp.of((self._journal.new / file.path).stat()))
         return hashes
 
-    def _undo(self) -> None:
-        undo(self._journal)
+    def _undo(self, error: BaseException | None = None) -> None:
+        """Raises FolderUnusable where files could not be brought back; the journal then stays, for a later `settle`."""
+        left = undo(self._journal)
+        if left:
+            raise stranded(self._journal, left, error) from error
         journals.remove(self._journal_path)
 
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import os
+from collections.abc import Iterable
 from pathlib import Path
 
 from backends.files import flush_folder
 from backends.models.download_names import layout_of
-from backends.models.errors import BadReference, LibraryError
+from backends.models.errors import BadReference, DiskFull, DownloadError, InUse, LibraryError
 from backends.models.importing import note_path, noted
 from backends.models.index import Index
 from backends.models.inventory import FOUND_PREFIX
@@ -40,16 +41,19 @@ def _is_ours(folder: Path, path: Path) -> bool:
 def remove_files(folder: Path, model: InstalledModel) -> None:
     """Unlink what lies in the folder, with unfinished parts and folders left empty; of what lies elsewhere, the note.
 
-    Raises LibraryError where the disk refuses; what could be removed until then is gone.
+    Raises InUse while a download of it runs, in any process, and nothing is then removed; LibraryError where the disk
+    refuses, and what could be removed until then is gone.
     """
     try:
         if model.in_place and not model.path.is_relative_to(folder):
             _drop_notes(folder, model)
             return
+        dropped = _drop_unfinished(folder, model)
         for path in reversed(model.files):  # the first part last: a half-removed model still shows
             if _is_ours(folder, path):
                 path.unlink(missing_ok=True)
-        _drop_unfinished(folder, model)
+        if not dropped:  # now there is room
+            _drop_unfinished(folder, model)
         _drop_empty(folder, model.path.parent)
     except OSError as error:
         open_elsewhere = getattr(error, "winerror", None) == WINDOWS_IN_USE
@@ -69,16 +73,47 @@ def _drop_notes(folder: Path, model: InstalledModel) -> None:
             _drop_empty(folder, note_path(folder, stem).parent)
 
 
-def _drop_unfinished(folder: Path, model: InstalledModel) -> None:
-    owner, dashes, repo = model.path.parent.name.partition("--")
-    if not dashes:
-        return
+def download_of(folder: Path, model: InstalledModel) -> DownloadPlan | None:
+    """What a download of this model would fetch, by the places of its files; None for what no download of ours has."""
+    home = model.path.parent
+    owner, dashes, repo = home.name.partition("--")
+    if not dashes or home.parent != folder:
+        return None
     names = (model.path.name, *model.missing_parts, *(path.name for path in model.files))
-    plan = DownloadPlan("", "", "", f"{owner}/{repo}", None, tuple(map(RemoteFile, dict.fromkeys(names))))
-    with contextlib.suppress(BadReference):  # a name that no download of ours has
-        layout = layout_of(folder, plan)
-        for path in (*layout.parts, layout.sidecar):
-            path.unlink(missing_ok=True)
+    plan = DownloadPlan("", model.name, "", f"{owner}/{repo}", None, tuple(map(RemoteFile, dict.fromkeys(names))))
+    try:
+        layout_of(folder, plan)
+    except BadReference:
+        return None
+    return plan
+
+
+def refuse_while_downloading(folder: Path, model: InstalledModel, plans: Iterable[DownloadPlan]) -> None:
+    """Raises InUse where one of `plans` brings this very model, whatever it is called there."""
+    ours = download_of(folder, model)
+    key = None if ours is None else layout_of(folder, ours).key
+    if any(plan.ref == model.ref or layout_of(folder, plan).key == key for plan in plans):
+        raise InUse(
+            f"{model.name} is among the downloads.", fix="Wait for the download, or cancel it, then remove the model."
+        )
+
+
+def _drop_unfinished(folder: Path, model: InstalledModel) -> bool:
+    """False where the disk is too full for the lock that this takes. Raises InUse and OSError."""
+    plan = download_of(folder, model)
+    if plan is None:
+        return True
+    from backends.models.download_files import discard_parts  # which brings the hub's client with it
+
+    try:
+        discard_parts(folder, plan)
+    except DiskFull:
+        return False
+    except DownloadError:
+        raise InUse(
+            f"{model.name} is being downloaded now.", fix="Wait for the download, or cancel it, then remove the model."
+        ) from None
+    return True
 
 
 def _drop_empty(folder: Path, place: Path) -> None:

@@ -47,6 +47,15 @@ def test_a_models_folder_that_cannot_be_used_is_a_sentence(hub: HubServer, home:
     assert listed()[0]["check"] == "verified"
 
 
+def test_a_path_in_the_home_of_nobody_is_a_sentence(home: Path) -> None:
+    assert "a user that is not known" in sentence(nearfar("import", "~nosuchuser/x.gguf"), 2)
+    (home / "config").mkdir(parents=True)
+    (home / "config" / "settings.json").write_text(json.dumps({"models_folder": "~nosuchuser/models"}))
+    done = nearfar("list")
+    assert (done.returncode, "Traceback" in done.stderr) == (0, False)
+    assert "a user that is not known" in done.stderr
+
+
 def test_add_lists_a_repo_and_remembers_it(hub: HubServer, home: Path) -> None:
     done = nearfar("add", REPO, "--json", hub=hub)
     assert done.returncode == 0, done.stderr

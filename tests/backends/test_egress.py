@@ -300,3 +300,30 @@ async def test_local_only_ends_an_answer_that_streams(monkeypatch: pytest.Monkey
     assert end.problem.code == "network_not_allowed"
     assert end.result.text == "first words"
     assert egress.log()[0].outcome == "closed"
+
+
+def test_a_policy_is_not_undone_by_what_another_thread_adds() -> None:
+    egress = Egress(Policy(local_only=False))
+    switching = threading.Thread(target=egress.set_policy, args=[Policy(local_only=True)])
+
+    class Host(str):
+        """Its name is asked for in the middle of `allow`."""
+
+        __slots__ = ()
+
+        def lower(self) -> str:
+            switching.start()
+            switching.join(0.2)
+            return str(self)
+
+    egress.allow(Host("example.org"))
+    switching.join()
+    assert egress.policy.local_only
+
+
+def test_local_only_ends_only_where_nobody_has_switched_it_on() -> None:
+    egress = Egress()
+    assert not egress.end_local_only(unless=lambda: True)
+    assert egress.policy.local_only
+    assert egress.end_local_only(unless=lambda: False)
+    assert not egress.policy.local_only

@@ -103,6 +103,8 @@ BAD_VALUES = [
     ("top_p", 1.5),
     ("seed", -1),
     ("stop", [""]),
+    ("models_folder", "~nosuchuser/models"),
+    ("models_folder", "a\0b"),
     ("custom_servers", {"lab": "ftp://x"}),
     ("custom_servers", {"lab": "https://user:secret@example.com/v1"}),
     ("custom_servers", {"A name!": "https://example.com/v1"}),

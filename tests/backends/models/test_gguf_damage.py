@@ -13,6 +13,7 @@ import pytest
 
 from backends.errors import ModelError, ModelUnusable, NotAModel
 from backends.models.gguf import HeaderIncomplete, read_header
+from backends.models.headers import header_of
 from tests.backends.models import open_models
 from tests.backends.models.raw_gguf import BOOL, F32, I32, Q8_0_TYPE, STRING, U8, U16, U32, U64, Line, Raw, array
 from tests.gguf_factory import write_random
@@ -57,6 +58,7 @@ DAMAGED: dict[str, tuple[Raw, str]] = {
     "kv heads more than heads": (GOOD.with_entry("llama.attention.head_count_kv", U32, 8), "do not divide"),
     "width beyond int32": (GOOD.with_entry("llama.embedding_length", U32, 2**31), "size in its header"),
     "vocabulary empty": (GOOD.with_entry(TOKENS, *array(STRING, [])), "vocabulary is empty"),
+    "vocabulary too long": (GOOD.with_entry(TOKENS, *array(STRING, [], count=2**20 + 1)), "vocabulary is impossibly"),
     "vocabulary no texts": (GOOD.with_entry(TOKENS, *array(U32, [1, 2, 3])), "not a list of texts"),
     "vocabulary no list": (GOOD.with_entry(TOKENS, U32, 3), "not a list of texts"),
     "token twice": (GOOD.with_entry(TOKENS, *array(STRING, ["a", "b", "a"])), "same token twice"),
@@ -140,6 +142,35 @@ def test_a_length_that_no_text_has() -> None:
     for length in (2**24 + 1, 2**63, 2**64 - 1):
         with pytest.raises(NotAModel, match="impossibly long"):
             _read(data[:at] + length.to_bytes(8, "little") + data[at + 8 :])
+
+
+def test_many_lists_of_texts_are_limited_together(tmp_path: Path) -> None:
+    """Each alone is allowed; seven of the longest took 9 seconds and 630 MiB to read."""
+    one = array(STRING, [], count=2**20)[1] + bytes(8 * 2**20)
+    data = GOOD.with_entry("a", 9, one).with_entry("b", 9, one).with_entry("c", 9, one).file()
+    with pytest.raises(NotAModel, match="a list in its header is impossibly long"):
+        _read(data)
+    with pytest.raises(NotAModel, match="a list in its header is impossibly long"):
+        header_of(_written(tmp_path, data))
+
+
+def test_a_header_ends_somewhere(tmp_path: Path) -> None:
+    """Also where all of it has been read already, and where it is in memory only."""
+    content = array(U8, [], count=64 * 2**20)[1] + bytes(64 * 2**20)
+    data = GOOD.with_entry("x", 9, content).file()
+    with pytest.raises(NotAModel, match="its header is impossibly long"):
+        _read(data)
+    with pytest.raises(NotAModel, match="its header is impossibly long"):
+        header_of(_written(tmp_path, data))
+    shorter = array(U8, [], count=63 * 2**20)[1] + bytes(63 * 2**20)
+    header, _stamp = header_of(_written(tmp_path, GOOD.with_entry("x", 9, shorter).file()))
+    assert header.is_llama
+
+
+def _written(folder: Path, data: bytes) -> Path:
+    path = folder / "x.gguf"
+    path.write_bytes(data)
+    return path
 
 
 ALLOWED: dict[str, Raw] = {

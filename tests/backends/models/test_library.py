@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import shutil
 import threading
 from pathlib import Path
 
 import pytest
 
 from backends.errors import ModelMissing
-from backends.models.errors import InUse
 from backends.models.records import DownloadPlan, RemoteFile
 from tests.backends.models.library_support import (
     HOME,
@@ -107,6 +108,25 @@ def test_a_proof_holds_only_for_the_bytes_it_was_taken_of(tmp_path: Path, change
             os.replace(path.with_suffix(".new"), path)
     (model,) = library(tmp_path).scan()
     assert (model.check, model.sha256) == ("changed", (None,))
+
+
+@pytest.mark.parametrize("number", ["dev", "inode"])
+def test_another_number_for_the_disk_or_the_file_is_no_change_only_no_proof(tmp_path: Path, number: str) -> None:
+    """As when a drive is sdc in place of sdb, a share is mounted again, or the folder was copied with `cp -a`."""
+    made = library(tmp_path)
+    path = download(made)
+    if number == "inode":
+        copied = shutil.copy2(path, path.with_suffix(".copied"))
+        os.replace(copied, path)
+    else:
+        index = tmp_path / "data" / "models.json"
+        index.write_text(re.sub(r'"dev": \d+', '"dev": 99999', index.read_text()))
+    again = library(tmp_path)
+    (model,) = again.scan()
+    assert (model.check, model.sha256) == ("unverified", (None,))
+    verified = again.verify("tiny-1b:Q8_0")
+    assert verified is not None
+    assert verified.check == "verified"
 
 
 def test_parts_are_one_model_and_a_missing_one_is_named(tmp_path: Path) -> None:
@@ -264,51 +284,6 @@ def test_an_index_that_cannot_be_written_stops_nothing(tmp_path: Path) -> None:
     made = library(tmp_path)
     download(made)
     assert made.find("tiny-1b").check == "verified"
-
-
-def test_removing_frees_what_was_said_and_touches_nothing_else(tmp_path: Path) -> None:
-    made = library(tmp_path)
-    path = download(made)
-    other = write_model(made.folder / HOME / "notes.gguf", 1)
-    incomplete = made.folder / ".incomplete"
-    incomplete.mkdir()
-    left = [incomplete / f"{HOME}--{path.name}.part", incomplete / f"{HOME}--{path.name}.json"]
-    others = incomplete / "other--repo--x.gguf.part"
-    for each in (*left, others):
-        each.write_bytes(b"x")
-    size = path.stat().st_size
-    assert made.what_remove_frees("tiny-1b:Q8_0") == size
-    assert made.remove("tiny-1b:Q8_0") == size
-    assert not path.exists()
-    assert [each.exists() for each in (*left, others, other)] == [False, False, True, True]
-    assert [model.path for model in made.models()] == [other]
-    other.unlink()
-    parts = write_parts(made.folder / "some--Repo")
-    made.scan()
-    made.remove("big")
-    assert not parts[0].parent.exists()
-    assert made.folder.is_dir()
-
-
-def test_a_loaded_model_is_not_removed(tmp_path: Path) -> None:
-    made = library(tmp_path, in_use=lambda: {"tiny-1b:Q8_0"})
-    path = download(made)
-    with pytest.raises(InUse, match="loaded"):
-        made.remove("tiny-1b:Q8_0")
-    assert path.exists()
-
-
-def test_a_link_in_the_folder_is_removed_and_its_file_stays(tmp_path: Path) -> None:
-    made = library(tmp_path)
-    outside = write_model(tmp_path / "outside" / "theirs.gguf")
-    made.folder.mkdir()
-    (made.folder / "link.gguf").symlink_to(outside)
-    (model,) = made.scan()
-    assert model.in_place
-    assert made.what_remove_frees("link") == 0
-    made.remove("link")
-    assert made.models() == ()
-    assert outside.read_bytes() == model_bytes()
 
 
 def test_the_catalogue_finds_its_files_in_any_number_of_parts(tmp_path: Path) -> None:

@@ -67,8 +67,9 @@ def test_the_same_file_twice_is_one_model(tmp_path: Path, how: How) -> None:
     again = made.import_file(Path(other_name), how)
     assert again == first
     assert len(made.models()) == 1
-    inside = made.import_file(first.path, "copy")
-    assert inside == first
+    if how != "use in place":
+        inside = made.import_file(first.path, "copy")
+        assert inside == first
 
 
 def test_equal_names_of_different_files_stay_apart(tmp_path: Path) -> None:
@@ -93,6 +94,9 @@ def test_equal_names_of_different_files_stay_apart(tmp_path: Path) -> None:
         ("a:b|c.gguf", "a-b-c"),
         ("CON.gguf", "model-CON"),
         (f"{'x' * 240}.gguf", "x" * 120),
+        (f"{'模' * 80}.gguf", "模" * 60),
+        (f"a{'é' * 119}.gguf", f"a{'é' * 89}"),
+        (f"{'x' * 119} y.gguf", "x" * 119),
         ("ünï 模型.GGUF", "ünï 模型"),
     ],
 )
@@ -102,6 +106,17 @@ def test_a_name_becomes_one_that_every_system_can_hold(tmp_path: Path, name: str
     assert model is not None
     assert model.ref == ref
     assert model.path.parent == made.folder / "imported"
+
+
+def test_parts_with_the_longest_name_a_disk_can_hold(tmp_path: Path) -> None:
+    made = library(tmp_path)
+    stem = "模" * 78  # 234 bytes, and 20 more for number and suffix
+    parts = write_parts(tmp_path / "mine", "short", 2)
+    long = [part.rename(part.with_name(part.name.replace("short", stem))) for part in parts]
+    for how in HOWS:
+        model = made.import_file(long[0], how)
+        assert model is not None
+        assert model.name.startswith("模" * 60)
 
 
 def bad_files(folder: Path) -> Iterator[tuple[Path, type[ModelError], str]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import threading
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -154,6 +155,39 @@ async def test_asking_for_the_hub_is_the_choice_unless_local_only_is_on(
     assert not bench.egress.policy.allows("hub.invalid", "answers")
 
 
+async def test_local_only_that_is_switched_on_meanwhile_stays_on(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The window switches it on in its own thread, while the engine loop is in the middle of `consent`."""
+    monkeypatch.setenv("NEARFAR_HUB_URL", "https://hub.invalid")
+
+    def switch_on() -> None:
+        bench.change(local_only=True)
+        bench.egress.set_local_only(True)
+
+    window = threading.Thread(target=switch_on)
+
+    def read_then_switched() -> Settings:
+        read = bench.settings
+        if window.ident is None:
+            window.start()
+            window.join(0.2)
+        return read
+
+    models = Models(
+        bench.paths,
+        settings=read_then_switched,
+        change=bench.change,
+        save=bench.save,
+        egress=bench.egress,
+        keys=bench.keys,
+    )
+    models.consent()
+    window.join()
+    assert bench.egress.policy.local_only
+    with pytest.raises(NetworkNotAllowed):
+        models.consent()
+    await models.close()
+
+
 async def test_licences_of_other_repos_are_accepted_one_by_one(bench: Bench) -> None:
     one, two = (DownloadPlan("hf:x", "x", "", repo, None, (RemoteFile("x.gguf"),), "mit") for repo in ("a/b", "c/d"))
     await bench.models.accept(one)
@@ -228,3 +262,24 @@ async def test_a_repo_is_remembered_once(bench: Bench, hub: HubServer) -> None:
     with pytest.raises(UsageError):
         await bench.models.add_repo("https://example.org/a/b")
     assert isinstance(bench.settings, Settings)
+
+
+async def test_a_model_whose_download_is_in_the_queue_is_not_removed(bench: Bench, hub: HubServer) -> None:
+    """A split model that lacks a part, while the part is fetched: under the name it is listed by, or another."""
+    parts = write_parts(bench.models.folder / REPO.replace("/", "--"), "big", 2)
+    parts[1].unlink()
+    (model,) = await bench.models.installed()
+    assert model.check == "missing"
+    plan = await bench.models.plan_for(f"hf:{REPO}/sub/big-00001-of-00002.gguf")
+    assert plan.ref != model.ref
+    await bench.models.accept(plan)
+    bench.models.start(plan)
+    with pytest.raises(InUse, match="among the downloads"):
+        await bench.models.remove(model.ref)
+    assert parts[0].exists()
+    await bench.models.downloads.pause(plan.ref)
+    with pytest.raises(InUse, match="among the downloads"):
+        await bench.models.remove(model.ref)
+    await bench.models.downloads.cancel(plan.ref)
+    await bench.models.remove(model.ref)
+    assert not parts[0].exists()

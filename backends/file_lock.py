@@ -1,0 +1,72 @@
+"""Lets one process at a time change a small file that several of them share. Must not know what the file holds.
+
+The lock is a file beside it, which stays: if it were removed, two processes could hold two locks of one name. The
+system lets go of a lock when its process ends, however it ends.
+"""
+
+from __future__ import annotations
+
+import errno
+import logging
+import os
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from backends.paths import ensure_folder
+
+if sys.platform == "win32":
+    import msvcrt
+else:
+    import fcntl
+
+log = logging.getLogger(__name__)
+
+SUFFIX = ".lock"
+PATIENCE_S = 5.0
+PAUSE_S = 0.01
+BUSY = frozenset({errno.EAGAIN, errno.EWOULDBLOCK, errno.EACCES, errno.EDEADLK})
+NO_LOCKS = frozenset({errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EINVAL})
+
+
+@contextmanager
+def alone(path: Path) -> Iterator[None]:
+    """While inside, no other process is inside for this `path`; on a file system without locks that is not so.
+
+    Two threads of one process wait for each other as processes do; one thread must not enter twice. Raises OSError;
+    TimeoutError where another stays inside for 5 seconds.
+    """
+    ensure_folder(path.parent)
+    flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NOFOLLOW", 0)
+    handle = os.open(path.with_name(path.name + SUFFIX), flags, 0o600)
+    try:
+        _take(handle)
+        yield
+    finally:
+        os.close(handle)  # gives the lock back, too
+
+
+def _take(handle: int) -> None:
+    until = time.monotonic() + PATIENCE_S
+    while True:
+        try:
+            _try(handle)
+            return
+        except OSError as error:
+            if error.errno in NO_LOCKS:
+                log.info("this file system has no locks: %s", error.strerror)
+                return
+            if error.errno not in BUSY:
+                raise
+        if time.monotonic() > until:
+            raise TimeoutError(errno.ETIMEDOUT, "another Nearfar keeps it locked")
+        time.sleep(PAUSE_S)
+
+
+def _try(handle: int) -> None:
+    if sys.platform == "win32":
+        msvcrt.locking(handle, msvcrt.LK_NBLCK, 1)
+    else:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
