@@ -202,7 +202,12 @@ class Workbench:
         return CloudEngine(endpoint, egress=self.egress, key=lambda: self.keys.get(name))
 
     async def warm_up(self, targets: Iterable[Target]) -> None:
-        """Import and start what the first question to these servers would wait for; contacts nobody, loads no model."""
+        """Import and start what the first question to these servers would wait for; contacts nobody, loads no model.
+
+        Nothing under local only: even the practice server opens a port, on this machine, and waits until it is asked.
+        """
+        if self.settings.local_only:
+            return
         for target in targets:
             try:
                 engine = self.engine_for(target)
