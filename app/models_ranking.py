@@ -83,7 +83,7 @@ def _layout(fit: Fit) -> tuple[object, ...]:
 
 
 def _identity(device: Device) -> object:
-    return device.uuid or device.pci_id or device.name
+    return device.uuid or device.pci_id or (device.name, device.backend)
 
 
 def _sized(was: Part, now: Part) -> Part:

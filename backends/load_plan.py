@@ -77,7 +77,11 @@ class LoadPlanner:
         facts = await asyncio.to_thread(_facts_of, path, path.name if ref == str(path) else ref)
         if facts is None:  # an architecture whose shape we cannot read: llama.cpp places it by its own lights
             return LoadOptions(n_ctx=wish.n_ctx, kv_type=wish.kv_type, n_batch=wish.n_batch)
-        machine, learned = seen_by_engine(await self._read_machine()), await self.learned()
+        found, learned = await self._read_machine(), await self.learned()
+        if not found.engine_known:  # which GPUs it can use is not known: leaving all of them out would be a guess
+            self._plans.pop(ref, None)
+            return LoadOptions(n_ctx=wish.n_ctx, kv_type=wish.kv_type, n_batch=wish.n_batch)
+        machine = seen_by_engine(found)
         fit = fit_of(facts, machine, wish, learned)
         self._plans[ref] = Plan(ref, facts, fit, speed_of(ref, fit, facts, machine, learned))
         if fit.verdict == "no" and not self._all_allowed and ref not in self._allowed:
@@ -124,7 +128,10 @@ class LoadPlanner:
 
 
 def taken_bytes(fit: Fit, after: Machine) -> int | None:
-    """How far the free memory of the fit's devices fell since it was made; None where a device does not say."""
+    """How far the free memory of the fit's devices fell since it was made; None where a device does not say.
+
+    None too where it did not fall at all: a driver that does not see a load cannot tell what it took.
+    """
     now = {_identity(device): device.free_bytes for device in (*after.gpus, after.cpu)}
     parts = fit.gpus or (fit.host,)
     fall = 0
@@ -133,11 +140,12 @@ def taken_bytes(fit: Fit, after: Machine) -> int | None:
         if free_bytes is None or part.device.free_bytes is None:
             return None
         fall += part.device.free_bytes - free_bytes
-    return max(0, fall)
+    return fall if fall > 0 else None
 
 
 def _identity(device: Device) -> tuple[str | None, str]:
-    return device.uuid or device.pci_id, device.name
+    """Equal GPUs of which no driver says more differ by what llama.cpp calls them."""
+    return device.uuid or device.pci_id or device.backend, device.name
 
 
 def _resident_bytes(worker_pid: int | None) -> int | None:

@@ -20,8 +20,9 @@ from backends.events import Event, Finished
 from backends.fit.learned_file import LearnedFile
 from backends.fit.records import FitSeen, Wish
 from backends.load_plan import LoadPlanner
+from backends.local.asked import AskedFacts
 from backends.local.engine import LocalEngine
-from backends.local.facts import LoadOptions, WorkerFacts
+from backends.local.facts import LoadOptions
 from backends.models.manager import Models
 from backends.models.records import InstalledModel
 from backends.paths import Paths
@@ -34,9 +35,8 @@ if TYPE_CHECKING:
     from backends.devices.records import Machine
 
 DEMO_FILE = ("demo", "nearfar-demo.gguf")
-PROBE_S = 30.0
 QUIET_LOOK_S, QUIET_PERCENT = 0.3, 20.0
-ASK_AGAIN_S = 60.0  # a llama.cpp that did not start is not started again at every look
+LOOK_AGAIN_S = 10.0  # free memory that llama.cpp alone can tell is asked for at every fifth look
 
 
 def model_file(target: Target) -> Path:
@@ -56,15 +56,13 @@ class LocalModels:
         self._paths = paths
         self._models = models
         self._settings = settings
-        self._facts: WorkerFacts | None = None
-        self._asked = asyncio.Lock()
-        self._ask_again_s = 0.0
+        self._llama_cpp = AskedFacts(lambda: LocalEngine(model_file(DEMO)))
         self._load_turn = asyncio.Lock()
         self._closing = threading.Event()
         self._refs: dict[Target, str] = {}
         self._wishes: dict[Target, Wish] = {}
         self._ended: list[RunResult] = []
-        self.plans = LoadPlanner(self.machine, self.wish, LearnedFile.of(paths))
+        self.plans = LoadPlanner(self.machine_now, self.wish, LearnedFile.of(paths))
 
     def wish(self) -> Wish:
         """How models are to be loaded, as the settings say now."""
@@ -76,23 +74,32 @@ class LocalModels:
     async def machine(self) -> Machine:
         """GPUs, CPU and memory as they are now. Reads in a thread: some 20 ms, and 3 s where a driver hangs.
 
-        llama.cpp is asked once, in a process of its own, which GPUs it can use.
+        llama.cpp is asked once, in a process of its own, which GPUs it can use; and every 10 s where nobody else says
+        how much memory is free on one of them, or where NVIDIA's driver is in trouble.
         """
-        from backends.devices.machine import read_machine
+        return await self._machine(time.monotonic() - LOOK_AGAIN_S)
 
-        facts = await self._worker_facts()
-        return await asyncio.to_thread(read_machine, facts, cache=self._paths.cache)
+    async def machine_now(self) -> Machine:
+        """As `machine`, with free memory that is nowhere older than this call: for a load. May take a second more."""
+        return await self._machine(time.monotonic(), try_again=True)
 
-    async def _worker_facts(self) -> WorkerFacts | None:
-        async with self._asked:
-            if self._facts is None and time.monotonic() >= self._ask_again_s:
-                self._ask_again_s = time.monotonic() + ASK_AGAIN_S
-                engine = LocalEngine(model_file(DEMO))
-                # What is wrong with llama.cpp is for `doctor` and for the first run to say.
-                with contextlib.suppress(NearfarError, asyncio.TimeoutError):
-                    self._facts = await asyncio.wait_for(engine.probe(), PROBE_S)
-                await engine.close()
-            return self._facts
+    async def _machine(self, since_s: float, *, try_again: bool = False) -> Machine:
+        from backends.devices.machine import lacks_free_sizes, read_machine
+        from backends.devices.nvml_words import driver_fails
+
+        cache, llama_cpp = self._paths.cache, self._llama_cpp
+        facts = await llama_cpp.known(since_s, try_again=try_again)
+        machine = await asyncio.to_thread(read_machine, facts, cache=cache)
+        fails = driver_fails(machine.problems)
+        if fails:
+            llama_cpp.doubt()
+        if fails or lacks_free_sizes(machine):
+            again = await llama_cpp.asked(since_s, try_again=try_again)
+            if again != facts:
+                machine = await asyncio.to_thread(read_machine, again, cache=cache)
+            if driver_fails(machine.problems):
+                llama_cpp.doubt()  # the answer just given too: the driver may come back at any moment
+        return machine
 
     async def measure_memory(self, patience_s: float = 1.5) -> None:
         """Measure the speed of this machine's memory where that was never done: under a second, with all cores.

@@ -33,7 +33,7 @@ class Reader:
     """A machine that a test changes between two looks."""
 
     def __init__(self, *gpus: Device, cpu: Device = CPU) -> None:
-        self.machine = Machine(gpus=gpus, cpu=cpu, cpu_info=CpuInfo("Test CPU", 8, 16))
+        self.machine = Machine(gpus=gpus, cpu=cpu, cpu_info=CpuInfo("Test CPU", 8, 16), engine_known=True)
 
     async def __call__(self) -> Machine:
         return self.machine
@@ -86,6 +86,29 @@ async def test_what_a_gpu_lost_over_the_load_is_what_the_load_took(model: Path, 
     after = replace(reader.machine, gpus=(replace(GPU, backend="CUDA0", free_bytes=17 * GIB),))
     assert taken_bytes(plan.fit, after) == 6 * GIB
     assert taken_bytes(plan.fit, replace(after, gpus=())) is None
+    assert taken_bytes(plan.fit, replace(after, gpus=(replace(GPU, free_bytes=None),))) is None
+    assert taken_bytes(plan.fit, reader.machine) is None, "a driver that sees no load cannot say what it took"
+
+
+async def test_equal_gpus_that_no_driver_tells_apart_are_counted_each(tmp_path: Path) -> None:
+    cards = [
+        replace(GPU, uuid=None, backend=f"Vulkan{number}", free_bytes=size * GIB) for number, size in enumerate((5, 4))
+    ]
+    plans = planner(Reader(*cards), tmp_path)
+    await plans.options("m", write_sparse(tmp_path / "q8.gguf", LLAMA_8B, "Q6_K"))
+    plan = plans.plan_of("m")
+    assert plan is not None
+    assert len(plan.fit.gpus) == 2
+    now = [replace(card, free_bytes=(card.free_bytes or 0) - 3 * GIB) for card in cards]
+    assert taken_bytes(plan.fit, Reader(*now).machine) == 6 * GIB
+
+
+async def test_where_llama_cpp_did_not_answer_it_places_the_layers_itself(model: Path, tmp_path: Path) -> None:
+    """A CPU plan made without knowing its GPUs would be kept for as long as the model is loaded."""
+    reader = Reader(GPU)
+    reader.machine = replace(reader.machine, engine_known=False)
+    options = await planner(reader, tmp_path).options("m", model)
+    assert (options.n_ctx, options.n_gpu_layers, options.devices) == (8192, None, None)
 
 
 async def asked(bench: Workbench, path: Path) -> list[Event]:
