@@ -32,10 +32,11 @@ ReadMachine = Callable[[], Awaitable[Machine]]
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """A load as it was planned: the fit, the expected speed, and what was free on the devices before."""
+    """A load as it was planned: the fit, the expected speed, and the machine before it."""
 
     ref: str
     facts: ModelFacts
+    machine: Machine
     fit: Fit
     speed: Speed | None
     seen: FitSeen | None = None
@@ -83,7 +84,7 @@ class LoadPlanner:
             return LoadOptions(n_ctx=wish.n_ctx, kv_type=wish.kv_type, n_batch=wish.n_batch)
         machine = seen_by_engine(found)
         fit = fit_of(facts, machine, wish, learned)
-        self._plans[ref] = Plan(ref, facts, fit, speed_of(ref, fit, facts, machine, learned))
+        self._plans[ref] = Plan(ref, facts, machine, fit, speed_of(ref, fit, facts, machine, learned))
         if fit.verdict == "no" and not self._all_allowed and ref not in self._allowed:
             raise _refusal(facts.name, fit)
         self._allowed.discard(ref)
@@ -121,7 +122,10 @@ class LoadPlanner:
         plan = self._plans.get(ref)
         if plan is None or plan.seen is None or not result.complete or result.decode_tok_s is None:
             return
-        await self._remember(seen_run(plan.seen, result.decode_tok_s))
+        usage = result.usage
+        depth_tokens = (usage.prompt_tokens or 0) + (usage.completion_tokens or 0) // 2
+        guess = speed_of(ref, plan.fit, plan.facts, plan.machine, depth_tokens=depth_tokens)
+        await self._remember(seen_run(plan.seen, result.decode_tok_s, guess))
 
     async def _remember(self, seen: FitSeen) -> None:
         self._learned = await asyncio.to_thread(self._file.add, seen)

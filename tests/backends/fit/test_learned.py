@@ -161,7 +161,8 @@ def test_a_factor_does_not_feed_on_itself() -> None:
     for _ in range(5):
         shown = faster(raw, learned.speed_factor(REF, (CARD.name,), 33))
         loaded = seen_load(REF, "Q4_K_M", fit(), None, shown, learned)
-        learned = learned.plus(loaded, seen_run(loaded, 104.0))
+        assert shown.middle_tok_s == pytest.approx(130.0 * learned.speed_factor(REF, (CARD.name,), 33))
+        learned = learned.plus(loaded, seen_run(loaded, 104.0, raw))
         assert learned.speed_factor(REF, (CARD.name,), 33) == pytest.approx(0.8)
 
 
@@ -318,3 +319,33 @@ def test_what_is_not_known_is_null_and_not_said() -> None:
     assert (model["real_bytes"], model["predicted_bytes"], model["predicted_tok_s"]) == (None, None, None)
     (line,) = learned_lines(Learned([run(120.0, guess=None)]))
     assert "predicted" not in line
+
+
+# -- equal GPUs, and the CPU ----------------------------------------------------------------------------------------
+
+
+def test_a_load_on_two_equal_gpus_is_one_load() -> None:
+    both = replace(load(200), devices=(CARD.name, CARD.name))
+    learned = Learned([both])
+    assert (learned.n_loads(CARD.name), learned.overhead_bytes(CARD.name)) == (1, 100 * MIB)
+    assert Learned([both, both]).n_loads(CARD.name) == 2
+    five = Learned([replace(load(0), devices=(CARD.name, CARD.name)), *[both] * 4])
+    assert five.overhead_bytes(CARD.name) == 100 * MIB, "the last five loads are five loads"
+
+
+def on_cpu(miss_mib: int) -> FitSeen:
+    return replace(load(miss_mib), devices=(CPU.name,), gpu_layers=0)
+
+
+def test_the_cpu_has_no_correction_and_what_its_loads_took_is_said() -> None:
+    learned = Learned([on_cpu(-2000), on_cpu(-2100), on_cpu(-2200)])
+    assert learned.overhead_bytes(CPU.name) == 0
+    devices: Any = learned_as_json(learned)["devices"]
+    assert devices == [{"name": CPU.name, "loads": 3, "overhead_correction_bytes": None}]
+    assert learned_lines(learned)[0] == "A CPU: 3 loads took about 2100 MiB less than estimated"
+
+
+def test_words_say_what_loads_took_though_the_correction_is_bounded() -> None:
+    learned = Learned([load(-5000)] * 3)
+    assert learned.overhead_bytes(CARD.name) == -256 * MIB
+    assert learned_lines(learned)[0] == f"{CARD.name}: 3 loads took about 5000 MiB less than estimated"

@@ -183,7 +183,7 @@ def test_own_runs_replace_the_estimate_and_correct_its_like() -> None:
     guess = speed_of(Q4, fit, facts, DESKTOP)
     assert guess is not None
     load = seen_load(Q4, "Q4_K_M", fit, None, guess, Learned())
-    learned = Learned([seen_run(load, 0.8 * guess.middle_tok_s)] * 3)
+    learned = Learned([seen_run(load, 0.8 * guess.middle_tok_s, guess)] * 3)
     plain, rows = by_ref(rank(catalogue(), DESKTOP, WISH)), by_ref(rank(catalogue(), DESKTOP, WISH, learned))
     own = rows[Q4].speed
     assert own is not None
@@ -204,7 +204,7 @@ def test_own_runs_that_are_too_slow_change_the_recommendation() -> None:
     ref = "llama-3.1-8b:Q8_0"
     facts = facts_of(*find(ref))
     fit = fit_of(facts, DESKTOP, WISH)
-    slow = seen_run(seen_load(ref, "Q8_0", fit, None, None, Learned()), 6.0)
+    slow = seen_run(seen_load(ref, "Q8_0", fit, None, None, Learned()), 6.0, None)
     assert ranks(rank(catalogue(), DESKTOP, WISH))[1] == ref
     assert ranks(rank(catalogue(), DESKTOP, WISH, Learned([slow] * 3)))[1] != ref
 
