@@ -18,7 +18,7 @@ def learned_lines(learned: Learned) -> tuple[str, ...]:
 
 
 def learned_as_json(learned: Learned) -> dict[str, object]:
-    """`devices`: what is added to the estimate, null for a CPU; `models`: the last load and own runs. Unknown is null."""
+    """`devices`: what is added to estimates, null for a CPU; `models`: the last load and own runs. Unknown is null."""
     return {
         "devices": [
             {

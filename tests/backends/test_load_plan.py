@@ -150,7 +150,7 @@ async def test_what_a_load_really_took_is_learned_and_corrects_the_next_plan(mod
 
 
 async def test_a_short_run_at_a_long_context_says_nothing_of_other_contexts(model: Path, tmp_path: Path) -> None:
-    """The estimate is for a half full context; a run of a few hundred tokens is quicker, and no better than expected."""
+    """The estimate is for a half full context; a run of a few hundred tokens is quicker, and just as expected."""
     reader = Reader(replace(GPU, backend="CUDA0"))
     plans = planner(reader, tmp_path, Wish(n_ctx=131_072))
     await plans.options("llama-3.1-8b:Q4_K_M", model)
