@@ -50,7 +50,7 @@ def model_file(target: Target) -> Path:
 
 
 class LocalModels:
-    """Use it on the engine loop; `refs_loaded` may be asked from any thread."""
+    """Use it on the engine loop; `refs_of` may be asked from any thread."""
 
     def __init__(self, paths: Paths, models: Models, *, settings: Callable[[], Settings]) -> None:
         self._paths = paths
@@ -59,6 +59,7 @@ class LocalModels:
         self._llama_cpp = AskedFacts(lambda: LocalEngine(model_file(DEMO)))
         self._load_turn = asyncio.Lock()
         self._closing = threading.Event()
+        self._found: dict[Target, InstalledModel | Path | NearfarError] = {}
         self._refs: dict[Target, str] = {}
         self._wishes: dict[Target, Wish] = {}
         self._ended: list[RunResult] = []
@@ -127,21 +128,31 @@ class LocalModels:
 
     async def look_up(self, targets: Iterable[Target]) -> None:
         """Find the files of these targets, off the loop, so that `engine` need not read the disk."""
-        for target in targets:
-            if target.is_local and target != DEMO:
-                with contextlib.suppress(NearfarError):  # `engine` says it where a run can end in it
-                    found = await asyncio.to_thread(self._models.resolve, target.model)
-                    if isinstance(found, InstalledModel):
-                        await asyncio.to_thread(self._models.library.touch_used, found.ref)
+        for target in dict.fromkeys(targets):
+            if not target.is_local or target == DEMO:
+                continue
+            try:
+                found = await asyncio.to_thread(self._models.resolve, target.model)
+            except NearfarError as error:  # `engine` says it where a run can end in it
+                self._found[target] = error
+                continue
+            self._found[target] = found
+            self._refs[target] = found.ref if isinstance(found, InstalledModel) else str(found)
+            if isinstance(found, InstalledModel):
+                with contextlib.suppress(NearfarError):
+                    await asyncio.to_thread(self._models.library.touch_used, found.ref)
 
     def engine(self, target: Target) -> LocalEngine:
-        """The engine of a local target; raises ModelMissing."""
+        """The engine of the demo, or of a target that `look_up` was given; raises what it met, as ModelMissing."""
         if target == DEMO:
             return LocalEngine(model_file(DEMO), name=target.model)
-        found = self._models.resolve(target.model)
+        found = self._found.get(target)
+        if found is None:
+            raise ModelMissing(f"Nobody has looked for “{target.model[:80]}” yet.", safe="Your prompt is kept.")
+        if isinstance(found, NearfarError):
+            raise found.with_traceback(None)
         path = found.path if isinstance(found, InstalledModel) else found
         ref = found.ref if isinstance(found, InstalledModel) else str(found)
-        self._refs[target] = ref
 
         async def plan() -> LoadOptions:
             self._wishes[target] = self.wish()
@@ -166,8 +177,8 @@ class LocalModels:
         """True where the settings have changed since this target's model was loaded."""
         return target in self._wishes and self._wishes[target] != self.wish()
 
-    def refs_loaded(self, targets: Sequence[Target]) -> frozenset[str]:
-        """The installed models behind these targets, which have engines now."""
+    def refs_of(self, targets: Sequence[Target]) -> frozenset[str]:
+        """The models behind these targets, as far as they were looked up."""
         return frozenset(self._refs[target] for target in targets if target in self._refs)
 
     # -- learning --------------------------------------------------------------------------------------------------

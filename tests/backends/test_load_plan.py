@@ -114,14 +114,10 @@ async def test_where_llama_cpp_did_not_answer_it_places_the_layers_itself(model:
 
 def result(decode_tok_s: float, *, prompt_tokens: int, completion_tokens: int) -> RunResult:
     usage = Usage(prompt_tokens, completion_tokens)
-    times = dict.fromkeys(("ttft_ms", "ttfr_ms", "answer_tok_s", "chars_s", "e2e_ms", "load_ms"))
+    cost = Cost(None, "not_measured")
     return RunResult(
-        *("run", "local:m", "m", "local", "", "", "stop"),
-        complete=True,
-        usage=usage,
-        decode_tok_s=decode_tok_s,
-        cost=Cost(None, "not_measured"),
-        **times,
+        *("run", "local:m", "m", "local", "", "", "stop", True, usage),
+        *(None, None, decode_tok_s, None, None, None, None, cost),
     )
 
 
