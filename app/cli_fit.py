@@ -76,7 +76,7 @@ def fit(arguments: argparse.Namespace) -> int:
 
 async def _find(arguments: argparse.Namespace) -> Ranking:
     from backends.devices.simulated import parse_device, simulated_machine
-    from backends.fit.ranking import rank
+    from backends.fit.ranking import counted_on, rank
     from backends.fit.wire import Ranking
     from backends.workbench import Workbench
 
@@ -101,7 +101,7 @@ async def _find(arguments: argparse.Namespace) -> Ranking:
         wish=wish,
         choices=shown,
         summary=_summary(choices, shown, simulated=machine.simulated, one=ref != ""),
-        levers={ref: _levers(ref, shown[0].fit, machine, wish, learned)} if ref else {},
+        levers={ref: _levers(ref, shown[0].fit, counted_on(machine), wish, learned)} if ref else {},
         installed=installed,
         not_runnable=() if arguments.model else tuple(each for each in models if each.not_runnable),
     )

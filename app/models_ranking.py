@@ -48,8 +48,9 @@ class Ranking:
 
 def ranked(question: Question, models: Sequence[CatalogueModel]) -> Ranking:
     """Blocks; see above. The catalogue's rows in their order, then the person's own files."""
-    from backends.fit.ranking import rank
+    from backends.fit.ranking import counted_on, rank
 
+    question = replace(question, machine=counted_on(question.machine))
     refs = [model.ref for model in question.installed]
     choices = rank(models, question.machine, question.wish, question.learned, refs)
     exact: dict[str, Fit] = {}
@@ -94,13 +95,20 @@ def _sized(was: Part, now: Part) -> Part:
 
 def _own(question: Question, known: Iterable[str]) -> Iterator[Choice]:
     """Rows for files that are not of the catalogue, where their header tells enough."""
-    from backends.fit.ranking import fit_of, speed_of
+    from backends.fit.placement import seen_by_engine
+    from backends.fit.ranking import awaits_build, fit_of, speed_of
+    from backends.fit.recommend import once_usable
 
     for model in question.installed:
         facts = None if model.ref in known or model.missing_parts else facts_of_file(model)
         if facts is None:
             continue
-        fit = fit_of(facts, question.machine, question.wish, question.learned)
+        machine, learned = question.machine, question.learned
+        fit, reason = fit_of(facts, machine, question.wish, learned), ""
+        if fit.verdict in ("gpu", "split") and awaits_build(machine):
+            seen = seen_by_engine(machine)
+            now = fit_of(facts, seen, question.wish, learned)
+            reason = once_usable(_reason(fit), machine, now, speed_of(model.ref, now, facts, seen, learned))
         yield Choice(
             ref=model.ref,
             model_id="",
@@ -108,10 +116,10 @@ def _own(question: Question, known: Iterable[str]) -> Iterator[Choice]:
             quant=model.quant or facts.quant or "",
             file_bytes=model.size_bytes,
             fit=fit,
-            speed=speed_of(model.ref, fit, facts, question.machine, question.learned),
+            speed=speed_of(model.ref, fit, facts, machine, learned),
             quality=None,
             rank=None,
-            reason=_reason(fit),
+            reason=reason or _reason(fit),
         )
 
 

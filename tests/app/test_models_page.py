@@ -17,8 +17,9 @@ from backends.devices.machine import read_machine
 from backends.devices.simulated import simulated_machine
 from backends.errors import WorkerError
 from backends.fit.learned import Learned
-from backends.fit.records import Wish
+from backends.fit.records import Choice, Wish
 from backends.models.catalogue import catalogue
+from backends.models.records import InstalledModel
 from backends.paths import app_paths
 from backends.settings import SettingsFile
 from backends.workbench import Workbench
@@ -152,6 +153,25 @@ def test_a_gpu_that_llama_cpp_does_not_see_is_said_to_be_so() -> None:
     on_gpu = next(each for each in found.choices if each.fit.verdict == "gpu")
     with pytest.raises(WorkerError, match="does not see that GPU"):
         refuse_unseen(on_gpu.fit, machine)
+
+
+def test_a_persons_own_file_counts_only_on_what_llama_cpp_uses(tmp_path: Path) -> None:
+    path = write_model(tmp_path / "mine.gguf")
+    mine = InstalledModel("mine", "mine", "Q8_0", path, (path,), path.stat().st_size, "unverified", "imported")
+    machine = replace(simulated_machine(["RTX 4090:24:22", "RTX 3060:12:11"], read_machine()), simulated=False)
+
+    def row(*backends: str | None) -> Choice:
+        gpus = tuple(replace(gpu, backend=name) for gpu, name in zip(machine.gpus, backends, strict=True))
+        asked = replace(machine, gpus=gpus, engine_known=True)
+        found = ranked(Question(asked, Wish(), Learned(), (mine,)), catalogue()).choice("mine")
+        assert found is not None
+        return found
+
+    assert [part.device.name for part in row(None, "CUDA0").fit.gpus] == ["RTX 3060"]
+    assert "as built now: " not in row(None, "CUDA0").reason
+    none = row(None, None)
+    assert [part.device.name for part in none.fit.gpus] == ["RTX 4090"]
+    assert "once llama.cpp is built for it; as built now: on the CPU" in none.reason
 
 
 def test_exact_numbers_hold_while_the_plan_does() -> None:
