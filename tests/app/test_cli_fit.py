@@ -17,7 +17,6 @@ from backends.fit.learned_file import LearnedFile
 from backends.fit.records import FitSeen
 from tests.backends.devices.stand_in import machine
 from tests.contracts.places import ROOT
-from tests.stand_in_gpu import compiled
 
 MIB, GIB = 2**20, 2**30
 GPU = "NVIDIA GeForce "
@@ -149,39 +148,6 @@ def test_a_machine_with_its_figures(home: Path, case: str) -> None:
     unbuilt = any(problem["code"] == "cpu_build" for problem in body["problems"])
     for words in (body["summary"], best["reason"]):
         assert ("once llama.cpp is built for it; as built now: " in words) == unbuilt
-
-
-# A child of our own whose workers see the cards that are named; all the rest is the program.
-WITH_CARDS = """
-import json, os, sys
-from pathlib import Path
-from backends.local import engine
-from tests.stand_in_gpu import Card, worker_with
-command = worker_with(Path(os.environ["LIBRARY"]), [Card(*card) for card in json.loads(os.environ["CARDS"])])
-engine.worker_command = lambda: command
-from app.cli import main
-sys.exit(main(["fit", "--json"]))
-"""
-
-
-def test_the_one_slice_that_llama_cpp_sees_is_the_one_that_counts(home: Path, tmp_path: Path) -> None:
-    stand_in = machine("a100_mig")
-    visible = ("NVIDIA A100-SXM4-40GB MIG 2g.10gb", 9 * GIB, 9 * GIB, "0000:c1:00.0")
-    cards = {"LIBRARY": str(compiled(tmp_path)), "CARDS": json.dumps([visible]), "NEARFAR_HOME": str(home)}
-    done = subprocess.run(
-        [sys.executable, "-c", WITH_CARDS],
-        env={**os.environ, **stand_in, **cards, "PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-        timeout=120,
-        encoding="utf-8",
-    )
-    assert done.returncode == 0, done.stderr
-    body = json.loads(done.stdout)
-    assert [each["name"][-8:] for each in body["devices"][:-1]] == [" 3g.20gb", " 2g.10gb", " slice 4"]
-    used = {part["device"] for choice in body["choices"] for part in choice["parts"] if part["kind"] == "gpu"}
-    assert used == {visible[0]}
-    assert not any("once llama.cpp" in choice["reason"] for choice in body["choices"])
 
 
 def check_8b_at_q4(q4: dict[str, Any]) -> None:
