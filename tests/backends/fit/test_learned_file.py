@@ -65,7 +65,11 @@ def test_programs_that_add_at_once_lose_nothing_of_each_other(file: LearnedFile)
             assert program.stdout is not None
             assert program.stdout.readline() == "ready\n"
         for program in programs:
-            program.communicate("go\n", timeout=60)
+            assert program.stdin is not None
+            program.stdin.write("go\n")
+            program.stdin.flush()
+        for program in programs:
+            program.wait(60)
     assert [program.returncode for program in programs] == [0, 0, 0]
     kept = sorted(((each.real_bytes or 0) - each.predicted_bytes) // MIB for each in file.load().seen)
     assert kept == [100 * number + step for number in (1, 2, 3) for step in range(20)]
