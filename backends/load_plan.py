@@ -13,7 +13,7 @@ from pathlib import Path
 import psutil
 
 from backends.devices.records import Device, Machine
-from backends.fit.learned import Learned, bytes_there, expecting, seen_load, seen_run
+from backends.fit.learned import Learned, expecting, seen_load, seen_run
 from backends.fit.learned_file import LearnedFile
 from backends.fit.levers import levers
 from backends.fit.placement import load_options, seen_by_engine
@@ -166,11 +166,11 @@ def _facts_of(path: Path, name: str) -> ModelFacts | None:
 
 
 def _refusal(name: str, fit: Fit) -> WouldNotFit:
-    device = fit.gpus[0].device if fit.gpus else fit.host.device
+    device = fit.tightest.device
     where = "memory" if device.kind == "cpu" else f"memory of {device.name}"
     free = "" if device.free_bytes is None else f"; {device.free_bytes / GIB:.1f} GiB are free"
     lacks = f"{fit.missing_bytes / GIB:.1f} GiB short"
-    needs = bytes_there(fit) / GIB
+    needs = fit.tightest_needs_bytes / GIB
     return WouldNotFit(
         f"{name} does not fit now: it needs {needs:.1f} GiB of {where}{free}, {lacks} with what stays reserved."
     )

@@ -13,8 +13,6 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import psutil
-
 from backends.errors import ModelMissing, NearfarError
 from backends.events import Event, Finished
 from backends.fit.learned_file import LearnedFile
@@ -35,7 +33,6 @@ if TYPE_CHECKING:
     from backends.devices.records import Machine
 
 DEMO_FILE = ("demo", "nearfar-demo.gguf")
-QUIET_LOOK_S, QUIET_PERCENT = 0.3, 20.0
 LOOK_AGAIN_S = 10.0  # free memory that llama.cpp alone can tell is asked for at every fifth look
 
 
@@ -107,15 +104,16 @@ class LocalModels:
 
         For a moment when nothing runs: a run beside it would be slowed, and the measurement too. It waits at most
         `patience_s` until the processor is quiet: beside the start of a program a quarter of the true figure was seen.
+        What was measured all the same holds for this session.
         """
-        from backends.devices.bandwidth import known_bandwidth, measure_and_keep
+        from backends.devices.bandwidth import kept_bandwidth, measure_and_keep, wait_until_quiet
         from backends.devices.system import read_cpu, read_memory
 
         def measure() -> None:
             cpu, memory = read_cpu(), read_memory()
-            if known_bandwidth(self._paths.cache, cpu, memory) is None:
-                _wait_until_quiet(patience_s, self._closing)
-                measure_and_keep(self._paths.cache, cpu, memory, self._closing)
+            if kept_bandwidth(self._paths.cache, cpu, memory) is None:
+                quiet = wait_until_quiet(patience_s, self._closing)
+                measure_and_keep(self._paths.cache, cpu, memory, self._closing, lasting=quiet)
 
         await asyncio.to_thread(measure)
 
@@ -195,10 +193,3 @@ class LocalModels:
             ref = self._refs.get(parse_target(result.target))
             if ref is not None:
                 await self.plans.ran(ref, result)
-
-
-def _wait_until_quiet(patience_s: float, stop: threading.Event) -> None:
-    end_s = time.monotonic() + patience_s
-    while time.monotonic() < end_s and not stop.is_set():
-        if psutil.cpu_percent(interval=QUIET_LOOK_S) < QUIET_PERCENT:
-            return

@@ -87,13 +87,15 @@ def seen_by_engine(machine: Machine) -> Machine:
 
 def judged(fit: Fit, *, reserve_bytes: int = GPU_RESERVE_BYTES) -> Fit:
     """The fit with what its tightest device lacks, reserve included; the verdict is `no` where that is anything."""
-    missing = [0, *(part.total_bytes + reserve_bytes - (part.device.free_bytes or 0) for part in fit.gpus)]
+    missing = [part.total_bytes + reserve_bytes - (part.device.free_bytes or 0) for part in fit.gpus]
     host = fit.host.device
     if host.free_bytes is not None:
         pooled = sum(part.total_bytes for part in fit.gpus if part.device.memory == "shared")
         missing.append(fit.host.total_bytes + pooled + host_reserve_bytes(host) - host.free_bytes)
-    worst = max(missing)
-    return replace(fit, missing_bytes=worst, verdict="no" if worst else fit.verdict)
+    worst = max(missing, default=0)
+    if worst <= 0:
+        return replace(fit, missing_bytes=0, tightest_at=None)
+    return replace(fit, missing_bytes=worst, verdict="no", tightest_at=missing.index(worst))
 
 
 def host_reserve_bytes(host: Device) -> int:

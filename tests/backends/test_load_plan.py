@@ -165,6 +165,34 @@ async def test_a_short_run_at_a_long_context_says_nothing_of_other_contexts(mode
     assert learned.speed_factor(plan.ref, ("Test GPU",), 33) == pytest.approx(1.0)
 
 
+async def test_the_refusal_names_the_device_that_lacks_most(tmp_path: Path) -> None:
+    """The GPU has room for what it is to take; it is the machine's memory that has none for the rest."""
+    gpu, cpu = replace(GPU, backend="CUDA0", free_bytes=6 * GIB), replace(CPU, free_bytes=4 * GIB)
+    plans = planner(Reader(gpu, cpu=cpu), tmp_path)
+    with pytest.raises(WouldNotFit) as refused:
+        await plans.options("m", write_sparse(tmp_path / "f16.gguf", LLAMA_8B, "F16"))
+    plan = plans.plan_of("m")
+    assert plan is not None
+    assert plan.fit.gpus
+    assert plan.fit.tightest == plan.fit.host
+    needs, what = plan.fit.host.total_bytes / GIB, refused.value.problem.what
+    assert f"it needs {needs:.1f} GiB of memory; 4.0 GiB are free" in what
+    assert "Test GPU" not in what
+
+
+async def test_what_a_gpu_that_shares_the_memory_takes_counts_with_it(tmp_path: Path) -> None:
+    shared = replace(GPU, backend="CUDA0", memory="shared", free_bytes=9 * GIB)
+    wish = Wish(gpu_layers=20)
+    plans = planner(Reader(shared, cpu=replace(CPU, free_bytes=9 * GIB)), tmp_path, wish)
+    with pytest.raises(WouldNotFit):
+        await plans.options("m", write_sparse(tmp_path / "f16.gguf", LLAMA_8B, "F16"))
+    plan = plans.plan_of("m")
+    assert plan is not None
+    assert plan.fit.gpus
+    assert plan.fit.tightest == plan.fit.host
+    assert plan.fit.tightest_needs_bytes == plan.fit.total_bytes
+
+
 async def asked(bench: Workbench, path: Path) -> list[Event]:
     events: list[Event] = []
     request = RunRequest(
