@@ -75,6 +75,7 @@ def fit(arguments: argparse.Namespace) -> int:
 
 
 async def _find(arguments: argparse.Namespace) -> Ranking:
+    from app.models_ranking import headers_of
     from backends.devices.simulated import parse_device, simulated_machine
     from backends.fit.ranking import counted_on, rank
     from backends.fit.wire import Ranking
@@ -91,10 +92,12 @@ async def _find(arguments: argparse.Namespace) -> Ranking:
         if arguments.devices:
             machine = simulated_machine(arguments.devices, machine)
         learned = None if machine.simulated else await bench.local.plans.learned()
-        installed = frozenset(each.ref for each in await bench.models.installed())
+        here = await bench.models.installed()
+        headers = await asyncio.to_thread(headers_of, here, models)
     finally:
         await bench.close()
-    choices = rank(models, machine, wish, learned, installed)
+    installed = frozenset(each.ref for each in here)
+    choices = rank(models, machine, wish, learned, installed, headers)
     shown = tuple(each for each in choices if ref in ("", each.ref))
     return Ranking(
         machine=machine,

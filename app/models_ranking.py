@@ -52,7 +52,8 @@ def ranked(question: Question, models: Sequence[CatalogueModel]) -> Ranking:
 
     question = replace(question, machine=counted_on(question.machine))
     refs = [model.ref for model in question.installed]
-    choices = rank(models, question.machine, question.wish, question.learned, refs)
+    headers = headers_of(question.installed, models)
+    choices = rank(models, question.machine, question.wish, question.learned, refs, headers)
     exact: dict[str, Fit] = {}
     rows = []
     for choice in chain(choices, _own(question, {each.ref for each in choices})):
@@ -129,6 +130,13 @@ def _reason(fit: Fit) -> str:
     if fit.verdict == "no":
         return f"Does not fit: {size_words(fit.missing_bytes)} of memory are missing."
     return "Not of the catalogue: what it needs was read from the file itself, and its quality is not known."
+
+
+def headers_of(installed: Iterable[InstalledModel], models: Iterable[CatalogueModel]) -> Mapping[str, ModelFacts]:
+    """What the files of quants of the catalogue say themselves, by ref: a load goes by that too. Blocks."""
+    refs = {quant.ref for model in models for quant in model.quants}
+    told = ((each.ref, facts_of_file(each)) for each in installed if each.ref in refs and not each.missing_parts)
+    return {ref: facts for ref, facts in told if facts is not None}
 
 
 def facts_of_file(model: InstalledModel) -> ModelFacts | None:

@@ -31,6 +31,7 @@ from backends.paths import app_paths
 from backends.settings import Settings
 from backends.version import APP_VERSION
 from tests.backends.devices.stand_in import machine
+from tests.contracts.places import ROOT
 
 QUIET = Snapshot(local_only=True, allowed_hosts=(), contacted_hosts=(), connections=0, since=datetime.now(UTC))
 CPU_ONLY = WorkerFacts("0.3.36", ("CPU",), (), gpu_offload=False)
@@ -351,4 +352,8 @@ async def test_it_says_what_loads_and_runs_have_taught(tmp_path: Path) -> None:
     body = json.loads(json.dumps(as_json(report)))
     assert body["learned"]["devices"][0]["loads"] == 1
     assert body["learned"]["models"][0]["real_bytes"] == 2**30
+    documented = (ROOT / "docs" / "cli.md").read_text(encoding="utf-8")
+    for kind in ("devices", "models"):
+        for field in body["learned"][kind][0]:
+            assert f"| `learned.{kind}[].{field}` |" in documented
     assert "NVIDIA RTX 4090: 1 load took what was estimated" in as_text(report)
