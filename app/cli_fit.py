@@ -75,8 +75,9 @@ def fit(arguments: argparse.Namespace) -> int:
 
 
 async def _find(arguments: argparse.Namespace) -> Ranking:
+    from app.models_ranking import headers_of
     from backends.devices.simulated import parse_device, simulated_machine
-    from backends.fit.ranking import rank
+    from backends.fit.ranking import counted_on, rank
     from backends.fit.wire import Ranking
     from backends.workbench import Workbench
 
@@ -91,17 +92,19 @@ async def _find(arguments: argparse.Namespace) -> Ranking:
         if arguments.devices:
             machine = simulated_machine(arguments.devices, machine)
         learned = None if machine.simulated else await bench.local.plans.learned()
-        installed = frozenset(each.ref for each in await bench.models.installed())
+        here = await bench.models.installed()
+        headers = await asyncio.to_thread(headers_of, here, models)
     finally:
         await bench.close()
-    choices = rank(models, machine, wish, learned, installed)
+    installed = frozenset(each.ref for each in here)
+    choices = rank(models, machine, wish, learned, installed, headers)
     shown = tuple(each for each in choices if ref in ("", each.ref))
     return Ranking(
         machine=machine,
         wish=wish,
         choices=shown,
         summary=_summary(choices, shown, simulated=machine.simulated, one=ref != ""),
-        levers={ref: _levers(ref, shown[0].fit, machine, wish, learned)} if ref else {},
+        levers={ref: _levers(ref, shown[0].fit, counted_on(machine), wish, learned)} if ref else {},
         installed=installed,
         not_runnable=() if arguments.model else tuple(each for each in models if each.not_runnable),
     )

@@ -109,7 +109,7 @@ async def _compare(bench: Workbench, requests: list[RunRequest], printer: Printe
     comparison = Comparison(requests, bench.engine_for, emit, "race" if race else "sequence")
     interrupted = stop_on_signal(comparison.stop_all)
     try:
-        await comparison.run()
+        await bench.run(comparison, requests)
     finally:
         await bench.close()
     screen.check(is_kept=bench.settings.keep_history)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import ExitStack, asynccontextmanager
 from pathlib import Path
 
 from backends.devices.records import Machine
@@ -41,15 +43,30 @@ async def exact_remote(ref: str, planned: Fit, wish: Wish, models: Models, paths
 
     Asking is the person's consent to contact the hub. Raises as `Models.plan_for`, and as `exact_here`.
     """
-    from backends.fit.dry_run import dry_run, sparse_from_headers
+    from backends.fit.dry_run import dry_run
 
     models.consent()
     plan = await models.plan_for(ref)
     parts = [await _header(models, plan, file) for file in plan.files]
     folder: Path = paths.cache
     await asyncio.to_thread(ensure_folder, folder)
-    with sparse_from_headers(parts, folder) as path:
+    async with _laid_out(parts, folder) as path:
         return await dry_run(path, planned, wish)
+
+
+@asynccontextmanager
+async def _laid_out(parts: Sequence[tuple[bytes, int]], folder: Path) -> AsyncIterator[Path]:
+    """Sparse files as long as this lasts; a thread makes and removes them, also where nobody waits for it any more."""
+    from backends.fit.dry_run import sparse_from_headers
+
+    files = ExitStack()
+    making = asyncio.ensure_future(asyncio.to_thread(files.enter_context, sparse_from_headers(parts, folder)))
+    try:
+        yield await asyncio.shield(making)
+    finally:
+        await asyncio.wait([making])
+        making.exception()  # where it failed while somebody cancelled, nobody else asks
+        await asyncio.to_thread(files.close)
 
 
 async def _header(models: Models, plan: DownloadPlan, file: RemoteFile) -> tuple[bytes, int]:

@@ -133,15 +133,13 @@ class LoadGuard(QObject):
         self._retry(lane_id)
 
     def _warning(self, ref: str, fit: Fit, levers: tuple[Lever, ...]) -> LoadWarning:
-        from backends.fit.learned import bytes_there
-
         plan = self._bench.local.plans.plan_of(ref)
         found = _in_catalogue(ref)
-        device = fit.gpus[0].device if fit.gpus else fit.host.device
+        device = fit.tightest.device
         return LoadWarning(
             model=plan.facts.name if plan is not None else ref,
             device=device.name if device.kind == "gpu" else "this machine's memory",
-            needs_bytes=bytes_there(fit),
+            needs_bytes=fit.tightest_needs_bytes,
             free_bytes=device.free_bytes or 0,
             in_use_by=holders(device),
             levers=lever_lines(levers, found[0] if found is not None else None),

@@ -48,10 +48,12 @@ class Ranking:
 
 def ranked(question: Question, models: Sequence[CatalogueModel]) -> Ranking:
     """Blocks; see above. The catalogue's rows in their order, then the person's own files."""
-    from backends.fit.ranking import rank
+    from backends.fit.ranking import counted_on, rank
 
+    question = replace(question, machine=counted_on(question.machine))
     refs = [model.ref for model in question.installed]
-    choices = rank(models, question.machine, question.wish, question.learned, refs)
+    headers = headers_of(question.installed, models)
+    choices = rank(models, question.machine, question.wish, question.learned, refs, headers)
     exact: dict[str, Fit] = {}
     rows = []
     for choice in chain(choices, _own(question, {each.ref for each in choices})):
@@ -83,7 +85,7 @@ def _layout(fit: Fit) -> tuple[object, ...]:
 
 
 def _identity(device: Device) -> object:
-    return device.uuid or device.pci_id or device.name
+    return device.uuid or device.pci_id or (device.name, device.backend)
 
 
 def _sized(was: Part, now: Part) -> Part:
@@ -94,13 +96,20 @@ def _sized(was: Part, now: Part) -> Part:
 
 def _own(question: Question, known: Iterable[str]) -> Iterator[Choice]:
     """Rows for files that are not of the catalogue, where their header tells enough."""
-    from backends.fit.ranking import fit_of, speed_of
+    from backends.fit.placement import seen_by_engine
+    from backends.fit.ranking import awaits_build, fit_of, speed_of
+    from backends.fit.recommend import once_usable
 
     for model in question.installed:
         facts = None if model.ref in known or model.missing_parts else facts_of_file(model)
         if facts is None:
             continue
-        fit = fit_of(facts, question.machine, question.wish, question.learned)
+        machine, learned = question.machine, question.learned
+        fit, reason = fit_of(facts, machine, question.wish, learned), ""
+        if fit.verdict in ("gpu", "split") and awaits_build(machine):
+            seen = seen_by_engine(machine)
+            now = fit_of(facts, seen, question.wish, learned)
+            reason = once_usable(_reason(fit), machine, now, speed_of(model.ref, now, facts, seen, learned))
         yield Choice(
             ref=model.ref,
             model_id="",
@@ -108,10 +117,10 @@ def _own(question: Question, known: Iterable[str]) -> Iterator[Choice]:
             quant=model.quant or facts.quant or "",
             file_bytes=model.size_bytes,
             fit=fit,
-            speed=speed_of(model.ref, fit, facts, question.machine, question.learned),
+            speed=speed_of(model.ref, fit, facts, machine, learned),
             quality=None,
             rank=None,
-            reason=_reason(fit),
+            reason=reason or _reason(fit),
         )
 
 
@@ -121,6 +130,13 @@ def _reason(fit: Fit) -> str:
     if fit.verdict == "no":
         return f"Does not fit: {size_words(fit.missing_bytes)} of memory are missing."
     return "Not of the catalogue: what it needs was read from the file itself, and its quality is not known."
+
+
+def headers_of(installed: Iterable[InstalledModel], models: Iterable[CatalogueModel]) -> Mapping[str, ModelFacts]:
+    """What the files of quants of the catalogue say themselves, by ref: a load goes by that too. Blocks."""
+    refs = {quant.ref for model in models for quant in model.quants}
+    told = ((each.ref, facts_of_file(each)) for each in installed if each.ref in refs and not each.missing_parts)
+    return {ref: facts for ref, facts in told if facts is not None}
 
 
 def facts_of_file(model: InstalledModel) -> ModelFacts | None:

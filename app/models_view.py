@@ -45,8 +45,8 @@ def _wanted(fit: Fit | None) -> Mapping[object, int]:
 
 
 def _identity(device: Device) -> object:
-    """Two equal cards differ by uuid; a simulated one has none, and then its name must do."""
-    return device.uuid or device.pci_id or (device.kind, device.name)
+    """Two equal cards differ by uuid, or by what llama.cpp calls them; a simulated one has but a name."""
+    return device.uuid or device.pci_id or (device.kind, device.name, device.backend)
 
 
 def _bar(device: Device, wanted_bytes: int) -> DeviceBar:

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from backends.devices.bandwidth import known_bandwidth, measure_and_keep
+from backends.devices.bandwidth import known_bandwidth, measure_and_keep, wait_until_quiet
 from backends.devices.machine import machine_from, read_vendors
 from backends.devices.nvml import read_nvidia
 from backends.devices.records import CpuInfo, Device, MemoryInfo
@@ -36,6 +36,7 @@ from backends.version import APP_VERSION
 GIB = 2**30
 PROBE_S = 30.0
 MAX_CONTACTS = 50
+PATIENCE_S = 1.5
 LOW_DISK_BYTES = 2 * GIB
 LOW_FREE_MEMORY_BYTES = 1 * GIB
 LOW_MEMORY_BYTES = 4 * GIB
@@ -77,7 +78,7 @@ async def examine(
 ) -> DoctorReport:
     """Look at everything, at most 30 s; never raises for what it finds. `probe` asks llama.cpp, in its own process.
 
-    With `measure` the memory's speed is measured where that was never done, in under a second: not while a run is live.
+    With `measure` the memory's speed is measured where that was never done, in some 2 s: not while a run is live.
     """
     (facts, worker_problems), nvidia, keyring, memory, cpu = await asyncio.gather(
         _ask_worker(probe),
@@ -118,10 +119,15 @@ async def examine(
 
 
 async def _measured(cache: Path, cpu: CpuInfo, memory: MemoryInfo) -> float | None:
-    """Alone, after everything else has answered; a cancel ends it within milliseconds."""
+    """Alone, after everything else has answered, and in a quiet moment; a cancel ends it within a third of a second."""
     stop = threading.Event()
+
+    def measure() -> float | None:
+        quiet = wait_until_quiet(PATIENCE_S, stop)
+        return measure_and_keep(cache, cpu, memory, stop, lasting=quiet)
+
     try:
-        return await asyncio.to_thread(measure_and_keep, cache, cpu, memory, stop)
+        return await asyncio.to_thread(measure)
     finally:
         stop.set()
 
@@ -142,9 +148,17 @@ async def _ask_worker(probe: Probe) -> tuple[WorkerFacts | None, tuple[Problem, 
 
 
 def _existing(folder: Path) -> Path:
-    while not folder.exists() and folder != folder.parent:
+    """The folder, or the nearest above it that is there and may be looked at."""
+    while folder != folder.parent and not _is_there(folder):
         folder = folder.parent
     return folder
+
+
+def _is_there(folder: Path) -> bool:
+    try:
+        return folder.exists()
+    except OSError:  # this user may not enter a folder above it, or no disk can hold such a name
+        return False
 
 
 def _folder_problems(paths: Paths) -> tuple[Problem, ...]:

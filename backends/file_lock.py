@@ -12,7 +12,7 @@ import os
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from backends.paths import ensure_folder
@@ -46,6 +46,19 @@ def alone(path: Path) -> Iterator[None]:
         yield
     finally:
         os.close(handle)  # gives the lock back, too
+
+
+@contextmanager
+def alone_if_possible(path: Path) -> Iterator[bool]:
+    """As `alone`; False, and not alone, where the lock cannot be had. For files whose loss would cost little."""
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(alone(path))
+        except OSError as error:
+            log.info("%s is changed without its lock: %s", path.name, error.strerror)
+            yield False
+        else:
+            yield True
 
 
 def _take(handle: int) -> None:

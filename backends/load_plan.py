@@ -13,7 +13,7 @@ from pathlib import Path
 import psutil
 
 from backends.devices.records import Device, Machine
-from backends.fit.learned import Learned, bytes_there, expecting, seen_load, seen_run
+from backends.fit.learned import Learned, expecting, seen_load, seen_run
 from backends.fit.learned_file import LearnedFile
 from backends.fit.levers import levers
 from backends.fit.placement import load_options, seen_by_engine
@@ -32,10 +32,11 @@ ReadMachine = Callable[[], Awaitable[Machine]]
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """A load as it was planned: the fit, the expected speed, and what was free on the devices before."""
+    """A load as it was planned: the fit, the expected speed, and the machine before it."""
 
     ref: str
     facts: ModelFacts
+    machine: Machine
     fit: Fit
     speed: Speed | None
     seen: FitSeen | None = None
@@ -77,9 +78,13 @@ class LoadPlanner:
         facts = await asyncio.to_thread(_facts_of, path, path.name if ref == str(path) else ref)
         if facts is None:  # an architecture whose shape we cannot read: llama.cpp places it by its own lights
             return LoadOptions(n_ctx=wish.n_ctx, kv_type=wish.kv_type, n_batch=wish.n_batch)
-        machine, learned = seen_by_engine(await self._read_machine()), await self.learned()
+        found, learned = await self._read_machine(), await self.learned()
+        if not found.engine_known:  # which GPUs it can use is not known: leaving all of them out would be a guess
+            self._plans.pop(ref, None)
+            return LoadOptions(n_ctx=wish.n_ctx, kv_type=wish.kv_type, n_batch=wish.n_batch)
+        machine = seen_by_engine(found)
         fit = fit_of(facts, machine, wish, learned)
-        self._plans[ref] = Plan(ref, facts, fit, speed_of(ref, fit, facts, machine, learned))
+        self._plans[ref] = Plan(ref, facts, machine, fit, speed_of(ref, fit, facts, machine, learned))
         if fit.verdict == "no" and not self._all_allowed and ref not in self._allowed:
             raise _refusal(facts.name, fit)
         self._allowed.discard(ref)
@@ -117,14 +122,20 @@ class LoadPlanner:
         plan = self._plans.get(ref)
         if plan is None or plan.seen is None or not result.complete or result.decode_tok_s is None:
             return
-        await self._remember(seen_run(plan.seen, result.decode_tok_s))
+        usage = result.usage
+        depth_tokens = (usage.prompt_tokens or 0) + (usage.completion_tokens or 0) // 2
+        guess = speed_of(ref, plan.fit, plan.facts, plan.machine, depth_tokens=depth_tokens)
+        await self._remember(seen_run(plan.seen, result.decode_tok_s, guess))
 
     async def _remember(self, seen: FitSeen) -> None:
         self._learned = await asyncio.to_thread(self._file.add, seen)
 
 
 def taken_bytes(fit: Fit, after: Machine) -> int | None:
-    """How far the free memory of the fit's devices fell since it was made; None where a device does not say."""
+    """How far the free memory of the fit's devices fell since it was made; None where a device does not say.
+
+    None too where it did not fall at all: a driver that does not see a load cannot tell what it took.
+    """
     now = {_identity(device): device.free_bytes for device in (*after.gpus, after.cpu)}
     parts = fit.gpus or (fit.host,)
     fall = 0
@@ -133,11 +144,12 @@ def taken_bytes(fit: Fit, after: Machine) -> int | None:
         if free_bytes is None or part.device.free_bytes is None:
             return None
         fall += part.device.free_bytes - free_bytes
-    return max(0, fall)
+    return fall if fall > 0 else None
 
 
 def _identity(device: Device) -> tuple[str | None, str]:
-    return device.uuid or device.pci_id, device.name
+    """Equal GPUs of which no driver says more differ by what llama.cpp calls them."""
+    return device.uuid or device.pci_id or device.backend, device.name
 
 
 def _resident_bytes(worker_pid: int | None) -> int | None:
@@ -154,11 +166,11 @@ def _facts_of(path: Path, name: str) -> ModelFacts | None:
 
 
 def _refusal(name: str, fit: Fit) -> WouldNotFit:
-    device = fit.gpus[0].device if fit.gpus else fit.host.device
+    device = fit.tightest.device
     where = "memory" if device.kind == "cpu" else f"memory of {device.name}"
     free = "" if device.free_bytes is None else f"; {device.free_bytes / GIB:.1f} GiB are free"
     lacks = f"{fit.missing_bytes / GIB:.1f} GiB short"
-    needs = bytes_there(fit) / GIB
+    needs = fit.tightest_needs_bytes / GIB
     return WouldNotFit(
         f"{name} does not fit now: it needs {needs:.1f} GiB of {where}{free}, {lacks} with what stays reserved."
     )

@@ -13,15 +13,14 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import psutil
-
 from backends.errors import ModelMissing, NearfarError
 from backends.events import Event, Finished
 from backends.fit.learned_file import LearnedFile
 from backends.fit.records import FitSeen, Wish
 from backends.load_plan import LoadPlanner
+from backends.local.asked import AskedFacts
 from backends.local.engine import LocalEngine
-from backends.local.facts import LoadOptions, WorkerFacts
+from backends.local.facts import LoadOptions
 from backends.models.manager import Models
 from backends.models.records import InstalledModel
 from backends.paths import Paths
@@ -34,9 +33,7 @@ if TYPE_CHECKING:
     from backends.devices.records import Machine
 
 DEMO_FILE = ("demo", "nearfar-demo.gguf")
-PROBE_S = 30.0
-QUIET_LOOK_S, QUIET_PERCENT = 0.3, 20.0
-ASK_AGAIN_S = 60.0  # a llama.cpp that did not start is not started again at every look
+LOOK_AGAIN_S = 10.0  # free memory that llama.cpp alone can tell is asked for at every fifth look
 
 
 def model_file(target: Target) -> Path:
@@ -50,21 +47,20 @@ def model_file(target: Target) -> Path:
 
 
 class LocalModels:
-    """Use it on the engine loop; `refs_loaded` may be asked from any thread."""
+    """Use it on the engine loop; `refs_of` may be asked from any thread."""
 
     def __init__(self, paths: Paths, models: Models, *, settings: Callable[[], Settings]) -> None:
         self._paths = paths
         self._models = models
         self._settings = settings
-        self._facts: WorkerFacts | None = None
-        self._asked = asyncio.Lock()
-        self._ask_again_s = 0.0
+        self._llama_cpp = AskedFacts(lambda: LocalEngine(model_file(DEMO)))
         self._load_turn = asyncio.Lock()
         self._closing = threading.Event()
+        self._found: dict[Target, InstalledModel | Path | NearfarError] = {}
         self._refs: dict[Target, str] = {}
         self._wishes: dict[Target, Wish] = {}
         self._ended: list[RunResult] = []
-        self.plans = LoadPlanner(self.machine, self.wish, LearnedFile.of(paths))
+        self.plans = LoadPlanner(self.machine_now, self.wish, LearnedFile.of(paths))
 
     def wish(self) -> Wish:
         """How models are to be loaded, as the settings say now."""
@@ -76,38 +72,48 @@ class LocalModels:
     async def machine(self) -> Machine:
         """GPUs, CPU and memory as they are now. Reads in a thread: some 20 ms, and 3 s where a driver hangs.
 
-        llama.cpp is asked once, in a process of its own, which GPUs it can use.
+        llama.cpp is asked once, in a process of its own, which GPUs it can use; and every 10 s where nobody else says
+        how much memory is free on one of them, or where NVIDIA's driver is in trouble.
         """
-        from backends.devices.machine import read_machine
+        return await self._machine(time.monotonic() - LOOK_AGAIN_S)
 
-        facts = await self._worker_facts()
-        return await asyncio.to_thread(read_machine, facts, cache=self._paths.cache)
+    async def machine_now(self) -> Machine:
+        """As `machine`, with free memory that is nowhere older than this call: for a load. May take a second more."""
+        return await self._machine(time.monotonic(), try_again=True)
 
-    async def _worker_facts(self) -> WorkerFacts | None:
-        async with self._asked:
-            if self._facts is None and time.monotonic() >= self._ask_again_s:
-                self._ask_again_s = time.monotonic() + ASK_AGAIN_S
-                engine = LocalEngine(model_file(DEMO))
-                # What is wrong with llama.cpp is for `doctor` and for the first run to say.
-                with contextlib.suppress(NearfarError, asyncio.TimeoutError):
-                    self._facts = await asyncio.wait_for(engine.probe(), PROBE_S)
-                await engine.close()
-            return self._facts
+    async def _machine(self, since_s: float, *, try_again: bool = False) -> Machine:
+        from backends.devices.machine import lacks_free_sizes, read_machine
+        from backends.devices.nvml_words import driver_fails
+
+        cache, llama_cpp = self._paths.cache, self._llama_cpp
+        facts = await llama_cpp.known(since_s, try_again=try_again)
+        machine = await asyncio.to_thread(read_machine, facts, cache=cache)
+        fails = driver_fails(machine.problems)
+        if fails:
+            llama_cpp.doubt()
+        if fails or lacks_free_sizes(machine):
+            again = await llama_cpp.asked(since_s, try_again=try_again)
+            if again != facts:
+                machine = await asyncio.to_thread(read_machine, again, cache=cache)
+            if driver_fails(machine.problems):
+                llama_cpp.doubt()  # the answer just given too: the driver may come back at any moment
+        return machine
 
     async def measure_memory(self, patience_s: float = 1.5) -> None:
         """Measure the speed of this machine's memory where that was never done: under a second, with all cores.
 
         For a moment when nothing runs: a run beside it would be slowed, and the measurement too. It waits at most
         `patience_s` until the processor is quiet: beside the start of a program a quarter of the true figure was seen.
+        What was measured all the same holds for this session.
         """
-        from backends.devices.bandwidth import known_bandwidth, measure_and_keep
+        from backends.devices.bandwidth import kept_bandwidth, measure_and_keep, wait_until_quiet
         from backends.devices.system import read_cpu, read_memory
 
         def measure() -> None:
             cpu, memory = read_cpu(), read_memory()
-            if known_bandwidth(self._paths.cache, cpu, memory) is None:
-                _wait_until_quiet(patience_s, self._closing)
-                measure_and_keep(self._paths.cache, cpu, memory, self._closing)
+            if kept_bandwidth(self._paths.cache, cpu, memory) is None:
+                quiet = wait_until_quiet(patience_s, self._closing)
+                measure_and_keep(self._paths.cache, cpu, memory, self._closing, lasting=quiet)
 
         await asyncio.to_thread(measure)
 
@@ -120,21 +126,31 @@ class LocalModels:
 
     async def look_up(self, targets: Iterable[Target]) -> None:
         """Find the files of these targets, off the loop, so that `engine` need not read the disk."""
-        for target in targets:
-            if target.is_local and target != DEMO:
-                with contextlib.suppress(NearfarError):  # `engine` says it where a run can end in it
-                    found = await asyncio.to_thread(self._models.resolve, target.model)
-                    if isinstance(found, InstalledModel):
-                        await asyncio.to_thread(self._models.library.touch_used, found.ref)
+        for target in dict.fromkeys(targets):
+            if not target.is_local or target == DEMO:
+                continue
+            try:
+                found = await asyncio.to_thread(self._models.resolve, target.model)
+            except NearfarError as error:  # `engine` says it where a run can end in it
+                self._found[target] = error
+                continue
+            self._found[target] = found
+            self._refs[target] = found.ref if isinstance(found, InstalledModel) else str(found)
+            if isinstance(found, InstalledModel):
+                with contextlib.suppress(NearfarError):
+                    await asyncio.to_thread(self._models.library.touch_used, found.ref)
 
     def engine(self, target: Target) -> LocalEngine:
-        """The engine of a local target; raises ModelMissing."""
+        """The engine of the demo, or of a target that `look_up` was given; raises what it met, as ModelMissing."""
         if target == DEMO:
             return LocalEngine(model_file(DEMO), name=target.model)
-        found = self._models.resolve(target.model)
+        found = self._found.get(target)
+        if found is None:
+            raise ModelMissing(f"Nobody has looked for “{target.model[:80]}” yet.", safe="Your prompt is kept.")
+        if isinstance(found, NearfarError):
+            raise found.with_traceback(None)
         path = found.path if isinstance(found, InstalledModel) else found
         ref = found.ref if isinstance(found, InstalledModel) else str(found)
-        self._refs[target] = ref
 
         async def plan() -> LoadOptions:
             self._wishes[target] = self.wish()
@@ -159,8 +175,8 @@ class LocalModels:
         """True where the settings have changed since this target's model was loaded."""
         return target in self._wishes and self._wishes[target] != self.wish()
 
-    def refs_loaded(self, targets: Sequence[Target]) -> frozenset[str]:
-        """The installed models behind these targets, which have engines now."""
+    def refs_of(self, targets: Sequence[Target]) -> frozenset[str]:
+        """The models behind these targets, as far as they were looked up."""
         return frozenset(self._refs[target] for target in targets if target in self._refs)
 
     # -- learning --------------------------------------------------------------------------------------------------
@@ -177,10 +193,3 @@ class LocalModels:
             ref = self._refs.get(parse_target(result.target))
             if ref is not None:
                 await self.plans.ran(ref, result)
-
-
-def _wait_until_quiet(patience_s: float, stop: threading.Event) -> None:
-    end_s = time.monotonic() + patience_s
-    while time.monotonic() < end_s and not stop.is_set():
-        if psutil.cpu_percent(interval=QUIET_LOOK_S) < QUIET_PERCENT:
-            return

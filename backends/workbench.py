@@ -34,6 +34,7 @@ from backends.errors import (
 from backends.events import Emit
 from backends.history.store import History
 from backends.keys import Secret, SessionKeys, key_from_env
+from backends.local.engine import LocalEngine
 from backends.local_models import LocalModels, model_file
 from backends.models.manager import Models
 from backends.paths import Paths, app_paths
@@ -73,7 +74,8 @@ class Workbench:
             save=self.save,
             egress=self.egress,
             keys=self.keys,
-            in_use=lambda: self.local.refs_loaded(tuple(self._engines)),
+            in_use=self._refs_in_use,
+            release=self._release_ref,
         )
         self.local = LocalModels(paths, self.models, settings=lambda: self.settings)
         self._engines: dict[Target, Engine] = {}
@@ -209,6 +211,8 @@ class Workbench:
         if self.settings.local_only:
             return
         for target in targets:
+            if target.is_local:  # nothing to start, and its file is looked for when it runs
+                continue
             try:
                 engine = self.engine_for(target)
                 if isinstance(engine, CloudEngine | PracticeEngine):
@@ -217,10 +221,7 @@ class Workbench:
                 log.info("not warmed up: %s", error.problem.code)  # the first run will say it in words
 
     async def run(self, comparison: Comparison, requests: Sequence[RunRequest]) -> None:
-        """Run a comparison. In sequence it waits for its turn: a retry must not compete with what still runs."""
-        if comparison.mode == "race":
-            await self._run_now(comparison, requests)
-            return
+        """Run a comparison when its turn comes: only the lanes of one race compete, nothing else beside them."""
         async with self._turn:
             await self._run_now(comparison, requests)
 
@@ -228,7 +229,7 @@ class Workbench:
         targets = [request.target for request in requests]
         self._in_use.update(targets)
         try:
-            await self._release_idle()
+            await self._release_idle(Counter(targets))
             await self.local.look_up(targets)
             if comparison.mode == "sequence":
                 comparison.also = self.local.watch
@@ -237,12 +238,28 @@ class Workbench:
         finally:
             self._in_use.subtract(targets)
 
-    async def _release_idle(self) -> None:
-        """Close the local models that no run uses now, so that their memory is free for those that do, and those that
-        were loaded in another way than is wished now."""
-        unused = [target for target in self._engines if target.is_local and self._in_use[target] <= 0]
-        changed = [target for target in self._engines if self._in_use[target] == 1 and self.local.is_outdated(target)]
-        await self._close([*unused, *changed])
+    async def _release_idle(self, mine: Counter[Target]) -> None:
+        """Close the local models that no run uses now, so that their memory is free for those that do, and those of
+        `mine`, what is about to run, that were loaded in another way than is wished now."""
+        changed = [
+            target
+            for target in self._engines
+            if 0 < self._in_use[target] <= mine[target] and self.local.is_outdated(target)
+        ]
+        await self._close([*self._idle(), *changed])
+
+    def _idle(self) -> list[Target]:
+        return [target for target in self._engines if target.is_local and self._in_use[target] <= 0]
+
+    def _refs_in_use(self) -> frozenset[str]:
+        """The models whose files must stay: a run uses them, or a worker still holds them. Safe from any thread."""
+        running = [target for target, count in tuple(self._in_use.items()) if count > 0]
+        loaded = [target for target, engine in tuple(self._engines.items()) if _holds_file(engine)]
+        return self.local.refs_of([*running, *loaded])
+
+    async def _release_ref(self, ref: str | None) -> None:
+        """Before its file goes: close the engine of a model that no run uses, or of all such for None."""
+        await self._close([target for target in self._idle() if ref is None or self.local.ref_of(target) == ref])
 
     # -- devices -------------------------------------------------------------------------------------------------
 
@@ -287,6 +304,10 @@ class Workbench:
     async def _close(self, targets: Sequence[Target]) -> None:
         engines = [self._engines.pop(target) for target in targets]
         await asyncio.gather(*(engine.close() for engine in engines), return_exceptions=True)
+
+
+def _holds_file(engine: Engine) -> bool:
+    return isinstance(engine, LocalEngine) and engine.worker_pid is not None
 
 
 def _no_listener(_problem: Problem | None) -> None:

@@ -1,4 +1,4 @@
-"""How fast this machine's memory is, measured once and kept per machine. Must not know models, nor run beside one.
+"""How fast this machine's memory is, measured in a quiet moment and kept per machine. Must not know models.
 
 Counted are the bytes read and the bytes written, by all physical cores copying at once, in 10^9 bytes per second.
 """
@@ -14,6 +14,8 @@ import threading
 import time
 from pathlib import Path
 
+import psutil
+
 from backends.devices.records import CpuInfo, MemoryInfo
 from backends.files import replace_file
 
@@ -26,10 +28,21 @@ SHARE_OF_FREE = 8
 LAST_LEVEL = Path("/sys/devices/system/cpu/cpu0/cache/index3/size")
 ASSUMED_CACHE_BYTES = 32 * MIB
 FILE_NAME = "memory-bandwidth.json"
+QUIET_LOOK_S, QUIET_PERCENT = 0.3, 20.0
+
+_of_session: dict[tuple[Path, str], float] = {}
 
 
 def known_bandwidth(folder: Path, cpu: CpuInfo, memory: MemoryInfo) -> float | None:
-    """What was measured on this machine before, from the cache folder; None where nothing was, or it cannot be read."""
+    """What was measured on this machine before, from the cache folder; None where nothing was, or it cannot be read.
+
+    Else what this session measured beside other work, which is too low to be kept.
+    """
+    return kept_bandwidth(folder, cpu, memory) or _of_session.get((folder, _machine_key(cpu, memory)))
+
+
+def kept_bandwidth(folder: Path, cpu: CpuInfo, memory: MemoryInfo) -> float | None:
+    """What was measured in a quiet moment; None where nothing was, or it cannot be read."""
     found = _read(folder).get(_machine_key(cpu, memory))
     if not isinstance(found, float) or not math.isfinite(found) or found <= 0:
         return None
@@ -37,15 +50,32 @@ def known_bandwidth(folder: Path, cpu: CpuInfo, memory: MemoryInfo) -> float | N
 
 
 def measure_and_keep(
-    folder: Path, cpu: CpuInfo, memory: MemoryInfo, stop: threading.Event | None = None
+    folder: Path, cpu: CpuInfo, memory: MemoryInfo, stop: threading.Event | None = None, *, lasting: bool = True
 ) -> float | None:
-    """Measure and remember it in the cache folder; a folder that cannot be written only costs measuring again."""
+    """Measure, and remember the most that was ever measured: other work only makes it less.
+
+    In the cache folder where it is `lasting`, which is for a quiet moment; else for this session. A folder that cannot
+    be written only costs measuring again.
+    """
     found = measure_bandwidth(cpu.physical_cores or 1, memory.free_bytes, stop)
-    if found is not None:
-        kept = _read(folder) | {_machine_key(cpu, memory): round(found, 2)}
+    if found is None:
+        return None
+    key = _machine_key(cpu, memory)
+    found = max(round(found, 2), kept_bandwidth(folder, cpu, memory) or 0.0)
+    _of_session[folder, key] = max(found, _of_session.get((folder, key), 0.0))
+    if lasting:
         with contextlib.suppress(OSError):
-            replace_file(folder / FILE_NAME, json.dumps(kept, indent=1).encode())
+            replace_file(folder / FILE_NAME, json.dumps(_read(folder) | {key: found}, indent=1).encode())
     return found
+
+
+def wait_until_quiet(patience_s: float, stop: threading.Event) -> bool:
+    """Whether the processor came to rest within `patience_s`; blocks until then, or until `stop` is set."""
+    end_s = time.monotonic() + patience_s
+    while time.monotonic() < end_s and not stop.is_set():
+        if psutil.cpu_percent(interval=QUIET_LOOK_S) < QUIET_PERCENT:
+            return True
+    return False
 
 
 def measure_bandwidth(cores: int, free_bytes: int, stop: threading.Event | None = None) -> float | None:

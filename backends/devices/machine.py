@@ -13,6 +13,7 @@ from pathlib import Path
 from backends.devices.bandwidth import known_bandwidth
 from backends.devices.merge import merged_gpus
 from backends.devices.nvml import Survey, read_nvidia
+from backends.devices.nvml_words import driver_fails
 from backends.devices.pci import display_vendors
 from backends.devices.records import CpuInfo, Device, Machine, MemoryInfo
 from backends.devices.system import read_cpu, read_memory
@@ -46,13 +47,20 @@ def machine_from(
     vendors: Sequence[str] = (),
 ) -> Machine:
     """Pure. `facts` None means that llama.cpp was not asked: no GPU then has a backend, and none is called unused."""
-    gpus = merged_gpus(nvidia.devices, facts.devices if facts is not None else (), memory)
+    listed = facts.devices if facts is not None else ()
+    gpus = merged_gpus(nvidia.devices, listed, memory, driver_fails=driver_fails(nvidia.problems))
     return Machine(
         gpus=gpus,
         cpu=cpu_device(memory, cpu, cpu_bandwidth_gb_s),
         cpu_info=cpu,
         problems=(*nvidia.problems, *unused_gpus(gpus, facts, vendors)),
+        engine_known=facts is not None,
     )
+
+
+def lacks_free_sizes(machine: Machine) -> bool:
+    """Whether llama.cpp alone can say how much is free on some GPU, and was asked too long ago."""
+    return any(gpu.backend and gpu.total_bytes is not None and gpu.free_bytes is None for gpu in machine.gpus)
 
 
 def cpu_device(memory: MemoryInfo, cpu: CpuInfo, bandwidth_gb_s: float | None = None) -> Device:

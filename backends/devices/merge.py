@@ -18,10 +18,13 @@ GPU_KINDS = ("gpu", "igpu")
 DRAWN_BY_CPU = ("llvmpipe", "softpipe", "swiftshader", "microsoftbasicrender")
 
 
-def merged_gpus(told: Sequence[Device], listed: Sequence[WorkerDevice], memory: MemoryInfo) -> tuple[Device, ...]:
+def merged_gpus(
+    told: Sequence[Device], listed: Sequence[WorkerDevice], memory: MemoryInfo, *, driver_fails: bool = False
+) -> tuple[Device, ...]:
     """NVML's GPUs in its order, each with the name that llama.cpp has for it, then those that only llama.cpp lists.
 
-    A GPU within the processor is left out where there is another one: llama.cpp does not use it then.
+    A GPU within the processor is left out where there is another one: llama.cpp does not use it then. Where NVIDIA's
+    `driver_fails`, so is an NVIDIA GPU that NVML does not list: llama.cpp may have seen it before it was lost.
     """
     gpus = list(told)
     built_in: list[int] = []
@@ -32,6 +35,8 @@ def merged_gpus(told: Sequence[Device], listed: Sequence[WorkerDevice], memory: 
         mine = taken.setdefault(re.sub(r"\d+$", "", each.name), set())
         index = _find(gpus, each, mine)
         if index is None:
+            if driver_fails and _is_nvidia(each):
+                continue
             index = len(gpus)
             gpus.append(_from_llama_cpp(each, memory))
             built_in += [index] * (each.kind == "igpu")
@@ -61,24 +66,32 @@ def _named(gpu: Device, each: WorkerDevice) -> Device:
     gpu = replace(gpu, backend=each.name)
     if gpu.total_bytes is not None or not each.total_bytes:
         return gpu
-    free_bytes = min(each.free_bytes, each.total_bytes)
-    return replace(gpu, total_bytes=each.total_bytes, free_bytes=free_bytes, used_bytes=each.total_bytes - free_bytes)
+    total, free = each.total_bytes, each.free_bytes
+    if free is None:
+        return replace(gpu, total_bytes=total)
+    return replace(gpu, total_bytes=total, free_bytes=min(free, total), used_bytes=max(0, total - free))
+
+
+def _is_nvidia(each: WorkerDevice) -> bool:
+    return each.name.startswith("CUDA") or "nvidia" in _title(each).casefold()
 
 
 def _from_llama_cpp(each: WorkerDevice, memory: MemoryInfo) -> Device:
     """Shared memory is at most what the system lends the GPU, and at most what the computer has free."""
     shared = each.kind == "igpu" or each.description.startswith("Apple")
-    total_bytes, free_bytes = each.total_bytes, min(each.free_bytes, each.total_bytes)
+    total_bytes = each.total_bytes
+    free_bytes = None if each.free_bytes is None else min(each.free_bytes, total_bytes)
     if shared:
         total_bytes = min(total_bytes or memory.total_bytes, memory.total_bytes)
-        free_bytes = min(free_bytes or memory.free_bytes, memory.free_bytes, total_bytes)
+        if free_bytes is not None:
+            free_bytes = min(free_bytes or memory.free_bytes, memory.free_bytes, total_bytes)
     known = bandwidth_by_name(_title(each), memory.total_bytes if shared else total_bytes)
     return Device(
         name=_title(each),
         kind="gpu",
         pci_id=plain_pci_id(each.pci_id),
         total_bytes=total_bytes or None,
-        used_bytes=total_bytes - free_bytes if total_bytes else None,
+        used_bytes=total_bytes - free_bytes if total_bytes and free_bytes is not None else None,
         free_bytes=free_bytes if total_bytes else None,
         memory="shared" if shared else "own",
         bandwidth_gb_s=known,

@@ -39,20 +39,24 @@ class Survey:
 def read_nvidia(timeout_s: float = TIMEOUT_S) -> Survey:
     """Every NVIDIA GPU; about 20 ms, at most `timeout_s`.
 
-    A driver that hangs costs one thread. One that is only slow (it wakes each GPU first) answers a later call.
+    Whoever asks while another waits gets the same answer. A driver that hangs costs one thread. One that is only slow
+    (it wakes each GPU first) answers a later call.
     """
     global _last_call
     with _one_at_a_time:
         if _last_call is None or _is_old(_last_call):
             _last_call = start_aside(_dated_survey)
-        try:
-            survey, _ = _last_call.result(timeout_s)
-        except TimeoutError:
-            return Survey(problems=(nvml_problem("timeout"),))
-        except Exception as error:  # noqa: BLE001 - a broken driver is a sentence, never the end of the program
-            survey = Survey(problems=(nvml_problem("other", "its GPUs", type(error).__name__),))
-        _last_call = None
-        return survey
+        call = _last_call
+    try:
+        survey, _ = call.result(timeout_s)
+    except TimeoutError:
+        return Survey(problems=(nvml_problem("timeout"),))
+    except Exception as error:  # noqa: BLE001 - a broken driver is a sentence, never the end of the program
+        survey = Survey(problems=(nvml_problem("other", "its GPUs", type(error).__name__),))
+    with _one_at_a_time:
+        if _last_call is call:
+            _last_call = None
+    return survey
 
 
 def _is_old(call: Future[tuple[Survey, float]]) -> bool:

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from backends.errors import Problem
 
+# What a driver that is well says too: it is not there, or it has something to say of one GPU that it does list.
+HARMLESS = frozenset({"nvidia_no_library", "nvidia_no_memory_size", "nvidia_many_slices", "nvidia_no_slice"})
 _UNTIL_THEN = "until then models run on the CPU."
 _WORDS = {
     "timeout": ("The NVIDIA driver did not answer.", f"Restart the computer if it stays so; {_UNTIL_THEN}"),
@@ -47,3 +51,8 @@ def nvml_problem(code: str, *parts: object) -> Problem:
     """The problem `nvidia_<code>`; `parts` fill its sentence."""
     what, fix = _WORDS[code]
     return Problem(code=f"nvidia_{code}", what=what.format(*parts), safe="", fix=fix)
+
+
+def driver_fails(problems: Iterable[Problem]) -> bool:
+    """Whether a GPU that NVML does not list may be lost, hung or shut off, whatever llama.cpp saw before."""
+    return any(each.code.startswith("nvidia_") and each.code not in HARMLESS for each in problems)

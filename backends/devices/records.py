@@ -77,7 +77,8 @@ class Machine:
     """What models can run on: the GPUs in the driver's order (slices in place of a sliced GPU), and the CPU's memory.
 
     `simulated` is a machine that somebody means to buy. `problems` say what keeps a device from being used, each with
-    the one thing that fixes it; the sizes of such a device are still listed.
+    the one thing that fixes it; the sizes of such a device are still listed. `engine_known`: llama.cpp was asked which
+    GPUs it can use; where it was not, a GPU without `backend` may be of use all the same.
     """
 
     gpus: tuple[Device, ...]
@@ -85,3 +86,4 @@ class Machine:
     cpu_info: CpuInfo
     simulated: bool = False
     problems: tuple[Problem, ...] = ()
+    engine_known: bool = False

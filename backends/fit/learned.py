@@ -55,6 +55,7 @@ class Learned:
     def __init__(self, seen: Iterable[FitSeen] = ()) -> None:
         self.seen: tuple[FitSeen, ...] = tuple(seen)[-MAX_SEEN:]
         self._misses: dict[str, list[float]] = defaultdict(list)
+        self._cpus: set[str] = set()
         self._runs: dict[tuple[str, tuple[str, ...]], list[FitSeen]] = defaultdict(list)
         self._ratios: dict[tuple[str, tuple[str, ...]], list[tuple[int, float]]] = defaultdict(list)
         for each in self.seen:
@@ -63,8 +64,10 @@ class Learned:
     def _take(self, each: FitSeen) -> None:
         if each.real_bytes is not None and each.devices:
             miss = (each.real_bytes - (each.predicted_bytes - each.corrected_bytes)) / len(each.devices)
-            for name in each.devices:
+            for name in dict.fromkeys(each.devices):  # two equal GPUs took part in one load
                 self._misses[name].append(miss)
+            if not each.gpu_layers:
+                self._cpus.update(each.devices)
         if each.real_tok_s:
             self._runs[each.ref, each.devices].append(each)
             if each.predicted_tok_s:
@@ -92,10 +95,21 @@ class Learned:
     def n_loads(self, device: str) -> int:
         return len(self._misses.get(device, ()))
 
-    def overhead_bytes(self, device: str) -> int:
-        """What loads on this device take beyond the estimate: the median of the last five, clamped; 0 where unknown."""
+    def is_cpu(self, device: str) -> bool:
+        return device in self._cpus
+
+    def miss_bytes(self, device: str) -> int:
+        """What the last five loads on this device took beyond the estimate without corrections: their median."""
         last = self._misses.get(device, [])[-LAST_LOADS:]
-        if not last:
+        return round(statistics.median(last)) if last else 0
+
+    def overhead_bytes(self, device: str) -> int:
+        """The correction for this device: the median of the last five loads, clamped; 0 where unknown, and for a CPU.
+
+        A worker on the CPU holds those pages of the file that it has read, so what it took teaches nothing.
+        """
+        last = self._misses.get(device, [])[-LAST_LOADS:]
+        if not last or self.is_cpu(device):
             return 0
         low, high = LEAST_CORRECTION_BYTES, MOST_CORRECTION_BYTES
         if len(last) < TRUSTED:
@@ -185,7 +199,7 @@ def seen_load(
     `real_bytes` is what it took of the devices of `devices_of(fit)`: the fall of their free memory over the load.
     """
     devices = devices_of(fit)
-    # No correction was applied to the CPU, whose free memory moves too much to learn from.
+    # No correction was applied to the CPU.
     corrected = sum(learned.overhead_bytes(name) for name in devices) if fit.gpus else 0
     estimate = speed if speed is not None and speed.basis == "estimate" else None
     return FitSeen(
@@ -204,6 +218,11 @@ def seen_load(
     )
 
 
-def seen_run(load: FitSeen, decode_tok_s: float) -> FitSeen:
-    """A run to remember, on a model that was loaded as `load` says: complete, alone, and with 16 tokens or more."""
-    return replace(load, real_bytes=None, real_tok_s=decode_tok_s)
+def seen_run(load: FitSeen, decode_tok_s: float, guess: Speed | None) -> FitSeen:
+    """A run to remember, on a model that was loaded as `load` says: complete, alone, and with 16 tokens or more.
+
+    `guess` is what is estimated of such a run, at its own depth in the context and by the model alone: set beside the
+    estimate for a half full context, a short run would seem to be quick.
+    """
+    predicted = None if guess is None else guess.middle_tok_s
+    return replace(load, real_bytes=None, real_tok_s=decode_tok_s, predicted_tok_s=predicted, speed_factor=1.0)

@@ -19,6 +19,7 @@ import pydantic_core
 from pydantic import TypeAdapter, ValidationError
 
 from backends.errors import Problem
+from backends.file_lock import alone_if_possible
 from backends.files import replace_file
 from backends.fit.learned import MAX_SEEN, Learned
 from backends.fit.records import FitSeen
@@ -34,7 +35,7 @@ MAX_TOK_S = 1e6
 
 
 class LearnedFile:
-    """The file. Any number may look at one: each change is added to what the file holds at that moment."""
+    """The file. Any number of programs may add to one: each change is added to what it holds at that moment."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -52,7 +53,7 @@ class LearnedFile:
 
     def add(self, *seen: FitSeen) -> Learned:
         """Remember more, on disk. Where that cannot be written it holds until the program ends."""
-        with self._lock:
+        with self._lock, alone_if_possible(self.path):
             self._unwritten = (*self._unwritten, *(each for each in seen if _is_sane(each)))[-MAX_SEEN:]
             learned = self._read().plus(*self._unwritten)
             content = json.dumps({"seen": [asdict(each) for each in learned.seen]}) + "\n"
@@ -65,7 +66,7 @@ class LearnedFile:
 
     def forget(self) -> Problem | None:
         """Delete all of it. Returns what kept the file from being deleted, if anything did."""
-        with self._lock:
+        with self._lock, alone_if_possible(self.path):
             self._unwritten = ()
             try:
                 self.path.unlink(missing_ok=True)

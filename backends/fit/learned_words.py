@@ -18,13 +18,13 @@ def learned_lines(learned: Learned) -> tuple[str, ...]:
 
 
 def learned_as_json(learned: Learned) -> dict[str, object]:
-    """`devices`: bytes that loads take beyond the estimate; `models`: the last load and own runs. Unknown is null."""
+    """`devices`: what is added to estimates, null for a CPU; `models`: the last load and own runs. Unknown is null."""
     return {
         "devices": [
             {
                 "name": name,
                 "loads": learned.n_loads(name),
-                "overhead_correction_bytes": learned.overhead_bytes(name),
+                "overhead_correction_bytes": None if learned.is_cpu(name) else learned.overhead_bytes(name),
             }
             for name in learned.device_names
         ],
@@ -48,7 +48,7 @@ def _latest(learned: Learned) -> list[Pair]:
 
 
 def _device_line(name: str, learned: Learned) -> str:
-    extra, n = learned.overhead_bytes(name), learned.n_loads(name)
+    extra, n = learned.miss_bytes(name), learned.n_loads(name)
     times = "1 load" if n == 1 else f"{n} loads"
     if not extra:
         return f"{name}: {times} took what was estimated"

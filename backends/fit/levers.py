@@ -16,6 +16,7 @@ BETTER_FIRST: tuple[Verdict, ...] = ("gpu", "split", "ram", "no")
 LESS_THAN: dict[KvType, tuple[KvType, ...]] = {"f16": ("q8_0", "q4_0"), "q8_0": ("q4_0",), "q4_0": ()}
 # Below this a context is of no use in a conversation.
 SHORTEST_CONTEXT = 2048
+LAYER_STEPS = 20  # a quant that brings but a layer or two is no lever
 STEP = 1024  # a multiple of the 256 tokens to which llama.cpp rounds
 
 
@@ -24,8 +25,9 @@ def levers(
 ) -> tuple[Lever, ...]:
     """Each change alone that brings a better verdict than `fit`, or more layers onto the GPUs; none where all fits.
 
-    In the order: the largest quant that is enough, the longest context that is enough, the KV types from better to
-    smaller, the first that is enough last. `saves_bytes` is over all devices. `other_quants` are of the same model.
+    In the order: the largest quant for each better verdict, else for each twentieth of the layers more; the longest
+    context for the best verdict, else for most layers; the KV types from better to smaller, the first that is enough
+    last. `saves_bytes` is over all devices. `other_quants` are of the same model.
     """
     if fit.verdict == "gpu":
         return ()
@@ -46,39 +48,52 @@ def improves(new: Fit, old: Fit) -> bool:
 def _by_quant(
     model: ModelFacts, machine: Machine, wish: Wish, fit: Fit, others: Iterable[ModelFacts]
 ) -> Iterator[Lever]:
-    """The largest smaller quant for each verdict that is better than the one at hand."""
+    """The largest smaller quant for each better verdict; where there is none, for each worthwhile step of layers."""
     size = _weight(model)
     smaller = sorted((other for other in others if _weight(other) < size and other.quant), key=_weight, reverse=True)
-    best = fit
+    best = last = fit
+    steps = []
     for other in smaller:
         new = place(other, machine, wish)
-        if BETTER_FIRST.index(new.verdict) < BETTER_FIRST.index(best.verdict):
+        lever = Lever("quant", other.quant or "", new, fit.total_bytes - new.total_bytes)
+        if improves(new, best) and new.verdict != best.verdict:
             best = new
-            yield Lever("quant", other.quant or "", new, fit.total_bytes - new.total_bytes)
+            yield lever
             if new.verdict == "gpu":
                 return
+        elif improves(new, last) and new.gpu_layers - last.gpu_layers >= fit.n_layers / LAYER_STEPS:
+            last = new
+            steps.append(lever)
+    if best is fit:
+        yield from steps
 
 
 def _by_context(model: ModelFacts, machine: Machine, wish: Wish, fit: Fit) -> Iterator[Lever]:
-    """The longest context that fits wholly on GPUs, else the longest with any better verdict; needs grow with it."""
+    """The longest context that fits wholly on GPUs, else the longest with any better verdict; needs grow with it.
+
+    Where none has one, the longest that brings as many layers onto the GPUs as the shortest would.
+    """
     top = (context_of(model.shape, wish.n_ctx) - 1) // STEP
     bottom = SHORTEST_CONTEXT // STEP
-    for verdict in BETTER_FIRST[: BETTER_FIRST.index(fit.verdict)]:
-        good = BETTER_FIRST.index(verdict)
-
-        def fits(steps: int, good: int = good) -> bool:
-            new = place(model, machine, replace(wish, n_ctx=steps * STEP))
-            return BETTER_FIRST.index(new.verdict) <= good
-
-        if top < bottom or not fits(bottom):
-            continue
-        low, high = bottom, top
-        while low < high:
-            middle = (low + high + 1) // 2
-            low, high = (middle, high) if fits(middle) else (low, middle - 1)
-        new = place(model, machine, replace(wish, n_ctx=low * STEP))
-        yield Lever("context", str(low * STEP), new, fit.total_bytes - new.total_bytes)
+    if top < bottom:
         return
+
+    def at(steps: int) -> Fit:
+        return place(model, machine, replace(wish, n_ctx=steps * STEP))
+
+    shortest = at(bottom)  # no longer one can do better
+    if not improves(shortest, fit):
+        return
+
+    def is_enough(new: Fit) -> bool:
+        return new.verdict == shortest.verdict if shortest.verdict != fit.verdict else not improves(shortest, new)
+
+    low, high = bottom, top
+    while low < high:
+        middle = (low + high + 1) // 2
+        low, high = (middle, high) if is_enough(at(middle)) else (low, middle - 1)
+    new = at(low)
+    yield Lever("context", str(low * STEP), new, fit.total_bytes - new.total_bytes)
 
 
 def _by_kv_type(model: ModelFacts, machine: Machine, wish: Wish, fit: Fit) -> Iterator[Lever]:

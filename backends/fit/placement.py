@@ -87,13 +87,15 @@ def seen_by_engine(machine: Machine) -> Machine:
 
 def judged(fit: Fit, *, reserve_bytes: int = GPU_RESERVE_BYTES) -> Fit:
     """The fit with what its tightest device lacks, reserve included; the verdict is `no` where that is anything."""
-    missing = [0, *(part.total_bytes + reserve_bytes - (part.device.free_bytes or 0) for part in fit.gpus)]
+    missing = [part.total_bytes + reserve_bytes - (part.device.free_bytes or 0) for part in fit.gpus]
     host = fit.host.device
     if host.free_bytes is not None:
         pooled = sum(part.total_bytes for part in fit.gpus if part.device.memory == "shared")
         missing.append(fit.host.total_bytes + pooled + host_reserve_bytes(host) - host.free_bytes)
-    worst = max(missing)
-    return replace(fit, missing_bytes=worst, verdict="no" if worst else fit.verdict)
+    worst = max(missing, default=0)
+    if worst <= 0:
+        return replace(fit, missing_bytes=0, tightest_at=None)
+    return replace(fit, missing_bytes=worst, verdict="no", tightest_at=missing.index(worst))
 
 
 def host_reserve_bytes(host: Device) -> int:
@@ -133,7 +135,9 @@ class _Planner:
         self._overhead = overhead
         self._reserve = reserve
         self._sums = _Sums.of(model, wish)
-        self.gpu_sets = tuple(_sets(machine.gpus))
+        # Layers that are wished onto GPUs are set beside what is free there, however little that is.
+        least = overhead + reserve if wish.gpu_layers is None else 0
+        self.gpu_sets = tuple(_sets(machine.gpus, least))
 
     def fit(self, gpus: Sequence[Device], layout: Layout) -> Fit:
         """The verdict for a layout, with what it lacks."""
@@ -159,12 +163,20 @@ class _Planner:
     def smallest_set(self, wanted: int) -> Fit | None:
         """The fewest and fastest GPUs that hold so many layers."""
         for gpus in self.gpu_sets:
-            layout = self._shared_out(gpus, wanted)
-            if layout is not None:
-                fit = self.fit(gpus, layout)
-                if not fit.missing_bytes:
-                    return fit
+            fit = self._whole(gpus, wanted)
+            if fit is not None:
+                return fit
         return None
+
+    def _whole(self, gpus: Sequence[Device], wanted: int) -> Fit | None:
+        layout = self._shared_out(gpus, wanted)
+        if layout is None:
+            return None
+        used = [gpu for gpu, count in zip(gpus, layout.gpu_layers, strict=True) if count]
+        if len(used) < len(gpus):  # one has no room for a single layer: it must not spoil what the others can do
+            return self._whole(used, wanted)
+        fit = self.fit(gpus, layout)
+        return None if fit.missing_bytes else fit
 
     def most_layers(self) -> Fit | None:
         """The set that holds most layers, though not all; fewer GPUs where that is equal."""
@@ -199,9 +211,9 @@ class _Planner:
         return [max(0, (gpu.free_bytes or 0) - fixed - size) for gpu, size in zip(gpus, buffers, strict=False)]
 
     def _shared_out(self, gpus: Sequence[Device], wanted: int) -> Layout | None:
-        """`wanted` layers over all of `gpus`: the faster ones full, the slowest alike in proportion to their room.
+        """`wanted` layers over `gpus`: the faster ones full, the slowest alike in proportion to their room.
 
-        Layers take turns on their GPUs, so every layer on a slower one costs time.
+        Layers take turns on their GPUs, so every layer on a slower one costs time. One without room gets 0.
         """
         first = self._model.shape.n_layers + 1 - wanted
         if len(gpus) == 1:
@@ -226,8 +238,7 @@ class _Planner:
         for _ in range(SHARE_STEPS):
             middle = (low + high) / 2
             low, high = (low, middle) if sum(counts(middle)) >= wanted else (middle, high)
-        layout = counts(high)
-        return Layout(layout) if all(layout) else None
+        return Layout(counts(high))
 
     def _filled(self, gpus: Sequence[Device]) -> Fit | None:
         """As many of the last layers as these GPUs hold."""
@@ -262,12 +273,13 @@ def _shares(gpus: Sequence[Device]) -> bool:
     return any(gpu.memory == "shared" for gpu in gpus)
 
 
-def _sets(gpus: Sequence[Device]) -> Iterator[tuple[Device, ...]]:
+def _sets(gpus: Sequence[Device], least_bytes: int) -> Iterator[tuple[Device, ...]]:
     """Every GPU alone, the fastest first, then the two fastest, the three fastest, and so on.
 
-    A process can use one MIG slice, and memory that is shared does not grow by being used twice.
+    A process can use one MIG slice, and memory that is shared does not grow by being used twice. A GPU on which no more
+    than `least_bytes` are free takes no part.
     """
-    usable = [gpu for gpu in gpus if gpu.free_bytes]
+    usable = [gpu for gpu in gpus if (gpu.free_bytes or 0) > least_bytes]
     usable.sort(key=lambda gpu: (-(gpu.bandwidth_gb_s or 0.0), -(gpu.free_bytes or 0)))
     for gpu in usable:
         yield (gpu,)

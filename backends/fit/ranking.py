@@ -12,9 +12,9 @@ from functools import lru_cache
 from backends.devices.records import Machine
 from backends.fit.learned import Learned, devices_of, expecting, explained, faster
 from backends.fit.levers import levers
-from backends.fit.placement import place
+from backends.fit.placement import place, seen_by_engine
 from backends.fit.quality_order import QualityOrder, Standing
-from backends.fit.recommend import Candidate, choose, reason_for
+from backends.fit.recommend import Candidate, choose, once_usable, reason_for
 from backends.fit.records import Choice, Fit, Lever, Speed, Verdict, Wish
 from backends.fit.speed import speed
 from backends.models.records import CatalogueModel, CatalogueQuant, ModelFacts, Shape, Weights
@@ -29,8 +29,23 @@ class _Row:
     model: CatalogueModel
     quant: CatalogueQuant
     standing: Standing
+    facts: ModelFacts
     fit: Fit
     speed: Speed | None
+
+
+def counted_on(machine: Machine) -> Machine:
+    """The machine with those GPUs alone that a recommendation may count on: what this llama.cpp uses.
+
+    With all of them where it was not asked, as on a simulated one, and where it uses none: reasons then say so.
+    """
+    seen = seen_by_engine(machine)
+    return seen if machine.engine_known and seen.gpus else machine
+
+
+def awaits_build(machine: Machine) -> bool:
+    """Whether there are GPUs and this llama.cpp uses none of them."""
+    return machine.engine_known and bool(machine.gpus) and not seen_by_engine(machine).gpus
 
 
 def rank(
@@ -46,7 +61,7 @@ def rank(
     `installed` are the refs on this disk, which go first among equals; `headers` the facts of those whose file was
     read, by ref. What was `learned` corrects the estimates; it is this machine's, so leave it out for a simulated one.
     """
-    taught = learned or NOTHING
+    taught, machine = learned or NOTHING, counted_on(machine)
     order = QualityOrder(models)
     planner = _Planner(machine, wish, taught)
     rows = [
@@ -69,6 +84,7 @@ def rank(
         for row in rows
     ]
     picks = choose(candidates)
+    until_built = _Planner(seen_by_engine(machine), wish, taught) if awaits_build(machine) else None
     choices = [
         Choice(
             ref=row.quant.ref,
@@ -80,7 +96,7 @@ def rank(
             speed=row.speed,
             quality=row.quant.quality,
             rank=picks.rank_of(candidate.ref),
-            reason=reason_for(candidate, picks),
+            reason=_reason(reason_for(candidate, picks), row, until_built, machine),
         )
         for row, candidate in zip(rows, candidates, strict=True)
     ]
@@ -158,7 +174,15 @@ def _row(
     facts = header or facts_of(model, quant)
     fit = planner.fit(facts)
     rate = speed_of(quant.ref, fit, facts, planner.machine, planner.learned)
-    return _Row(model, quant, order.standing(model, quant), fit, rate)
+    return _Row(model, quant, order.standing(model, quant), facts, fit, rate)
+
+
+def _reason(reason: str, row: _Row, until_built: _Planner | None, machine: Machine) -> str:
+    if until_built is None or row.fit.verdict not in ("gpu", "split"):
+        return reason
+    now = until_built.fit(row.facts)
+    rate = speed_of(row.quant.ref, now, row.facts, until_built.machine, until_built.learned)
+    return once_usable(reason, machine, now, rate)
 
 
 def _in_order(choices: Iterable[Choice], candidates: Iterable[Candidate]) -> list[Choice]:

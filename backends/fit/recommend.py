@@ -18,6 +18,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from backends.devices.records import Machine
 from backends.fit.quality_order import Standing
 from backends.fit.records import Choice, Fit, Part, Rank, Speed
 
@@ -108,6 +109,20 @@ def reason_for(each: Candidate, picks: Picks) -> str:
             return f"Better answers, but {_slow_because(each.fit)}{_rate(each)}."
         case _:
             return _plain(each)
+
+
+def once_usable(reason: str, machine: Machine, now: Fit, speed: Speed | None) -> str:
+    """A reason that counts on GPUs which this llama.cpp does not use, with what there is until it does.
+
+    `now` and `speed` are of the same quant without those GPUs.
+    """
+    unseen = any(problem.code == "gpu_unseen" for problem in machine.problems)
+    until = "sees it; as it is now" if unseen else "is built for it; as built now"
+    if now.verdict == "no":
+        then = f"it does not fit, {size_words(now.missing_bytes)} of memory are missing"
+    else:
+        then = f"on the CPU, {'at a speed that is not known' if speed is None else speed_words(speed)}"
+    return f"{reason.removesuffix('.')}, once llama.cpp {until}: {then}."
 
 
 def _plain(each: Candidate) -> str:

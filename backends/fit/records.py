@@ -54,7 +54,7 @@ class Fit:
     """The verdict with the numbers behind it. `gpus` are the GPUs used, in order; `host` is the machine's memory.
 
     `missing_bytes` is what the tightest device lacks for the verdict that was tried, reserve included; 0 where it
-    fits. `exact` where llama.cpp itself was asked.
+    fits; `tightest_at` is that device's place among `gpus` and the host. `exact` where llama.cpp itself was asked.
     """
 
     verdict: Verdict
@@ -66,11 +66,26 @@ class Fit:
     host: Part
     missing_bytes: int = 0
     exact: bool = False
+    tightest_at: int | None = None
 
     @property
     def total_bytes(self) -> int:
         """All devices together."""
         return sum(part.total_bytes for part in (*self.gpus, self.host))
+
+    @property
+    def tightest(self) -> Part:
+        """The device that lacks most; where none lacks anything, the first GPU, else the host."""
+        parts = (*self.gpus, self.host)
+        return parts[self.tightest_at or 0]
+
+    @property
+    def tightest_needs_bytes(self) -> int:
+        """What lands in that device's memory, with what GPUs take that share the host's."""
+        tightest = self.tightest
+        if tightest is not self.host:
+            return tightest.total_bytes
+        return tightest.total_bytes + sum(part.total_bytes for part in self.gpus if part.device.memory == "shared")
 
 
 @dataclass(frozen=True, slots=True)

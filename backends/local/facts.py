@@ -20,13 +20,14 @@ MAX_DEVICES = 16
 class WorkerDevice:
     """A device as ggml names it; `kind` is cpu, gpu, igpu or accel. Memory in bytes, as the driver states it.
 
-    `pci_id` is as ggml writes it, `0000:c1:00.0`; None where the backend does not know it.
+    `pci_id` is as ggml writes it, `0000:c1:00.0`; None where the backend does not know it. `free_bytes` is None where
+    it was asked too long ago.
     """
 
     name: str
     description: str
     kind: str
-    free_bytes: int
+    free_bytes: int | None
     total_bytes: int
     pci_id: str | None = None
 

@@ -40,6 +40,10 @@ def _nobody(_news: object) -> None:
     """Until somebody listens."""
 
 
+async def _nothing_held(_ref: str | None) -> None:
+    """Where no model is ever loaded."""
+
+
 class Models:
     """Make it anywhere; its coroutines and downloads belong to one event loop. `close` pauses what still runs."""
 
@@ -53,8 +57,12 @@ class Models:
         egress: Egress,
         keys: SessionKeys,
         in_use: Callable[[], Collection[str]] = tuple,
+        release: Callable[[str | None], Awaitable[None]] = _nothing_held,
     ) -> None:
-        """`change` takes settings by name, `save` makes them durable; `in_use` says which refs are loaded now."""
+        """`change` takes settings by name, `save` makes them durable; `in_use` says which refs are loaded now.
+
+        `release` unloads a model by its ref, or all for None, where no run uses it; it is awaited before files go.
+        """
         self._paths = paths
         self._settings = settings
         self._change = change
@@ -62,6 +70,7 @@ class Models:
         self._egress = egress
         self._keys = keys
         self._in_use = in_use
+        self._release = release
         self._library: Library | None = None
         self._hub: Hub | None = None
         self._downloads: Downloads | None = None
@@ -183,6 +192,7 @@ class Models:
     async def remove(self, ref: str) -> int:
         """As `Library.remove`, off the loop. Raises InUse, too, while a download of it is in the queue."""
         plans = () if self._downloads is None else self._downloads.live_plans()
+        await self._release((await asyncio.to_thread(self.library.find, ref)).ref)
 
         def work() -> int:
             refuse_while_downloading(self.library.folder, self.library.find(ref), plans)
@@ -219,6 +229,7 @@ class Models:
         """As `Library.move_folder`, with the settings switched on the way. Raises InUse while a download runs."""
         if any(each.state in ("queued", "running") for each in self._progress()):
             raise InUse("A download into the models folder is running.", fix="Pause it, then move the folder.")
+        await self._release(None)
         moved = await self.library.move_folder(new, on_progress, cancelled, switch=self._switch)
         self._told(self.library.models())
         return moved

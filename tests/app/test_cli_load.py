@@ -8,6 +8,8 @@ import sys
 import textwrap
 from pathlib import Path
 
+from backends.fit.learned_file import LearnedFile
+from backends.paths import app_paths
 from tests.gguf_factory import write_script
 
 LIMIT_S = 120
@@ -44,3 +46,6 @@ def test_a_model_that_would_not_fit_is_loaded_only_when_told_so(tmp_path: Path) 
     anyway = on_a_tight_machine(*ask, "--load-anyway")
     assert anyway.returncode == 0, anyway.stderr
     assert "word19" in json.loads(anyway.stdout.splitlines()[-1])["result"]["text"]
+    learned = LearnedFile.of(app_paths()).load().seen
+    assert learned, "it teaches as a run in the window does"
+    assert learned[0].real_bytes is not None

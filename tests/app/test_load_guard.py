@@ -11,7 +11,13 @@ from pytestqt.qtbot import QtBot
 
 from app.session import Session
 from backends.devices import machine
+from backends.devices.machine import read_machine
 from backends.devices.records import MemoryInfo
+from backends.devices.simulated import simulated_machine
+from backends.fit.placement import place
+from backends.fit.ranking import facts_of
+from backends.fit.records import Wish
+from backends.models.catalogue import find
 from tests.app.models_window import press
 from tests.app.test_window import opened, phases, press_run, texts, type_prompt, use, wait_for
 from tests.gguf_factory import write_script
@@ -133,3 +139,13 @@ def test_another_context_in_the_settings_loads_the_model_anew(qtbot: QtBot, sess
     assert session.runs.busy
     answered(qtbot, session)
     assert n_ctx(session) == 2048
+
+
+def test_the_warning_names_the_device_that_lacks_most(session: Session) -> None:
+    """The GPU has room for its layers; it is the machine's memory that is short."""
+    here = simulated_machine(["RTX 4090:24:5", "cpu:16:3:50"], read_machine())
+    fit = place(facts_of(*find("llama-3.1-8b:Q8_0")), here, Wish())
+    assert (fit.verdict, len(fit.gpus)) == ("no", 1)
+    warning = session.guard._warning("llama-3.1-8b:Q8_0", fit, ())
+    assert warning.device == "this machine's memory"
+    assert (warning.needs_bytes, warning.free_bytes) == (fit.host.total_bytes, 3 * GIB)

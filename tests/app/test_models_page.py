@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from PySide6.QtWidgets import QApplication
@@ -13,12 +16,16 @@ from pytestqt.qtbot import QtBot
 
 from app.exact_numbers import refuse_unseen
 from app.models_ranking import Question, ranked, still_exact
+from app.models_view import machine_view
 from backends.devices.machine import read_machine
 from backends.devices.simulated import simulated_machine
 from backends.errors import WorkerError
 from backends.fit.learned import Learned
-from backends.fit.records import Wish
-from backends.models.catalogue import catalogue
+from backends.fit.placement import place
+from backends.fit.ranking import facts_of
+from backends.fit.records import Choice, Wish
+from backends.models.catalogue import catalogue, find
+from backends.models.records import InstalledModel
 from backends.paths import app_paths
 from backends.settings import SettingsFile
 from backends.workbench import Workbench
@@ -27,6 +34,7 @@ from tests.backends.models.library_support import write_model
 
 SMALL = "llama-3.2-1b:Q4_K_M"
 LARGE = "llama-3.1-405b:Q4_K_M"
+LARGER = "llama-3.3-70b:Q3_K_M"
 GIB = 2**30
 
 
@@ -124,6 +132,7 @@ def test_llama_cpps_own_numbers_of_a_model_that_is_not_here(
 ) -> None:
     """The catalogue's 1B at the stand-in, of which only a header is asked."""
     from app.exact_numbers import exact_remote
+    from backends.fit.dry_run import sparse_from_headers
     from backends.fit.placement import place
     from backends.models.gguf_file import read_model
     from backends.models.weights import facts_from_header
@@ -134,6 +143,20 @@ def test_llama_cpps_own_numbers_of_a_model_that_is_not_here(
         path = next((tmp_path / "hub").rglob("tiny-Q8_0.gguf"))
         planned = place(facts_from_header(read_model(path), name="tiny"), read_machine(), Wish(n_ctx=1024))
 
+        looked: list[threading.Thread] = []
+
+        def watched(*arguments: Any) -> Any:
+            @contextmanager
+            def files() -> Iterator[Path]:
+                looked.append(threading.current_thread())
+                with sparse_from_headers(*arguments) as path:
+                    yield path
+                looked.append(threading.current_thread())
+
+            return files()
+
+        monkeypatch.setattr("backends.fit.dry_run.sparse_from_headers", watched)
+
         async def ask() -> tuple[bool, int]:
             fit = await exact_remote(REF, planned, Wish(n_ctx=1024), bench.models, bench.paths)
             await bench.close()
@@ -141,6 +164,8 @@ def test_llama_cpps_own_numbers_of_a_model_that_is_not_here(
 
         exact, weights_bytes = asyncio.run(ask())
         assert exact
+        assert len(looked) == 2
+        assert threading.main_thread() not in looked, "a disk that stalls must not hold up every run"
         assert weights_bytes > 0
         assert not [each for each in bench.paths.cache.iterdir() if each.name.startswith("measure-")]
 
@@ -152,6 +177,65 @@ def test_a_gpu_that_llama_cpp_does_not_see_is_said_to_be_so() -> None:
     on_gpu = next(each for each in found.choices if each.fit.verdict == "gpu")
     with pytest.raises(WorkerError, match="does not see that GPU"):
         refuse_unseen(on_gpu.fit, machine)
+
+
+def test_a_persons_own_file_counts_only_on_what_llama_cpp_uses(tmp_path: Path) -> None:
+    path = write_model(tmp_path / "mine.gguf")
+    mine = InstalledModel("mine", "mine", "Q8_0", path, (path,), path.stat().st_size, "unverified", "imported")
+    machine = replace(simulated_machine(["RTX 4090:24:22", "RTX 3060:12:11"], read_machine()), simulated=False)
+
+    def row(*backends: str | None) -> Choice:
+        gpus = tuple(replace(gpu, backend=name) for gpu, name in zip(machine.gpus, backends, strict=True))
+        asked = replace(machine, gpus=gpus, engine_known=True)
+        found = ranked(Question(asked, Wish(), Learned(), (mine,)), catalogue()).choice("mine")
+        assert found is not None
+        return found
+
+    assert [part.device.name for part in row(None, "CUDA0").fit.gpus] == ["RTX 3060"]
+    assert "as built now: " not in row(None, "CUDA0").reason
+    none = row(None, None)
+    assert [part.device.name for part in none.fit.gpus] == ["RTX 4090"]
+    assert "once llama.cpp is built for it; as built now: on the CPU" in none.reason
+
+
+def test_a_file_that_is_here_is_judged_by_its_own_header(tmp_path: Path) -> None:
+    """It may have been quantised otherwise than the rule has it; the load goes by its header too."""
+    path = write_model(tmp_path / "mine.gguf")
+    mine = InstalledModel(SMALL, SMALL, "Q4_K_M", path, (path,), path.stat().st_size, "unverified", "imported")
+    machine = simulated_machine(["RTX 4090:24:22"], read_machine())
+    by_rule = ranked(Question(machine, Wish(), Learned()), catalogue()).choice(SMALL)
+    by_header = ranked(Question(machine, Wish(), Learned(), (mine,)), catalogue()).choice(SMALL)
+    assert by_rule is not None
+    assert by_header is not None
+    assert by_header.fit.total_bytes < by_rule.fit.total_bytes / 2
+    again = ranked(Question(machine, Wish(), Learned(), (replace(mine, missing_parts=("x",)),)), catalogue())
+    assert again.choice(SMALL) == by_rule
+
+
+def test_the_machine_is_looked_at_by_a_timer_that_stops(window: ModelsWindow, monkeypatch: pytest.MonkeyPatch) -> None:
+    models, main = window.session.models, window.session.window
+    assert models._looking.isActive()
+    assert models._looking.interval() == 2000
+    main.open_page("compare")
+    assert not models._looking.isActive()
+    main.open_page("models")
+    assert models._looking.isActive()
+    window.wait(lambda: not models._reading)
+    monkeypatch.setattr(main, "isMinimized", lambda: True)
+    models._look()
+    assert not models._reading, "nobody sees a window that is minimised"
+
+
+def test_equal_gpus_without_any_name_of_their_own_have_a_bar_each() -> None:
+    machine = simulated_machine(["Radeon:24:22"] * 2, read_machine())
+    gpus = tuple(replace(gpu, backend=f"Vulkan{number}") for number, gpu in enumerate(machine.gpus))
+    machine = replace(machine, gpus=gpus)
+    fit = place(facts_of(*find(LARGER)), machine, Wish())
+    assert len(fit.gpus) == 2
+    drawn = machine_view(machine, fit).devices[:2]
+    assert [bar.wanted_bytes for bar in drawn] == [part.total_bytes for part in fit.gpus]
+    swapped = replace(fit, gpus=(fit.gpus[1], fit.gpus[0]))
+    assert still_exact(replace(swapped, exact=True), fit) is None
 
 
 def test_exact_numbers_hold_while_the_plan_does() -> None:

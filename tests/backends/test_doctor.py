@@ -8,7 +8,6 @@ import os
 import shutil
 import subprocess
 import sys
-import threading
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -17,7 +16,6 @@ from typing import Any
 
 import pytest
 
-from backends.devices.bandwidth import measure_and_keep
 from backends.devices.records import MemoryInfo
 from backends.doctor import DoctorReport, Probe, examine, pyside_problems
 from backends.doctor_text import as_json, as_text
@@ -31,6 +29,7 @@ from backends.paths import app_paths
 from backends.settings import Settings
 from backends.version import APP_VERSION
 from tests.backends.devices.stand_in import machine
+from tests.contracts.places import ROOT
 
 QUIET = Snapshot(local_only=True, allowed_hosts=(), contacted_hosts=(), connections=0, since=datetime.now(UTC))
 CPU_ONLY = WorkerFacts("0.3.36", ("CPU",), (), gpu_offload=False)
@@ -130,41 +129,6 @@ async def test_what_the_person_chose_is_said(tmp_path: Path) -> None:
         (line,) = [line for line in as_text(report).splitlines() if line.startswith("Local only")]
         assert words in line
         assert "Keep history  off" in as_text(report)
-
-
-async def test_the_memorys_speed_is_measured_once_and_only_when_asked(tmp_path: Path) -> None:
-    paths = app_paths({"NEARFAR_HOME": str(tmp_path)})
-    unasked = await look(tmp_path)
-    assert unasked.devices[-1].bandwidth_gb_s is None
-    assert "GB/s" not in as_text(unasked)
-    first = await examine(paths=paths, network=QUIET, probe=cpu_only, measure=True)
-    assert first.devices[-1].bandwidth_source == "measured"
-    assert "(measured now: reads and writes of all cores together)" in as_text(first)
-    second = await examine(paths=paths, network=QUIET, probe=cpu_only, measure=True)
-    assert second.devices[-1].bandwidth_gb_s == pytest.approx(first.devices[-1].bandwidth_gb_s, abs=0.01)
-    assert "(measured before" in as_text(second)
-
-
-async def test_a_measurement_ends_with_whoever_asked_for_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    loop, begun, ended = asyncio.get_running_loop(), asyncio.Event(), threading.Event()
-
-    def watched(*arguments: Any) -> float | None:
-        loop.call_soon_threadsafe(begun.set)
-        try:
-            return measure_and_keep(*arguments)
-        finally:
-            ended.set()
-
-    monkeypatch.setattr("backends.devices.bandwidth.ROUND_S", 600.0)
-    monkeypatch.setattr("backends.doctor.measure_and_keep", watched)
-    paths = app_paths({"NEARFAR_HOME": str(tmp_path)})
-    measuring = asyncio.create_task(examine(paths=paths, network=QUIET, probe=cpu_only, measure=True))
-    await begun.wait()
-    measuring.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await measuring
-    assert await asyncio.to_thread(ended.wait, 60)
-    assert not paths.cache.exists()
 
 
 async def test_a_file_in_place_of_the_home(tmp_path: Path) -> None:
@@ -335,4 +299,8 @@ async def test_it_says_what_loads_and_runs_have_taught(tmp_path: Path) -> None:
     body = json.loads(json.dumps(as_json(report)))
     assert body["learned"]["devices"][0]["loads"] == 1
     assert body["learned"]["models"][0]["real_bytes"] == 2**30
+    documented = (ROOT / "docs" / "cli.md").read_text(encoding="utf-8")
+    for kind in ("devices", "models"):
+        for field in body["learned"][kind][0]:
+            assert f"| `learned.{kind}[].{field}` |" in documented
     assert "NVIDIA RTX 4090: 1 load took what was estimated" in as_text(report)

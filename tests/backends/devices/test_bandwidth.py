@@ -10,7 +10,14 @@ from pathlib import Path
 import pytest
 
 from backends.devices import bandwidth
-from backends.devices.bandwidth import FILE_NAME, known_bandwidth, measure_and_keep, measure_bandwidth
+from backends.devices.bandwidth import (
+    FILE_NAME,
+    kept_bandwidth,
+    known_bandwidth,
+    measure_and_keep,
+    measure_bandwidth,
+    wait_until_quiet,
+)
 from backends.devices.records import CpuInfo, MemoryInfo
 
 GIB = 2**30
@@ -49,10 +56,40 @@ def test_a_file_that_somebody_spoilt_is_as_none(tmp_path: Path, content: str) ->
     assert known_bandwidth(tmp_path, CPU, MEMORY) is None
 
 
+def test_what_was_measured_beside_other_work_holds_for_this_session(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rates = iter([10.0, 7.0, 40.0, 30.0])
+    monkeypatch.setattr(bandwidth, "measure_bandwidth", lambda *_: next(rates))
+    assert measure_and_keep(tmp_path, CPU, MEMORY, lasting=False) == 10.0
+    assert measure_and_keep(tmp_path, CPU, MEMORY, lasting=False) == 7.0
+    assert (known_bandwidth(tmp_path, CPU, MEMORY), kept_bandwidth(tmp_path, CPU, MEMORY)) == (10.0, None)
+    assert not (tmp_path / FILE_NAME).exists()
+    for _ in range(2):
+        assert measure_and_keep(tmp_path, CPU, MEMORY) == 40.0, "the most that was ever measured"
+        assert (known_bandwidth(tmp_path, CPU, MEMORY), kept_bandwidth(tmp_path, CPU, MEMORY)) == (40.0, 40.0)
+
+
+def test_it_waits_for_a_quiet_moment_and_says_whether_there_was_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    looks: list[float] = []
+
+    def busy(interval: float) -> float:
+        looks.append(interval)
+        return 5.0 if len(looks) == 3 else 95.0
+
+    monkeypatch.setattr("backends.devices.bandwidth.psutil.cpu_percent", busy)
+    assert wait_until_quiet(60.0, threading.Event())
+    assert len(looks) == 3
+    assert not wait_until_quiet(0.01, threading.Event())
+    told = threading.Event()
+    told.set()
+    assert not wait_until_quiet(60.0, told)
+
+
 def test_a_cache_that_cannot_be_written_costs_only_the_memory_of_it(tmp_path: Path) -> None:
     (tmp_path / "cache").write_text("a file")
     assert measure_and_keep(tmp_path / "cache", CPU, MEMORY) is not None
-    assert known_bandwidth(tmp_path / "cache", CPU, MEMORY) is None
+    assert kept_bandwidth(tmp_path / "cache", CPU, MEMORY) is None
 
 
 def test_it_ends_when_told_to(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

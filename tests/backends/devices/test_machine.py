@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from backends.devices.machine import machine_from, read_machine
+from backends.devices.machine import lacks_free_sizes, machine_from, read_machine
 from backends.devices.nvml import Survey
+from backends.devices.nvml_words import nvml_problem
 from backends.devices.records import CpuInfo, Device, Machine, MemoryInfo
 from backends.errors import Problem
 from backends.local.facts import WorkerDevice, WorkerFacts
@@ -125,6 +126,42 @@ def test_sizes_from_llama_cpp_where_nvml_has_none() -> None:
     silent = nvidia("NVIDIA Board 7", total_bytes=None, free_bytes=None)
     (gpu,) = merged([silent], facts("CUDA CPU", seen("CUDA0", "NVIDIA Board 7", "0000:01:00.0"))).gpus
     assert (gpu.total_bytes, gpu.used_bytes, gpu.free_bytes) == (16 * GIB, GIB, 15 * GIB)
+
+
+@pytest.mark.parametrize("code", ["gpu_lost", "timeout", "version_mismatch", "driver_not_loaded", "other"])
+def test_a_gpu_that_the_driver_has_lost_does_not_come_back_by_an_older_list(code: str) -> None:
+    said = facts("CUDA Vulkan CPU", seen("CUDA0", R3090, "0000:01:00.0"), seen("Vulkan0", R3090, "0000:02:00.0"))
+    trouble = Survey(tuple(TWO[1:]), (nvml_problem(code, "GPU 0", "why"),))
+    machine = machine_from(trouble, said, MEMORY, CPU)
+    assert backends(machine) == [("GPU-0000:02:00.0", "Vulkan0")]
+    radeon = facts("CUDA Vulkan CPU", seen("CUDA0", R3090), seen("Vulkan0", "AMD Radeon RX 7900 XTX"))
+    assert [gpu.backend for gpu in machine_from(replace(trouble, devices=()), radeon, MEMORY, CPU).gpus] == ["Vulkan0"]
+
+
+def test_without_nvml_llama_cpps_own_list_stands() -> None:
+    said = facts("CUDA CPU", seen("CUDA0", R3090))
+    machine = machine_from(Survey(problems=(nvml_problem("no_library"),)), said, MEMORY, CPU)
+    assert [gpu.backend for gpu in machine.gpus] == ["CUDA0"]
+
+
+def test_what_was_free_long_ago_is_not_known() -> None:
+    old = [
+        replace(each, free_bytes=None)
+        for each in (
+            seen("CUDA0", "NVIDIA Board 7", "0000:01:00.0"),
+            seen("Vulkan0", "AMD Radeon RX 7900 XTX"),
+            seen("MTL0", "Apple M3 Max", gib=(47, 48)),
+        )
+    ]
+    silent = nvidia("NVIDIA Board 7", total_bytes=None, free_bytes=None)
+    machine = merged([silent], facts("CUDA Vulkan MTL CPU", *old))
+    assert [(gpu.total_bytes, gpu.used_bytes, gpu.free_bytes) for gpu in machine.gpus] == [
+        (16 * GIB, None, None),
+        (16 * GIB, None, None),
+        (48 * GIB, None, None),
+    ]
+    assert lacks_free_sizes(machine)
+    assert not lacks_free_sizes(merged(TWO, facts("CUDA CPU", replace(seen("CUDA0", R3090), free_bytes=None))))
 
 
 def test_a_gpu_of_unknown_size_stays_so() -> None:

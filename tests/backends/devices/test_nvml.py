@@ -12,8 +12,8 @@ from typing import Any
 import psutil
 import pytest
 
+from backends.devices.machine import read_machine
 from backends.devices.pci import display_vendors
-from backends.devices.survey import devices
 from tests.backends.devices.stand_in import machine
 
 MIB = 1024 * 1024
@@ -244,6 +244,32 @@ def test_a_driver_that_hangs_costs_one_thread_and_no_exit() -> None:
     assert answer["threads"] == 2, "the second question must not start a second thread"
 
 
+ASK_TOGETHER = """
+import json, threading, time
+from backends.devices.nvml import read_nvidia
+waited = []
+def ask():
+    begun = time.monotonic()
+    read_nvidia(1.0)
+    waited.append(time.monotonic() - begun)
+callers = [threading.Thread(target=ask) for _ in range(4)]
+for caller in callers:
+    caller.start()
+for caller in callers:
+    caller.join()
+print(json.dumps(waited))
+"""
+
+
+def test_nobody_waits_for_the_waits_of_others() -> None:
+    environ = {**os.environ, **machine("hangs")}
+    done = subprocess.run([sys.executable, "-c", ASK_TOGETHER], env=environ, capture_output=True, text=True, timeout=60)
+    waited = json.loads(done.stdout)
+    assert len(waited) == 4
+    # Were each wait held up by the one before, the last of them would be four times as long as the first.
+    assert max(waited) < 2 * min(waited)
+
+
 def test_a_driver_that_is_slow_answers_whoever_asks_next() -> None:
     """It takes 0.7 s each time, as a driver does that wakes each GPU first, and nobody waits that long at a time."""
     pauses = [0] + [0.4] * 20
@@ -272,7 +298,7 @@ def test_no_library_and_no_card_is_no_problem(tmp_path: Path) -> None:
 
 
 def test_the_cpu_is_always_a_device() -> None:
-    cpu = devices()[-1]
+    cpu = read_machine().cpu
     assert cpu.kind == "cpu"
     assert cpu.name
     assert cpu.total_bytes is not None

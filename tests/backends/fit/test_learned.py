@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import json
-import os
-from dataclasses import asdict, replace
-from pathlib import Path
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -23,10 +20,8 @@ from backends.fit.learned import (
     seen_load,
     seen_run,
 )
-from backends.fit.learned_file import LearnedFile
 from backends.fit.learned_words import learned_as_json, learned_lines
 from backends.fit.records import Fit, FitSeen, Part, Speed
-from backends.paths import app_paths
 
 MIB, GIB = 2**20, 2**30
 CARD = Device("NVIDIA GeForce RTX 4090", "gpu", uuid="GPU-1", total_bytes=24 * GIB, free_bytes=20 * GIB)
@@ -161,7 +156,8 @@ def test_a_factor_does_not_feed_on_itself() -> None:
     for _ in range(5):
         shown = faster(raw, learned.speed_factor(REF, (CARD.name,), 33))
         loaded = seen_load(REF, "Q4_K_M", fit(), None, shown, learned)
-        learned = learned.plus(loaded, seen_run(loaded, 104.0))
+        assert shown.middle_tok_s == pytest.approx(130.0 * learned.speed_factor(REF, (CARD.name,), 33))
+        learned = learned.plus(loaded, seen_run(loaded, 104.0, raw))
         assert learned.speed_factor(REF, (CARD.name,), 33) == pytest.approx(0.8)
 
 
@@ -192,92 +188,6 @@ def test_nothing_that_is_seen_makes_nonsense(misses: list[int], rates: list[floa
     assert (speed is None) == (not rates)
     if speed is not None:
         assert 0 < speed.low_tok_s <= speed.high_tok_s
-
-
-# -- the file ------------------------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def file(tmp_path: Path) -> LearnedFile:
-    return LearnedFile(tmp_path / "data" / "learned.json")
-
-
-def test_what_was_learned_is_there_again(file: LearnedFile) -> None:
-    assert file.load() == Learned()
-    file.add(load(100))
-    file.add(run(120.0), run(121.0))
-    again = LearnedFile(file.path).load()
-    assert again.seen == (load(100), run(120.0), run(121.0))
-    if os.name == "posix":
-        assert file.path.stat().st_mode & 0o077 == 0, "for this user alone"
-
-
-def test_it_lies_in_the_data_folder() -> None:
-    paths = app_paths()
-    assert LearnedFile.of(paths).path == paths.data / "learned.json"
-
-
-def test_two_programs_add_to_one_file(file: LearnedFile) -> None:
-    other = LearnedFile(file.path)
-    file.add(load(1))
-    other.add(load(2))
-    assert file.add(load(3)).seen == (load(1), load(2), load(3))
-
-
-def test_forgetting_deletes_the_file(file: LearnedFile) -> None:
-    file.add(load(100))
-    assert file.forget() is None
-    assert not file.path.exists()
-    assert file.load() == Learned()
-    assert file.forget() is None, "nothing to forget is no failure"
-
-
-@pytest.mark.parametrize(
-    "content",
-    [b"", b"\xff\xfe\x00", b"[]", b"null", b'{"seen": 7}', b'{"seen": [1, null, {}]}', b"{" * 5000, b" " * 1_000_001],
-    ids=["empty", "binary", "list", "null", "number", "odd entries", "nested", "too large"],
-)
-def test_damage_costs_corrections_and_nothing_else(file: LearnedFile, content: bytes) -> None:
-    file.path.parent.mkdir()
-    file.path.write_bytes(content)
-    assert file.load() == Learned()
-    assert file.add(load(5)).seen == (load(5),)
-    assert file.load().seen == (load(5),)
-
-
-def test_a_file_cut_short_keeps_its_whole_entries(file: LearnedFile) -> None:
-    file.add(load(1), load(2), load(3))
-    raw = file.path.read_bytes()
-    file.path.write_bytes(raw[: raw.rindex(b'"predicted_bytes"')])
-    assert file.load().seen == (load(1), load(2))
-
-
-def test_mad_entries_are_left_out_and_unknown_fields_ignored(file: LearnedFile) -> None:
-    good = asdict(load(1))
-    mad = [
-        good | {"real_tok_s": float("nan")},
-        good | {"real_tok_s": -3.0},
-        good | {"predicted_bytes": -1},
-        good | {"real_bytes": 2**60},
-        good | {"speed_factor": 0.0},
-        good | {"devices": []},
-        good | {"ref": "x" * 1000},
-        good | {"kv_type": "q2"},
-        {key: value for key, value in good.items() if key != "ref"},
-    ]
-    file.path.parent.mkdir()
-    file.path.write_text(json.dumps({"seen": [*mad, good | {"from_a_newer_version": 1}]}))
-    assert file.load().seen == (load(1),)
-
-
-def test_where_nothing_can_be_written_it_holds_for_the_session(tmp_path: Path) -> None:
-    (tmp_path / "data").write_text("a file where the folder should be")
-    file = LearnedFile(tmp_path / "data" / "learned.json")
-    assert file.add(load(100)).overhead_bytes(CARD.name) == 100 * MIB
-    assert file.load().seen == (load(100),)
-    (tmp_path / "data").unlink()
-    file.add(load(200))
-    assert LearnedFile(file.path).load().seen == (load(100), load(200)), "and is written once it can be"
 
 
 # -- words ---------------------------------------------------------------------------------------------------------
@@ -318,3 +228,33 @@ def test_what_is_not_known_is_null_and_not_said() -> None:
     assert (model["real_bytes"], model["predicted_bytes"], model["predicted_tok_s"]) == (None, None, None)
     (line,) = learned_lines(Learned([run(120.0, guess=None)]))
     assert "predicted" not in line
+
+
+# -- equal GPUs, and the CPU ----------------------------------------------------------------------------------------
+
+
+def test_a_load_on_two_equal_gpus_is_one_load() -> None:
+    both = replace(load(200), devices=(CARD.name, CARD.name))
+    learned = Learned([both])
+    assert (learned.n_loads(CARD.name), learned.overhead_bytes(CARD.name)) == (1, 100 * MIB)
+    assert Learned([both, both]).n_loads(CARD.name) == 2
+    five = Learned([replace(load(0), devices=(CARD.name, CARD.name)), *[both] * 4])
+    assert five.overhead_bytes(CARD.name) == 100 * MIB, "the last five loads are five loads"
+
+
+def on_cpu(miss_mib: int) -> FitSeen:
+    return replace(load(miss_mib), devices=(CPU.name,), gpu_layers=0)
+
+
+def test_the_cpu_has_no_correction_and_what_its_loads_took_is_said() -> None:
+    learned = Learned([on_cpu(-2000), on_cpu(-2100), on_cpu(-2200)])
+    assert learned.overhead_bytes(CPU.name) == 0
+    devices: Any = learned_as_json(learned)["devices"]
+    assert devices == [{"name": CPU.name, "loads": 3, "overhead_correction_bytes": None}]
+    assert learned_lines(learned)[0] == "A CPU: 3 loads took about 2100 MiB less than estimated"
+
+
+def test_words_say_what_loads_took_though_the_correction_is_bounded() -> None:
+    learned = Learned([load(-5000)] * 3)
+    assert learned.overhead_bytes(CARD.name) == -256 * MIB
+    assert learned_lines(learned)[0] == f"{CARD.name}: 3 loads took about 5000 MiB less than estimated"

@@ -41,6 +41,26 @@ def test_each_lever_is_the_least_change_that_is_enough() -> None:
     assert found["kv_type"].fit.gpu_layers > fit.gpu_layers
 
 
+def test_where_no_verdict_changes_more_layers_on_the_gpu_are_worth_a_lever() -> None:
+    where = machine(64, gpu("RTX 4090", 23.0, 1008.0), free_gib=60)
+    facts, wish = model(LLAMA_70B), Wish(n_ctx=32_768)
+    fit = place(facts, where, wish)
+    assert fit.verdict == "split"
+    listed = levers(facts, where, wish, fit, [model(LLAMA_70B, q) for q in QUANTS])
+    found = {lever.kind: lever for lever in listed}
+    assert set(found) == {"quant", "context", "kv_type"}
+    for lever in listed:
+        assert lever.fit.verdict == "split"
+        assert lever.fit.gpu_layers > fit.gpu_layers
+        assert lever.saves_bytes == fit.total_bytes - lever.fit.total_bytes > 0
+    n_ctx = int(found["context"].value)
+    best = place(facts, where, replace(wish, n_ctx=2048))
+    assert found["context"].fit.gpu_layers == best.gpu_layers
+    longer = place(facts, where, replace(wish, n_ctx=n_ctx + 1024))
+    assert longer.gpu_layers < best.gpu_layers
+    assert [lever.value for lever in listed if lever.kind == "quant"] == ["Q3_K_M", "Q2_K"]
+
+
 def test_levers_that_change_nothing_are_left_out() -> None:
     tiny = machine(8, gpu("GT 1030", 1.5, 48.0))
     facts, wish = model(LLAMA_70B), Wish()

@@ -5,8 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from backends.devices.records import Machine
+from backends.devices.records import Device, Machine
 from backends.fit.memory import GPU_OVERHEAD_BYTES
 from backends.fit.placement import (
     GPU_RESERVE_BYTES,
@@ -178,6 +180,42 @@ def test_more_memory_never_makes_it_worse() -> None:
         assert now >= last, tenths
         last = now
     assert last == (3, 29)
+
+
+@pytest.mark.parametrize("free_gib", [0.3, 0.6, 1.0, 1.3, 1.5, 1.7])
+def test_a_gpu_that_others_fill_does_not_spoil_what_the_rest_can_do(free_gib: float) -> None:
+    first, full, last = gpu("RTX 4090", 23.4, 1008.0), gpu("Full", free_gib, 960.0), gpu("RTX 3090", 23.4, 936.0)
+    without = place(model(LLAMA_70B), machine(64, first, last), Wish())
+    assert sides(without) == ("gpu", [("RTX 4090", 43), ("RTX 3090", 38)], 0)
+    assert sides(place(model(LLAMA_70B), machine(64, first, full, last), Wish())) == sides(without)
+
+
+CARDS = st.builds(
+    gpu,
+    st.just("GPU"),
+    st.one_of(st.floats(0.1, 2.0), st.sampled_from([6.0, 11.3, 23.4]), st.floats(2.0, 30.0)),
+    st.sampled_from([192.0, 500.0, 936.0, 1008.0, 2000.0]),
+)
+CASES = st.sampled_from(
+    [
+        (shape, quant, n_ctx)
+        for shape in (LLAMA_8B, LLAMA_70B)
+        for quant in ("Q4_K_M", "Q8_0")
+        for n_ctx in (8192, 32768)
+    ]
+)
+
+
+@given(st.lists(CARDS, min_size=1, max_size=4), CARDS, CASES, st.sampled_from([8, 64]))
+@settings(max_examples=400, deadline=None)
+def test_one_more_gpu_never_makes_it_worse(
+    cards: list[Device], more: Device, case: tuple[Shape, str, int], ram_gib: int
+) -> None:
+    shape, quant, n_ctx = case
+    facts, wish, order = model(shape, quant), Wish(n_ctx=n_ctx), ("no", "ram", "split", "gpu")
+    without = place(facts, machine(ram_gib, *cards), wish)
+    with_it = place(facts, machine(ram_gib, *cards, more), wish)
+    assert (order.index(with_it.verdict), with_it.gpu_layers) >= (order.index(without.verdict), without.gpu_layers)
 
 
 def test_options_put_the_model_where_it_was_planned() -> None:

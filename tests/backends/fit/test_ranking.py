@@ -7,11 +7,13 @@ from dataclasses import replace
 import pytest
 
 from backends.devices.records import Machine
+from backends.errors import Problem
 from backends.fit import ranking
 from backends.fit.learned import Learned, seen_load, seen_run
-from backends.fit.placement import place
+from backends.fit.placement import place, seen_by_engine
 from backends.fit.quality_order import QualityOrder, Standing
 from backends.fit.ranking import facts_of, fit_of, rank, speed_of
+from backends.fit.recommend import headline, speed_words
 from backends.fit.records import Choice, Fit, FitSeen, Wish
 from backends.fit.speed import speed
 from backends.models.catalogue import catalogue, find
@@ -158,6 +160,50 @@ def test_models_that_cannot_run_take_no_part_in_the_order() -> None:
     assert standing("llama-3.3-70b:Q2_K") == standing("llama-3.3-70b:Q2_K", runnable)
 
 
+# -- what llama.cpp uses -------------------------------------------------------------------------------------------
+
+A100 = "NVIDIA A100-SXM4-40GB MIG"
+Q8 = "llama-3.1-8b:Q8_0"
+
+
+def slices(visible: str | None) -> Machine:
+    cut = [("3g.20gb", 19.5, 777.6), ("2g.10gb", 9.6, 388.8), ("1g.5gb", 4.7, 194.4)]
+    gpus = [
+        gpu(f"{A100} {name}", gib, gb_s, slice_of="GPU-A100", backend="CUDA0" if name == visible else None)
+        for name, gib, gb_s in cut
+    ]
+    return replace(machine(64.0, *gpus), engine_known=True)
+
+
+def test_only_the_slice_that_llama_cpp_sees_is_counted_on() -> None:
+    rows = by_ref(rank(catalogue(), slices("1g.5gb"), WISH))
+    assert {part.device.name for row in rows.values() for part in row.fit.gpus} == {f"{A100} 1g.5gb"}
+    assert rows[Q8].fit.verdict == "split"
+    assert rows[Q8].fit == fit_of(facts_of(*find(Q8)), seen_by_engine(slices("1g.5gb")), WISH), "as it will be loaded"
+    assert by_ref(rank(catalogue(), slices("3g.20gb"), WISH))[Q8].fit.verdict == "gpu"
+
+
+def test_where_llama_cpp_uses_no_gpu_every_reason_says_what_there_is_until_then() -> None:
+    rows = rank(catalogue(), replace(DESKTOP, engine_known=True), WISH)
+    assert ranks(rows) == ranks(rank(catalogue(), DESKTOP, WISH)), "what to build for is still worth knowing"
+    for row in rows:
+        counts_on_it = row.fit.verdict in ("gpu", "split")
+        assert ("once llama.cpp is built for it; as built now: " in row.reason) == counts_on_it, row.reason
+    on_cpu = by_ref(rank(catalogue(), machine(64.0), WISH))[Q8].speed
+    assert f"as built now: on the CPU, {speed_words(on_cpu)}." in by_ref(rows)[Q8].reason
+    assert "as built now: " in headline(rows)
+    unseen = Problem("gpu_unseen", "It does not see it.", "", "Update the driver.")
+    said = rank(catalogue(), replace(DESKTOP, engine_known=True, problems=(unseen,)), WISH)
+    assert "once llama.cpp sees it; as it is now: " in by_ref(said)[Q8].reason
+
+
+def test_without_an_answer_of_llama_cpp_all_gpus_count() -> None:
+    plain = rank(catalogue(), slices(None), WISH)
+    unknown = rank(catalogue(), replace(slices(None), engine_known=False), WISH)
+    assert not any("llama.cpp" in row.reason for row in unknown)
+    assert [row.ref for row in plain] == [row.ref for row in unknown]
+
+
 # -- learned -------------------------------------------------------------------------------------------------------
 
 
@@ -183,7 +229,7 @@ def test_own_runs_replace_the_estimate_and_correct_its_like() -> None:
     guess = speed_of(Q4, fit, facts, DESKTOP)
     assert guess is not None
     load = seen_load(Q4, "Q4_K_M", fit, None, guess, Learned())
-    learned = Learned([seen_run(load, 0.8 * guess.middle_tok_s)] * 3)
+    learned = Learned([seen_run(load, 0.8 * guess.middle_tok_s, guess)] * 3)
     plain, rows = by_ref(rank(catalogue(), DESKTOP, WISH)), by_ref(rank(catalogue(), DESKTOP, WISH, learned))
     own = rows[Q4].speed
     assert own is not None
@@ -204,7 +250,7 @@ def test_own_runs_that_are_too_slow_change_the_recommendation() -> None:
     ref = "llama-3.1-8b:Q8_0"
     facts = facts_of(*find(ref))
     fit = fit_of(facts, DESKTOP, WISH)
-    slow = seen_run(seen_load(ref, "Q8_0", fit, None, None, Learned()), 6.0)
+    slow = seen_run(seen_load(ref, "Q8_0", fit, None, None, Learned()), 6.0, None)
     assert ranks(rank(catalogue(), DESKTOP, WISH))[1] == ref
     assert ranks(rank(catalogue(), DESKTOP, WISH, Learned([slow] * 3)))[1] != ref
 
