@@ -9,6 +9,7 @@ NearfarError
 │   ├── FileMismatch        size or sha256 is not what it should be
 │   ├── ServerMisbehaved    broken ranges, endless bodies, redirects to where nobody agreed to go
 │   ├── DiskFull
+│   ├── NameTaken           another file lies where this one is to go
 │   └── LicenceNotAccepted
 ├── LibraryError            the models folder, or a file in it
 │   ├── FolderUnusable
@@ -64,6 +65,11 @@ class ServerMisbehaved(DownloadError):
 class DiskFull(DownloadError):
     code = "disk_full"
     fix = "Free space on this disk or move the models folder, then press Resume."
+
+
+class NameTaken(DownloadError):
+    code = "name_taken"
+    safe = "It was not touched, and what was downloaded so far is kept."
 
 
 class LicenceNotAccepted(DownloadError):

@@ -190,9 +190,42 @@ async def test_what_is_there_already_is_not_fetched(tmp_path: Path) -> None:
             asked = len(server.cdn_seen)
             assert (await here.fetch()).state == "done"
             assert len(server.cdn_seen) == asked
-            (here.folder / PLACE).write_bytes(b"GGUF" + bytes(1_999_996))
-            assert (await here.fetch()).state == "done"
-            assert (here.folder / PLACE).read_bytes() == here.source(), "other bytes are replaced"
+
+
+@pytest.mark.parametrize("size", [5_000, 2_000_000])
+async def test_a_file_with_other_bytes_is_not_replaced(tmp_path: Path, size: int) -> None:
+    """Put there by hand, or damaged since: the person decides."""
+    with hub_with(tmp_path) as server:
+        async with world(tmp_path, server) as here:
+            mine = write_file(here.folder / PLACE, size, seed=7)
+            before = mine.read_bytes()
+            end = await here.fetch()
+            assert end.problem is not None
+            assert end.problem.code == "name_taken"
+            assert f"another file named {NAME} in" in end.problem.what
+            assert mine.read_bytes() == before
+            assert (server.cdn_seen, here.parts) == ([], []), "said before anything comes"
+            mine.rename(here.folder / "elsewhere.gguf")
+            here.downloads.resume(plan_of().ref)
+            assert (await here.downloads.wait(plan_of().ref)).state == "done"
+
+
+async def test_a_file_that_comes_in_the_way_meanwhile_is_not_replaced(tmp_path: Path) -> None:
+    with hub_with(tmp_path, bytes_s=400_000) as server:
+        async with world(tmp_path, server) as here:
+            here.downloads.add(plan_of())
+            await here.until_received(100_000)
+            mine = write_file(here.folder / PLACE, 5_000, seed=7)
+            before = mine.read_bytes()
+            server.bytes_s = None
+            end = await here.downloads.wait(plan_of().ref)
+            assert end.problem is not None
+            assert (end.problem.code, mine.read_bytes()) == ("name_taken", before)
+            mine.unlink()
+            server.sent.clear()
+            here.downloads.resume(plan_of().ref)
+            assert (await here.downloads.wait(plan_of().ref)).state == "done"
+            assert server.served_bytes == 0, "what came is kept"
 
 
 async def test_a_limit_is_kept_and_can_be_lifted(tmp_path: Path) -> None:

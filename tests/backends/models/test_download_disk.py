@@ -99,7 +99,10 @@ async def test_a_disk_that_fills_up_keeps_the_part(tmp_path: Path, monkeypatch: 
 
 
 async def test_others_fill_the_disk_meanwhile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where the space could not be taken ahead, it is watched."""
+    """Where the space could not be taken ahead, it is watched while the file comes.
+
+    Where it could, only a next part can find too little: tests/backends/models/test_download_split.py.
+    """
     monkeypatch.setattr("backends.models.download_part.allocate", lambda _handle, _size: False)
     monkeypatch.setattr("backends.models.download_transfer.LOOK_S", 0.1)
     free = [100 * GB]
