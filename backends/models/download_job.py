@@ -1,7 +1,7 @@
 """One download from plan to model: asks the hub, prepares the folder, fetches each part, publishes. Must not queue.
 
 Parts lie in `<models>/.incomplete/` until every one of them has the right size and sha256; only then do they get their
-names in `<models>/<owner>--<repo>/`, the one that llama.cpp opens last.
+names in `<models>/<owner>--<repo>/`, in the folder that they have in the repo, the one that llama.cpp opens last.
 """
 
 from __future__ import annotations

@@ -29,13 +29,20 @@ def find_model(models: Sequence[InstalledModel], name: str) -> InstalledModel:
 
 
 def _is_hub_file(model: InstalledModel, wanted: str) -> bool:
-    """A file of a repo lies in OWNER--REPO whatever its folder in the repo was."""
+    """A file of a repo lies in OWNER--REPO with the folder that it has in the repo.
+
+    A repo can have files of one name in two folders, so only one that the catalogue knows by its name is also found
+    where it lies without its folder.
+    """
     owner, slash, rest = wanted.removeprefix(HF).partition("/")
-    repo, second, path = rest.partition("/")
+    repo, second, path = rest.lower().partition("/")
     if not wanted.startswith(HF) or not slash or not second or model.in_place:
         return False
-    names = [model.path.name.lower(), *(file.name.lower() for file in model.files)]
-    return model.path.parent.name.lower() == f"{owner}--{repo}".lower() and path.rpartition("/")[2].lower() in names
+    places = [f"{owner.lower()}--{repo}/{path}"]
+    if model.model_id is not None:
+        places.append(f"{owner.lower()}--{repo}/{path.rpartition('/')[2]}")
+    files = [f"/{file.as_posix().lower()}" for file in (model.path, *model.files)]
+    return any(file.endswith(f"/{place}") for file in files for place in places)
 
 
 def _sentence(models: Sequence[InstalledModel], wanted: str) -> str:

@@ -12,6 +12,7 @@ import pytest
 
 from backends.models.errors import BadReference, DownloadError, LicenceNotAccepted
 from backends.models.hub import DOWNLOAD
+from backends.models.library import Library
 from tests.backends.models.download_support import (
     NAME,
     REPO,
@@ -61,11 +62,35 @@ async def test_parts_become_a_model_only_together(tmp_path: Path) -> None:
             end = await here.downloads.wait(plan.ref)
             assert end.state == "done"
             assert end.total_bytes == 900_003
-            base = [Path(name).name for name in SPLIT_NAMES]
-            assert [path.name for path in here.done[0][1]] == base
-            assert all((here.folder / "owner--Tiny-GGUF" / Path(name).name).read_bytes() == here.source(name)
+            home = here.folder / "owner--Tiny-GGUF"
+            assert here.done[0][1] == tuple(home / name for name in SPLIT_NAMES)
+            assert all((home / name).read_bytes() == here.source(name)
                        for name in SPLIT_NAMES)  # fmt: skip
             assert here.parts == []
+
+
+async def test_two_files_of_one_name_are_two_models(tmp_path: Path) -> None:
+    paths = ("Q4_0/model.gguf", "Q8_0/model.gguf")
+    for number, path in enumerate(paths):
+        write_file(tmp_path / "hub" / REPO / path, 300_000, seed=number)
+    with HubServer(tmp_path / "hub", bytes_s=300_000) as server:
+        async with world(tmp_path, server) as here:
+            for path in paths:
+                here.downloads.add(plan_of(path))
+            await here.until_received(1, plan_of(paths[0]).ref)
+            server.bytes_s = None
+            for path in paths:
+                assert (await here.downloads.wait(plan_of(path).ref)).state == "done"
+            assert all((here.folder / "owner--Tiny-GGUF" / path).read_bytes() == here.source(path) for path in paths)
+            library = Library(here.folder, tmp_path / "index.json")
+            for plan, files, hashes in here.done:
+                library.add_downloaded(plan, files, hashes)
+                assert library.find(plan.ref).files == files
+            assert [(model.ref, model.check) for model in library.scan()] == [
+                (f"hf:{REPO}/{path}", "verified") for path in paths
+            ]
+            (tmp_path / "index.json").unlink()
+            assert Library(here.folder, tmp_path / "index.json").find(plan_of(paths[1]).ref).files == here.done[1][1]
 
 
 async def test_a_paused_download_goes_on_where_it_was(tmp_path: Path) -> None:
