@@ -82,6 +82,31 @@ def endless(answer: CdnHandler, wanted: Wanted) -> None:
         answer.raw(b"%x\r\n%s\r\n" % (len(BODY), BODY))
 
 
+def endless_continue(answer: CdnHandler, _wanted: Wanted) -> None:
+    """The head of an answer that is only ever announced."""
+    while True:
+        answer.raw(b"HTTP/1.1 100 Continue\r\n\r\n" * 1000)
+
+
+def endless_trailer(answer: CdnHandler, wanted: Wanted) -> None:
+    """All of the bytes in chunks, then lines without end behind them."""
+    _in_chunks(answer, wanted, wanted.read())
+
+
+def endless_trailer_early(answer: CdnHandler, wanted: Wanted) -> None:
+    """As `endless_trailer`, but the lines begin when half of the bytes are there."""
+    _in_chunks(answer, wanted, wanted.read()[: (wanted.stop - wanted.start) // 2])
+
+
+def _in_chunks(answer: CdnHandler, wanted: Wanted, data: bytes) -> None:
+    head = wanted.head()
+    del head["Content-Length"]
+    answer.head(206, {**head, "Transfer-Encoding": "chunked"})
+    answer.raw(b"%x\r\n%s\r\n0\r\n" % (len(data), data))
+    while True:
+        answer.raw(b"X-More: 1\r\n" * 1000)
+
+
 def endless_until_closed(answer: CdnHandler, wanted: Wanted) -> None:
     """As `endless`, without chunks or a length."""
     head = wanted.head()
@@ -155,8 +180,8 @@ FAULTS: dict[str, Fault] = {
     each.__name__: each
     for each in (
         wrong_hash, too_short, too_long, ranges_ignored, changed_etag, html, not_gguf, gzip, traversal_name, endless,
-        endless_until_closed, slow_loris, slow_head, silent, cut, nothing, busy, wrong_range, no_content_range, circle,
-        garbage,
+        endless_continue, endless_trailer, endless_trailer_early, endless_until_closed, slow_loris, slow_head, silent,
+        cut, nothing, busy, wrong_range, no_content_range, circle, garbage,
     )
 }  # fmt: skip
 

@@ -30,6 +30,8 @@ REFUSED = {
     "not_gguf": ("not_the_file", "not a GGUF file"),
     "gzip": ("server_misbehaved", "compressed"),
     "endless": ("server_misbehaved", "sends more than the file"),
+    "endless_continue": ("server_misbehaved", "more before the file than any server has to say"),
+    "endless_trailer_early": ("server_misbehaved", "more before the file than any server has to say"),
     "endless_until_closed": ("server_misbehaved", "sends more than the file"),
     "slow_loris": ("hub_unreachable", "almost nothing came for 1 seconds"),
     "slow_head": ("hub_unreachable", "almost nothing came for 1 seconds"),
@@ -50,7 +52,7 @@ REFUSED = {
     "no_hash": ("server_misbehaved", "does not say size and sha256"),
     "swapped": ("file_mismatch", "its sha256 is wrong"),
 }
-HONEST = ("ranges_ignored", "traversal_name", "cut")
+HONEST = ("ranges_ignored", "traversal_name", "cut", "endless_trailer")
 
 
 def outside(tmp_path: Path) -> dict[str, int]:
@@ -86,7 +88,10 @@ async def test_a_fault_has_its_sentence_and_leaves_no_file(neighbours: Path, fau
 
 @pytest.mark.parametrize("fault", HONEST)
 async def test_what_can_be_borne_is_borne(neighbours: Path, fault: str) -> None:
-    """Ranges ignored: fetched whole. A name from the server: never used. Cut connections: gone on with."""
+    """Ranges ignored: fetched whole. A name from the server: never used. Cut connections: gone on with.
+
+    Lines behind a whole piece: not read to their end.
+    """
     before = outside(neighbours)
     with HubServer(neighbours / "hub", fault=fault) as server:
         async with world(neighbours, server) as here:
