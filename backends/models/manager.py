@@ -17,10 +17,11 @@ from backends.keys import Secret, SessionKeys
 from backends.models.errors import InUse, LicenceNotAccepted
 from backends.models.folder import never
 from backends.models.importing import How
+from backends.models.index import Stamp
 from backends.models.library import Library
 from backends.models.lookup import HF
 from backends.models.records import CatalogueModel, DownloadPlan, DownloadProgress, InstalledModel
-from backends.models.verify import OnProgress, no_progress
+from backends.models.verify import Hashed, OnProgress, no_progress
 from backends.paths import Paths
 from backends.settings import Settings
 
@@ -202,7 +203,10 @@ class Models:
         """As `Library.move_folder`, with the settings switched on the way. Raises InUse while a download runs."""
         if any(each.state in ("queued", "running") for each in self._progress()):
             raise InUse("A download into the models folder is running.", fix="Pause it, then move the folder.")
+        old = self.folder
         moved = await self.library.move_folder(new, on_progress, cancelled, switch=self._switch)
+        if moved and self._downloads is not None:
+            self._downloads.moved(old, self.folder)
         self._told(self.library.models())
         return moved
 
@@ -297,8 +301,18 @@ class Models:
         return listing
 
     async def _downloaded(self, plan: DownloadPlan, files: tuple[Path, ...], sha256s: tuple[str, ...]) -> None:
-        await asyncio.to_thread(self.library.add_downloaded, plan, files, sha256s)
+        await asyncio.to_thread(self._take_in, plan, files, sha256s)
         self._told(self.library.models())
+
+    def _take_in(self, plan: DownloadPlan, files: tuple[Path, ...], sha256s: tuple[str, ...]) -> None:
+        """What was begun before another folder was chosen is used where it lies."""
+        if files[0].is_relative_to(self.library.folder):
+            self.library.add_downloaded(plan, files, sha256s)
+            return
+        self.library.import_file(files[0], "use in place")
+        for path, sha256 in zip(files, sha256s, strict=True):
+            self.library.prove(path, Hashed(sha256, Stamp.of(path.stat())))
+        self.library.scan()
 
     def _progress(self) -> tuple[DownloadProgress, ...]:
         return () if self._downloads is None else self._downloads.snapshot()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
@@ -17,7 +18,7 @@ from backends.models.manager import Models
 from backends.models.records import DownloadPlan, InstalledModel, RemoteFile
 from backends.paths import app_paths
 from backends.settings import Settings, SettingsFile
-from tests.backends.models.library_support import model_bytes, tree, write_model, write_parts
+from tests.backends.models.library_support import model_bytes, sha256, tree, write_model, write_parts
 from tests.fakes.hub_server import HubServer
 from tests.heavy import HEAVY
 
@@ -73,6 +74,62 @@ def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[HubServer]:
     with HubServer(tmp_path / "hub") as server:
         monkeypatch.setenv("NEARFAR_HUB_URL", server.url)
         yield server
+
+
+async def _half(bench: Bench, hub: HubServer) -> str:
+    """A download that was paused in the middle; its ref."""
+    large = model_bytes() + bytes(2_000_000 - len(model_bytes()))
+    (hub.folder / REPO / "large-Q8_0.gguf").write_bytes(large)
+    hub.bytes_s = 500_000
+    plan = await bench.models.plan_for(f"hf:{REPO}/large-Q8_0.gguf")
+    await bench.models.accept(plan)
+    bench.models.start(plan)
+    async with asyncio.timeout(30):
+        while bench.models.downloads.snapshot()[0].received_bytes < 500_000:  # noqa: ASYNC110 - threads write it
+            await asyncio.sleep(0.01)
+    await bench.models.downloads.pause(plan.ref)
+    hub.bytes_s = None
+    hub.sent.clear()
+    return plan.ref
+
+
+async def test_a_paused_download_goes_on_where_it_was_begun(bench: Bench, hub: HubServer, tmp_path: Path) -> None:
+    """Only new downloads go to a folder that was chosen meanwhile; what ends in the old one is listed from there."""
+    ref = await _half(bench, hub)
+    old = bench.models.folder
+    bench.change(models_folder=str(tmp_path / "new"))
+    (tmp_path / "new").mkdir()
+    bench.models.resume(ref)
+    ended = await bench.models.downloads.wait(ref)
+    assert (ended.state, ended.problem) == ("done", None)
+    assert hub.served_bytes < 1_600_000
+    path = old / "maker--Tiny-GGUF" / "large-Q8_0.gguf"
+    assert path.stat().st_size == 2_000_000
+    assert list((old / ".incomplete").iterdir()) == []
+    (model,) = await bench.models.installed()
+    assert (model.path, model.in_place, model.check) == (path, True, "unverified")
+    assert model.sha256 == (sha256(path.read_bytes()),)
+
+
+async def test_discarding_after_another_folder_was_chosen_frees_the_old_one(
+    bench: Bench, hub: HubServer, tmp_path: Path
+) -> None:
+    ref = await _half(bench, hub)
+    old = bench.models.folder
+    bench.change(models_folder=str(tmp_path / "new"))
+    await bench.models.downloads.cancel(ref, discard=True)
+    assert tree(old) == {}
+
+
+async def test_a_paused_download_moves_with_the_folder(bench: Bench, hub: HubServer, tmp_path: Path) -> None:
+    ref = await _half(bench, hub)
+    await bench.models.installed()
+    assert await bench.models.move_folder(tmp_path / "new")
+    bench.models.resume(ref)
+    ended = await bench.models.downloads.wait(ref)
+    assert (ended.state, ended.problem) == ("done", None)
+    assert hub.served_bytes < 1_600_000
+    assert bench.models.library.find(ref).path == tmp_path / "new" / "maker--Tiny-GGUF" / "large-Q8_0.gguf"
 
 
 def test_it_costs_nothing_until_it_is_used() -> None:
