@@ -157,6 +157,12 @@ class Sidecar:
             self._claims[index] = replace(claim, notes=(*claim.notes, note))
             self._append(_note_line(index, note))
 
+    def drop_notes(self, index: int) -> None:
+        """What was written of this file and not claimed is not there any more, durably."""
+        with self._lock:
+            self._claims[index] = replace(self._claims.get(index, Claim()), notes=())
+            self._write()
+
     def prove(self, index: int, stamp: Stamp) -> None:
         """The file at `index` is whole, with the right sha256. Not durable: losing it costs the time to read it."""
         with self._lock:

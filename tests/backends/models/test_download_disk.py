@@ -16,8 +16,9 @@ from pathlib import Path
 
 import pytest
 
-from backends.models.download_disk import allocate, free_bytes, open_file, write_at
+from backends.models.download_disk import allocate, free_bytes, open_file, sync, write_at
 from backends.models.download_names import layout_of
+from backends.models.download_sidecar import read_sidecar
 from tests.backends.models.download_support import (
     CHILD,
     NAME,
@@ -95,6 +96,34 @@ async def test_a_disk_that_fills_up_keeps_the_part(tmp_path: Path, monkeypatch: 
             assert 500_000 < end.received_bytes <= 1_000_000
             assert len(server.cdn_seen) <= 2 * QUICK.connections, "a full disk is not tried again"
             left[0] = 10**9
+            await _resumed(here)
+
+
+async def test_a_disk_that_fails_to_sync_fetches_that_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was written when the disk failed is neither believed nor published; what was synced before is kept."""
+    count = 0
+
+    def failing(handle: int) -> None:
+        nonlocal count
+        count += 1
+        if count >= 3:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        sync(handle)
+
+    monkeypatch.setattr("backends.models.download_part.sync", failing)
+    with hub_with(tmp_path, 4_000_000, bytes_s=1_000_000) as server:
+        async with world(tmp_path, server) as here:
+            end = await here.fetch()
+            assert end.problem is not None
+            assert (end.problem.code, here.models) == ("models_folder", {})
+            read = read_sidecar(layout_of(here.folder, plan_of()).sidecar)
+            assert read is not None
+            kept = read.claim(0).done.total
+            assert 0 < kept < 4_000_000
+            assert read.claim(0).likely_bytes - kept <= 64 * 1024 * QUICK.connections, "only what came after it"
+            monkeypatch.setattr("backends.models.download_part.sync", sync)
+            server.bytes_s = None
+            server.sent.clear()
             await _resumed(here)
 
 

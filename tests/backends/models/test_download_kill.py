@@ -6,6 +6,7 @@ them off its sockets: what the two kernels hold in between is not fetched yet.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import mmap
 import os
@@ -20,7 +21,7 @@ from pathlib import Path
 
 import pytest
 
-from backends.models.download_disk import write_at
+from backends.models.download_disk import sync, write_at
 from backends.models.download_names import layout_of
 from backends.models.download_part import Part
 from backends.models.download_sidecar import Claim, Sidecar, read_sidecar
@@ -219,6 +220,71 @@ def test_notes_of_bytes_that_a_power_cut_lost_are_not_believed(tmp_path: Path) -
     again.close()
     missing = list(again._done.gaps(MIB))
     assert missing == [(3 * 65536, 4 * 65536), (7 * 65536, 9 * 65536), (15 * 65536, 16 * 65536)]
+
+
+@pytest.mark.skipif(not hasattr(os, "posix_fadvise"), reason="needs a page cache that can be told to forget")
+def test_bytes_that_could_not_be_synced_are_not_believed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After a failed sync Linux takes the pages for written: the next sync succeeds, and the cache has the bytes."""
+    sidecar = _sidecar(tmp_path, MIB)
+    part = Part(tmp_path / "x.part", MIB, sidecar, 0)
+    part.open()
+    chunk = b"x" * 64 * 1024
+    part.write(0, chunk)
+    keeper = threading.Thread(target=part.keep)
+    keeper.start()
+    part.end()
+    keeper.join()
+    assert sidecar.claim(0).done.total == len(chunk)
+    part.close()
+
+    def refuse(_handle: int) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr("backends.models.download_part.sync", refuse)
+    part = Part(part.path, MIB, sidecar, 0)
+    part.open()
+    part.write(len(chunk), chunk)
+    part.end()
+    with pytest.raises(OSError, match="Input/output"):
+        part.keep()
+    monkeypatch.setattr("backends.models.download_part.sync", sync)
+    part.keep()  # the other thread, whose sync succeeds
+    part.close()
+    sidecar.close()
+    read = read_sidecar(sidecar.path)
+    assert read is not None
+    assert read.claim(0).notes == (), "nothing is said any more of what was not synced"
+    assert read.claim(0).done == Spans([(0, len(chunk))])
+
+
+@pytest.mark.skipif(not hasattr(os, "posix_fadvise"), reason="needs a page cache that can be told to forget")
+def test_notes_are_checked_on_the_disk_and_not_in_the_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    sidecar = _sidecar(tmp_path, MIB)
+    part = Part(tmp_path / "x.part", MIB, sidecar, 0)
+    part.open()
+    part.write(0, b"x" * 64 * 1024)
+    part.write(64 * 1024, b"y" * 64 * 1024)
+    part.close()
+    done: list[str] = []
+
+    def synced(handle: int) -> None:
+        done.append("sync")
+        sync(handle)
+
+    def forget(handle: int, offset: int, size: int, advice: int) -> None:
+        """The disk never got the second piece; the cache has it until now."""
+        assert (offset, size, advice) == (0, 0, os.POSIX_FADV_DONTNEED)
+        done.append("forget")
+        write_at(handle, bytes(64 * 1024), 64 * 1024)
+
+    monkeypatch.setattr("backends.models.download_part.sync", synced)
+    monkeypatch.setattr("backends.models.download_disk.os.posix_fadvise", forget)
+    again = Part(part.path, MIB, sidecar, 0)
+    again.open()
+    again.close()
+    sidecar.close()
+    assert done == ["sync", "forget"]
+    assert list(again._done) == [(0, 64 * 1024)]
 
 
 def test_a_claim_about_a_part_that_is_gone_is_not_believed(tmp_path: Path) -> None:
