@@ -226,6 +226,12 @@ def no_hash(hub: HubHandler) -> None:
     hub.answer(302, b"", {"Location": linked["Location"], "X-Linked-Size": linked["X-Linked-Size"]})
 
 
+def mirror(hub: HubHandler) -> None:
+    """Sends on without a word of the file; the redirect has a body and an ETag of its own."""
+    body = b"Found. Redirecting to the file."
+    hub.answer(302, body, {"Location": hub.linked()["Location"], "ETag": f'"{"0" * 64}"'})
+
+
 def swapped(hub: HubHandler) -> None:
     """Another file lies under this name now."""
     hub.answer(302, b"", {**hub.linked(), "X-Linked-Etag": f'"{"0" * 64}"'})
@@ -233,5 +239,16 @@ def swapped(hub: HubHandler) -> None:
 
 HUB_FAULTS: Mapping[str, Callable[[HubHandler], None]] = {
     each.__name__: each
-    for each in (portal, portal_redirect, unencrypted, foreign, other_scheme, too_many, failing, unreadable, no_hash)
+    for each in (
+        portal,
+        portal_redirect,
+        unencrypted,
+        foreign,
+        other_scheme,
+        too_many,
+        failing,
+        unreadable,
+        no_hash,
+        mirror,
+    )
 } | {"swapped": swapped}

@@ -50,6 +50,7 @@ REFUSED = {
     "too_many": ("hub_unreachable", "asks you to wait"),
     "failing": ("hub_unreachable", "failed on its side (HTTP 500)"),
     "no_hash": ("server_misbehaved", "does not say size and sha256"),
+    "mirror": ("server_misbehaved", "does not say size and sha256"),
     "swapped": ("file_mismatch", "its sha256 is wrong"),
 }
 HONEST = ("ranges_ignored", "traversal_name", "cut", "endless_trailer")
@@ -158,6 +159,15 @@ async def test_a_plan_that_knows_better_than_the_hub(neighbours: Path) -> None:
             assert end.problem is not None
             assert (end.problem.code, server.cdn_seen) == ("file_mismatch", [])
             assert "another file under the name" in end.problem.what
+
+
+async def test_a_mirror_that_names_no_size_will_do_where_the_plan_knows_it(neighbours: Path) -> None:
+    with HubServer(neighbours / "hub") as server:
+        async with world(neighbours, server) as here:
+            listing = await here.hub.listing(REPO)
+            plan = listing.plan(listing.models[0])
+            server.fault = "mirror"
+            assert (await here.fetch(plan)).state == "done"
 
 
 async def test_a_network_that_drops_in_mid_download_comes_back(neighbours: Path) -> None:

@@ -186,7 +186,7 @@ def test_a_header_that_could_not_be_read_is_asked_again(tmp_path: Path, monkeypa
     made = library(tmp_path)
     path = write_model(made.folder / "x" / "one.gguf")
     with monkeypatch.context() as patch:
-        patch.setattr("backends.models.headers.open_regular", _refuse)
+        patch.setattr("backends.models.gguf_file.open_regular", _refuse)
         assert "cannot be read" in made.scan()[0].note
     assert made.scan()[0].note == ""
     assert path.exists()
