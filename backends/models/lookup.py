@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Sequence
 
-from backends.errors import ModelMissing
+from backends.errors import ModelMissing, ModelUnusable
 from backends.models.records import InstalledModel
 
 HF = "hf:"
@@ -43,6 +43,24 @@ def _is_hub_file(model: InstalledModel, wanted: str) -> bool:
         places.append(f"{owner.lower()}--{repo}/{path.rpartition('/')[2]}")
     files = [f"/{file.as_posix().lower()}" for file in (model.path, *model.files)]
     return any(file.endswith(f"/{place}") for file in files for place in places)
+
+
+def refuse_changed(model: InstalledModel) -> None:
+    """Raises ModelUnusable for a model that is not what it was when it was verified, or that did not pass.
+
+    What llama.cpp opens should be what was checked, and a hash holds for exactly the file it was taken of.
+    """
+    if model.check != "changed":
+        return
+    again = f"Verify it again on the Models page or with `nearfar models verify {model.ref}`."
+    if None not in model.sha256:  # every hash is of the file as it is now
+        what = f"{model.name} did not pass its verification: its sha256 is not the one it should have."
+        again = f"Remove it, then download or import it again. {again}"
+    elif len(model.files) > 1:
+        what = f"A part of {model.name} changed since it was verified, or did not pass."
+    else:
+        what = f"{model.name} changed since it was verified."
+    raise ModelUnusable(what, safe="Nothing was loaded and your prompt is kept.", fix=again)
 
 
 def _sentence(models: Sequence[InstalledModel], wanted: str) -> str:

@@ -19,7 +19,7 @@ from backends.models.folder import never
 from backends.models.importing import How
 from backends.models.index import Stamp
 from backends.models.library import Library
-from backends.models.lookup import HF
+from backends.models.lookup import HF, refuse_changed
 from backends.models.records import CatalogueModel, DownloadPlan, DownloadProgress, InstalledModel
 from backends.models.verify import Hashed, OnProgress, no_progress
 from backends.paths import Paths
@@ -132,7 +132,8 @@ class Models:
     def resolve(self, model: str) -> InstalledModel | Path:
         """What `local:<model>` names: an installed model by its ref or name, or the path of a file. May read the disk.
 
-        Raises ModelMissing for a name that is neither, and for a model of which parts are missing.
+        Raises ModelMissing for a name that is neither, and for a model of which parts are missing; ModelUnusable for
+        one that changed since it was verified, or did not pass.
         """
         given = Path(model).expanduser()
         if given.is_absolute():
@@ -149,6 +150,7 @@ class Models:
                 safe="Your prompt is kept.",
                 fix="Put the file back, or download or import the model again.",
             )
+        refuse_changed(found)
         return found
 
     def _better(self, error: ModelMissing, model: str) -> ModelMissing:

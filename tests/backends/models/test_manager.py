@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from backends.egress import Egress, Policy
-from backends.errors import ModelMissing, NetworkNotAllowed, Problem, SettingsNotSaved, UsageError
+from backends.errors import ModelMissing, ModelUnusable, NetworkNotAllowed, Problem, SettingsNotSaved, UsageError
 from backends.keys import SessionKeys
-from backends.models.errors import BadReference, InUse, LicenceNotAccepted, NotRunnable, RepoMissing
+from backends.models.errors import BadReference, FileMismatch, InUse, LicenceNotAccepted, NotRunnable, RepoMissing
 from backends.models.manager import Models
 from backends.models.records import DownloadPlan, InstalledModel, RemoteFile
 from backends.paths import app_paths
@@ -240,6 +240,57 @@ async def test_what_a_target_can_name(bench: Bench, tmp_path: Path, monkeypatch:
     parts[1].unlink()
     with pytest.raises(ModelMissing, match=r"big-00002-of-00003.gguf is not where it was"):
         bench.models.resolve("big")
+
+
+async def test_a_model_that_failed_its_verification_is_not_loaded(bench: Bench) -> None:
+    """Nor one that changed since; verifying it again, or getting it again, opens the way."""
+    good, seven = model_bytes(), model_bytes(7)
+    path = write_model(bench.models.folder / "maker--Tiny-GGUF" / FILE)
+    bench.models.library.add_downloaded(_tiny(), (path,), (sha256(good),))
+    assert bench.models.resolve(REF) == bench.models.library.find(REF)
+    path.write_bytes(seven)
+    await bench.models.installed()
+    with pytest.raises(ModelUnusable, match="changed since it was verified") as changed:
+        bench.models.resolve(REF)
+    assert changed.value.problem.safe == "Nothing was loaded and your prompt is kept."
+    assert f"`nearfar models verify {REF}`" in changed.value.problem.fix
+    with pytest.raises(FileMismatch):
+        await bench.models.verify(REF)
+    with pytest.raises(ModelUnusable, match="did not pass its verification") as failed:
+        bench.models.resolve(REF)
+    assert "Remove it, then download or import it again" in failed.value.problem.fix
+    path.write_bytes(good)
+    await bench.models.verify(REF)
+    assert isinstance(bench.models.resolve(REF), InstalledModel)
+
+
+async def test_a_split_model_with_one_bad_part_is_not_loaded(bench: Bench) -> None:
+    parts = write_parts(bench.models.folder / "maker--Tiny-GGUF")
+    hashes = tuple(sha256(part.read_bytes()) for part in parts)
+    bench.models.library.add_downloaded(_tiny(), parts, hashes)
+    assert isinstance(bench.models.resolve(REF), InstalledModel)
+    parts[1].write_bytes(parts[1].read_bytes() + b"x")
+    await bench.models.installed()
+    with pytest.raises(ModelUnusable, match="A part of tiny changed since it was verified, or did not pass"):
+        bench.models.resolve(REF)
+
+
+async def test_a_file_of_the_persons_own_that_they_changed_is_verified_once_more(bench: Bench) -> None:
+    """Nobody says what its hash should be, so it has only to be read again."""
+    path = write_model(bench.models.folder / "imported" / "mine.gguf", seed=3)
+    await bench.models.installed()
+    assert isinstance(bench.models.resolve("mine"), InstalledModel), "never verified"
+    await bench.models.verify("mine")
+    write_model(path, seed=4)
+    await bench.models.installed()
+    with pytest.raises(ModelUnusable, match="changed since"):
+        bench.models.resolve("mine")
+    await bench.models.verify("mine")
+    assert isinstance(bench.models.resolve("mine"), InstalledModel)
+
+
+def _tiny() -> DownloadPlan:
+    return DownloadPlan(REF, "tiny", "Q8_0", REPO, None, (RemoteFile(FILE),), "llama3.1")
 
 
 async def test_a_folder_that_is_gone_is_the_reason_that_is_given(bench: Bench) -> None:
