@@ -2,7 +2,8 @@
 
 NearfarError
 ├── DownloadError
-│   ├── RepoMissing         no such repo, revision or file, or it is private
+│   ├── RepoMissing         no such repo, revision or file
+│   │   └── RepoHidden      shown to nobody without a token: missing, private or gated
 │   ├── RepoGated           the repo wants a token, or its licence accepted on the hub
 │   ├── HubUnreachable      no network, or the hub does not answer
 │   ├── NotTheFile          a web page or something else came in place of the file
@@ -34,6 +35,11 @@ class RepoMissing(DownloadError):
     code = "repo_missing"
     safe = "Nothing was downloaded."
     fix = "Check the name on huggingface.co; a private repo needs a token."
+
+
+class RepoHidden(RepoMissing):
+    code = "repo_hidden"
+    fix = "Check the name; if you have access to it, give an access token."
 
 
 class RepoGated(DownloadError):

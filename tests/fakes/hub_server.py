@@ -103,6 +103,8 @@ class HubHandler(_Handler):
         elif self.hub.files(repo) is None:
             status = 404 if token == self.hub.token else 401
             self.answer(status, b"Repository not found", {"X-Error-Code": "RepoNotFound"})
+        elif repo in self.hub.hidden and token != self.hub.token:
+            self.answer(401, b"Invalid username or password.")
         elif repo in self.hub.gated and not metadata and token != self.hub.token:
             self.answer(403 if token else 401, b"Access is restricted", {"X-Error-Code": "GatedRepo"})
         elif revision not in (None, "main", self.hub.commit(repo)):

@@ -78,6 +78,7 @@ class Hub:
 
     folder: Path
     gated: set[str] = field(default_factory=set)
+    hidden: set[str] = field(default_factory=set)
     token: str = "hf_standin"
     fault: str | None = None
     fault_times: int | None = None

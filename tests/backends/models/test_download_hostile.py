@@ -223,18 +223,19 @@ async def test_a_gated_repo(neighbours: Path, token: str | None, fix: str | None
 
 
 @pytest.mark.parametrize(
-    ("plan", "words"),
+    ("plan", "code", "words"),
     [
-        (plan_of(repo="nobody/Nothing"), "missing, private or gated"),
-        (plan_of("None-Q4_K_M.gguf"), "There is no file owner/Tiny-GGUF/None-Q4_K_M.gguf"),
-        (plan_of(revision="gone"), "no such revision any more"),
+        (plan_of(repo="nobody/Nothing"), "repo_hidden", "missing, private or gated"),
+        (plan_of("None-Q4_K_M.gguf"), "repo_missing", "There is no file owner/Tiny-GGUF/None-Q4_K_M.gguf"),
+        (plan_of(revision="gone"), "repo_missing", "no such revision any more"),
     ],
 )
-async def test_what_the_hub_does_not_have(neighbours: Path, plan: object, words: str) -> None:
+async def test_what_the_hub_does_not_have(neighbours: Path, plan: object, code: str, words: str) -> None:
     with HubServer(neighbours / "hub") as server:
         async with world(neighbours, server) as here:
             end = await here.fetch(plan)  # type: ignore[arg-type]  # parametrize loses the type
             assert end.problem is not None
             assert words in end.problem.what
-            assert end.problem.code == "repo_missing"
+            assert end.problem.code == code
+
             assert here.parts == []
