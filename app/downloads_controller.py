@@ -23,7 +23,8 @@ from widgets.models_page import ModelsPage
 from widgets.repo_dialog import AddRepoDialog
 from widgets.token_dialog import TokenDialog
 
-GATED = "repo_gated"
+HIDDEN = "repo_hidden"
+WANTS_TOKEN = frozenset({"repo_gated", HIDDEN})
 BYTES_PER_MB = 10**6
 
 
@@ -189,14 +190,14 @@ class DownloadsController(QObject):
             return
         self._planned(ref)
         problem = problem_of(error)
-        if problem.code == GATED:
+        if problem.code in WANTS_TOKEN:
             self._ask_token(_repo_of(ref), lambda: self.download(ref), problem)
         else:
             self._page.show_problem(problem)
             self.refused.emit(ref, problem)
 
     def _ask_token(self, repo: str, again: Callable[[], None], problem: Problem) -> None:
-        dialog = TokenDialog(repo, parent=self._window)
+        dialog = TokenDialog(repo, hidden=problem.code == HIDDEN, parent=self._window)
 
         def give(_repo: str, pasted: str) -> None:
             try:
@@ -227,7 +228,7 @@ class DownloadsController(QObject):
             def refused(error: BaseException) -> None:
                 problem = problem_of(error)
                 dialog.show_problem(problem)
-                if problem.code == GATED:
+                if problem.code in WANTS_TOKEN:
                     self._ask_token(repo, dialog.look_up, problem)
 
             def listed(listing: RepoListing) -> None:
@@ -255,8 +256,8 @@ class DownloadsController(QObject):
         self._show()
         self.news_came.emit()
         for each in news:
-            gated = each.problem is not None and each.problem.code == GATED
-            if each.problem is not None and gated and each.ref not in failed_before:
+            wants = each.problem is not None and each.problem.code in WANTS_TOKEN
+            if each.problem is not None and wants and each.ref not in failed_before:
                 self._ask_token(_repo_of(each.ref), lambda ref=each.ref: self.resume(ref), each.problem)  # type: ignore[misc]  # a lambda's default
 
     def _failed(self, error: BaseException) -> None:

@@ -10,13 +10,9 @@ from pathlib import Path
 from backends.devices.records import Machine
 from backends.errors import WorkerError
 from backends.fit.records import Fit, Wish
-from backends.models.errors import ServerMisbehaved
 from backends.models.manager import Models
-from backends.models.records import DownloadPlan, InstalledModel, RemoteFile
+from backends.models.records import InstalledModel
 from backends.paths import Paths, ensure_folder
-
-FIRST_READ_BYTES = 9 * 2**20  # the header of a Llama 3 takes 7.9 MB
-LARGEST_HEADER_BYTES = 256 * 2**20
 
 
 def refuse_unseen(planned: Fit, machine: Machine) -> None:
@@ -47,7 +43,7 @@ async def exact_remote(ref: str, planned: Fit, wish: Wish, models: Models, paths
 
     models.consent()
     plan = await models.plan_for(ref)
-    parts = [await _header(models, plan, file) for file in plan.files]
+    parts = [await models.hub.header(plan.repo, plan.revision, file.path, file.size_bytes) for file in plan.files]
     folder: Path = paths.cache
     await asyncio.to_thread(ensure_folder, folder)
     async with _laid_out(parts, folder) as path:
@@ -67,27 +63,3 @@ async def _laid_out(parts: Sequence[tuple[bytes, int]], folder: Path) -> AsyncIt
         await asyncio.wait([making])
         making.exception()  # where it failed while somebody cancelled, nobody else asks
         await asyncio.to_thread(files.close)
-
-
-async def _header(models: Models, plan: DownloadPlan, file: RemoteFile) -> tuple[bytes, int]:
-    """The beginning of a file and its size. Reading it takes a thread: 100,000 tokens would hold up the loop."""
-    from backends.models.gguf import HeaderIncomplete, read_header
-
-    size_bytes = file.size_bytes
-    if size_bytes is None:
-        size_bytes = (await models.hub.resolve(plan.repo, plan.revision, file.path)).size_bytes
-    if size_bytes is None:
-        raise ServerMisbehaved(f"The hub does not say how large {file.path} is.", safe="Nothing was downloaded.")
-    data, wanted = b"", FIRST_READ_BYTES
-    while True:
-        data += await models.hub.read_range(plan.repo, plan.revision, file.path, len(data), wanted)
-        try:
-            await asyncio.to_thread(read_header, data, name=file.path)
-        except HeaderIncomplete as more:
-            if len(data) < min(wanted, size_bytes) or wanted >= LARGEST_HEADER_BYTES:
-                raise ServerMisbehaved(
-                    f"The header of {file.path} has no end.", safe="Nothing was downloaded."
-                ) from None
-            wanted = max(2 * wanted, more.at_least_bytes)
-        else:
-            return data, size_bytes

@@ -12,6 +12,7 @@ import socket
 import ssl
 import sys
 import threading
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -92,9 +93,12 @@ class Connection:
         sock = self._socket
         return isinstance(sock, ssl.SSLSocket) and (sock.pending() > 0 or _is_readable(sock))
 
-    def reader(self) -> io.BufferedReader:
-        """What arrives, as a file. Closing that leaves the connection open for the next request."""
-        return io.BufferedReader(_Raw(self))
+    def reader(self, arrived: Callable[[int], None]) -> io.BufferedReader:
+        """What arrives, as a file. Closing that leaves the connection open for the next request.
+
+        `arrived` is told of each piece how many bytes it has; what it raises ends the read.
+        """
+        return io.BufferedReader(_Raw(self, arrived))
 
     def abort(self) -> None:
         """End it from any thread; a read that waits returns at once. Idempotent."""
@@ -115,14 +119,17 @@ class Connection:
 
 
 class _Raw(io.RawIOBase):
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Connection, arrived: Callable[[int], None]) -> None:
         self._connection = connection
+        self._arrived = arrived
 
     def readable(self) -> bool:
         return True
 
     def readinto(self, buffer: WriteableBuffer) -> int:
-        return self._connection.receive_into(buffer)
+        received = self._connection.receive_into(buffer)
+        self._arrived(received)
+        return received
 
 
 def _is_readable(sock: socket.socket) -> bool:

@@ -1,4 +1,4 @@
-"""Asks for a Hugging Face access token where a repo is gated. Must not know where tokens are kept."""
+"""Asks for a Hugging Face access token where a repo is gated or hidden. Must not know where tokens are kept."""
 
 from __future__ import annotations
 
@@ -17,13 +17,27 @@ class TokenDialog(SecretDialog):
     token_entered = Signal(str, str)
 
     def __init__(
-        self, repo: str, *, host: str = HUB_HOST, kept: str = KEPT_TEXT, parent: QWidget | None = None
+        self,
+        repo: str,
+        *,
+        hidden: bool = False,
+        host: str = HUB_HOST,
+        kept: str = KEPT_TEXT,
+        parent: QWidget | None = None,
     ) -> None:
-        says = (
-            f"{repo} gives its files only to people who accepted its terms. Accept them on {host}, make a token with "
-            f"read access in your account there, and paste it. It is sent to {host} and nowhere else."
-        )
-        super().__init__("token", "Access token for a gated repo", says, kept, parent=parent)
+        """`hidden`: the hub does not say whether the repo is gated, private or not there at all."""
+        if hidden:
+            why = (
+                f"{host} shows {repo} to nobody without a token: it may be private or gated, or its name may be wrong. "
+                f"If you have access to it, make a token with read access in your account on {host}, and paste it."
+            )
+        else:
+            why = (
+                f"{repo} gives its files only to people who accepted its terms. Accept them on {host}, make a token "
+                "with read access in your account there, and paste it."
+            )
+        title = "Access token for a repo" if hidden else "Access token for a gated repo"
+        super().__init__("token", title, f"{why} It is sent to {host} and nowhere else.", kept, parent=parent)
         self._repo = repo
 
     def give(self, secret: str) -> None:

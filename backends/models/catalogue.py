@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import re
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from functools import cache
@@ -11,6 +10,7 @@ from functools import cache
 from backends.models.catalogue_file import read_catalogue
 from backends.models.download_names import shown
 from backends.models.errors import BadReference, NotRunnable, RepoMissing
+from backends.models.folder import SPLIT, model_stem
 from backends.models.records import (
     CatalogueModel,
     CatalogueQuant,
@@ -23,7 +23,6 @@ from backends.models.references import CatalogueRef, parse_ref
 from backends.models.weights import facts_by_rule
 
 SUGGESTIONS = 3
-_PART = re.compile(r"-\d{5}-of-(?P<count>\d{5})$")
 
 
 @cache
@@ -138,9 +137,8 @@ def _alike(path: str, listing: Iterable[RemoteFile]) -> tuple[RemoteFile, ...]:
 def _split_name(path: str) -> tuple[str, str, int]:
     """A file's name without part number, in lower case since repos differ; its folder; and its number of parts."""
     folder, _, name = path.rpartition("/")
-    stem = re.sub(r"\.gguf$", "", name, flags=re.IGNORECASE)
-    part = _PART.search(stem)
-    return stem[: part.start() if part else None].lower(), folder, int(part["count"]) if part else 1
+    part = SPLIT.fullmatch(name)
+    return model_stem(name).lower(), folder, int(part["count"]) if part else 1
 
 
 def _unknown(what: str, wanted: str, names: Iterable[str]) -> BadReference:

@@ -21,7 +21,8 @@ from backends.models.download_disk import RESERVE_BYTES, gigabytes
 from backends.models.errors import DiskFull, FileMismatch, FolderUnusable
 from backends.models.folder import never
 from backends.models.index import Stamp
-from backends.models.verify import BLOCK_BYTES, Hashed, OnBytes, hash_file, nothing, open_regular
+from backends.models.regular import open_regular
+from backends.models.verify import BLOCK_BYTES, Hashed, OnBytes, hash_file, nothing
 from backends.paths import ensure_folder
 
 BLOCKS_BETWEEN_LOOKS = 16

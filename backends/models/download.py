@@ -38,7 +38,10 @@ OnDone = Callable[[DownloadPlan, tuple[Path, ...], tuple[str, ...]], Awaitable[N
 
 @dataclass(slots=True)
 class _Entry:
+    """`folder` is where it was begun; its parts lie there (`seen`), whatever folder is chosen later."""
+
     plan: DownloadPlan
+    folder: Path
     state: DownloadState = "queued"
     problem: Problem | None = None
     received: int = 0
@@ -122,7 +125,7 @@ class Downloads:
                     fix="Look for it among the downloads; a paused one goes on with Resume.",
                 )
         self._entries.pop(plan.ref, None)
-        self._entries[plan.ref] = _Entry(plan)
+        self._entries[plan.ref] = _Entry(plan, self._place())
         self._pump()
 
     async def pause(self, ref: str) -> None:
@@ -135,7 +138,8 @@ class Downloads:
         if entry is None or entry.state in ("queued", "running", "done"):
             return
         del self._entries[ref]
-        fresh = self._entries[ref] = _Entry(entry.plan, received=entry.received, seen=entry.seen)
+        folder = entry.folder if entry.seen else self._place()
+        fresh = self._entries[ref] = _Entry(entry.plan, folder, received=entry.received, seen=entry.seen)
         fresh.state = "queued"
         self._pump()
 
@@ -149,7 +153,7 @@ class Downloads:
             return
         entry.state, entry.problem = "cancelled", None
         if discard:
-            await asyncio.to_thread(discard_parts, self._place(), entry.plan)
+            await asyncio.to_thread(discard_parts, entry.folder, entry.plan)
             entry.received = 0
         self._tell()
 
@@ -174,12 +178,19 @@ class Downloads:
 
     async def restore(self) -> None:
         """Add the downloads that earlier sessions left, as paused ones. Raises nothing: a bad file is passed over."""
-        for plan, received in await asyncio.to_thread(find_unfinished, self._place()):
+        folder = self._place()
+        for plan, received in await asyncio.to_thread(find_unfinished, folder):
             if plan.ref not in self._entries:
-                entry = self._entries[plan.ref] = _Entry(plan, received=received, seen=True)
+                entry = self._entries[plan.ref] = _Entry(plan, folder, received=received, seen=True)
                 entry.state = "paused"
                 entry.ended.set()
         self._tell()
+
+    def moved(self, old: Path, new: Path) -> None:
+        """The models folder was moved, with what was fetched so far."""
+        for entry in self._entries.values():
+            if entry.folder == old:
+                entry.folder = new
 
     async def wait(self, ref: str) -> DownloadProgress:
         """Until it is neither queued nor running; how it ended. Raises KeyError for one that is not here."""
@@ -230,7 +241,7 @@ class Downloads:
         if entry.stop_as is not None:  # before it had begun
             return entry.stop_as, None
         try:
-            entry.job = Job(self._hub, entry.plan, self._place(), self._limiter, self._pace, must_exist=entry.seen)
+            entry.job = Job(self._hub, entry.plan, entry.folder, self._limiter, self._pace, must_exist=entry.seen)
             paths, hashes = await entry.job.run()
             outcome = self._on_done(entry.job.plan, paths, hashes)
             if inspect.isawaitable(outcome):
@@ -240,7 +251,7 @@ class Downloads:
         except NearfarError as error:
             return "failed", error.problem
         except OSError as error:
-            return "failed", disk_problem(error, self._place()).problem
+            return "failed", disk_problem(error, entry.folder).problem
         except Exception:
             log.exception("a download ended in an unexpected way")
             return "failed", DownloadError("The download ended in an unexpected way.").problem

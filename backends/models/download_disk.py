@@ -113,6 +113,16 @@ def sync(handle: int) -> None:
         os.fdatasync(handle)
 
 
+def forget(handle: int) -> None:
+    """After `sync`: let the page cache go of this file, where that is known, so that reading asks the disk.
+
+    A page that the disk failed to take counts as written from then on, and stays in the cache as it should have been.
+    """
+    if hasattr(os, "posix_fadvise"):
+        with contextlib.suppress(OSError):
+            os.posix_fadvise(handle, 0, 0, os.POSIX_FADV_DONTNEED)
+
+
 def allocate(handle: int, size_bytes: int) -> bool:
     """Take the space for the whole file now; False where this system cannot. Raises OSError where there is too little.
 

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 EXPIRED = frozenset({401, 403, 404, 410})
 BUSY = frozenset({408, 425, 429, 500, 502, 503, 504})
 LATER = "Press Resume in a few minutes."
+MAX_HEAD_BYTES = 256 * 1024
 
 
 class Lost(Exception):
@@ -73,14 +74,9 @@ class RangeClient:
         self._connection: Connection | None = None
         self._origin: tuple[str, str, int] | None = None
         self._http: http.client.HTTPConnection | None = None
+        self._plug: _Plug | None = None
         self._response: http.client.HTTPResponse | None = None
         self._left = 0
-
-    @property
-    def bytes_received(self) -> int:
-        """By the present connection."""
-        connection = self._connection
-        return connection.bytes_received if connection is not None else 0
 
     def abort(self) -> None:
         """For good: the next request fails too."""
@@ -99,7 +95,7 @@ class RangeClient:
         """Idempotent; for the thread that reads."""
         with self._lock:
             connection, self._connection = self._connection, None
-        self._response = self._http = self._origin = None
+        self._response = self._http = self._plug = self._origin = None
         if connection is not None:
             connection.close()
 
@@ -125,10 +121,14 @@ class RangeClient:
     def read(self, limit: int) -> bytes:
         """The next bytes, at most `limit`, as they come; empty where the connection ended early. Raises Lost."""
         response = self._response
-        if response is None:
+        if response is None or self._plug is None:
             return b""
+        self._plug.allow(limit)
         try:
             data = response.read1(min(limit, self._left))
+        except NearfarError:
+            self.close()
+            raise
         except (OSError, http.client.HTTPException, ValueError) as error:
             host = self._origin[1] if self._origin else ""
             self.close()
@@ -147,13 +147,19 @@ class RangeClient:
         return self._response is not None and connection is not None and connection.has_more()
 
     def _ends(self, response: http.client.HTTPResponse) -> bool:
-        """Whether the connection can be used again. A body that says no length must end with its last byte."""
+        """Whether the connection can be used again. A body that says no length must end with its last byte.
+
+        One that does so is not used again: there may be lines without end behind it.
+        """
         if response.chunked or response.length is None:
-            with contextlib.suppress(OSError, http.client.HTTPException, ValueError):  # all that counts is here
-                if response.read1(1):
-                    self.close()
-                    raise ServerMisbehaved("The server sends more than the file it announced.")
-        if response.will_close or (response.length is None and not response.chunked):
+            more = b""
+            with contextlib.suppress(OSError, http.client.HTTPException, ValueError, NearfarError):
+                more = response.read1(1)  # all that counts is here, so nothing that goes wrong now does
+            if more:
+                self.close()
+                raise ServerMisbehaved("The server sends more than the file it announced.")
+            return False
+        if response.will_close:
             return False
         response.close()
         self._response = None
@@ -167,6 +173,8 @@ class RangeClient:
             connection = self._connected(url)
             connection.begin_request()
             assert self._http is not None
+            assert self._plug is not None
+            self._plug.allow(0)
             parts = urlsplit(url)
             target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
             headers = {
@@ -203,7 +211,8 @@ class RangeClient:
         name = f"[{origin[1]}]" if ":" in origin[1] else origin[1]
         self._http = http.client.HTTPConnection(name, None if _is_default(origin) else origin[2])
         self._http.auto_open = 0  # never past the door
-        self._http.sock = cast("socket.socket", _Plug(connection))
+        self._plug = _Plug(connection, origin[1])
+        self._http.sock = cast("socket.socket", self._plug)
         return connection
 
     def _head(
@@ -246,16 +255,30 @@ class RangeClient:
 
 
 class _Plug:
-    """A recorded connection in the place where http.client has a socket; closing is not left to it."""
+    """A recorded connection in the place where http.client has a socket; closing is not left to it.
 
-    def __init__(self, connection: Connection) -> None:
+    http.client reads heads and what follows a body's last chunk for as long as they come, so they are counted here.
+    """
+
+    def __init__(self, connection: Connection, host: str) -> None:
         self._connection = connection
+        self._host = host
+        self._allowed = 0
+
+    def allow(self, body_bytes: int) -> None:
+        """From now on so many bytes of a body are due, and a head, besides."""
+        self._allowed = body_bytes + MAX_HEAD_BYTES
+
+    def _arrived(self, size_bytes: int) -> None:
+        self._allowed -= size_bytes
+        if self._allowed < 0:
+            raise ServerMisbehaved(f"{self._host} sends more before the file than any server has to say.")
 
     def sendall(self, data: bytes) -> None:
         self._connection.sendall(data)
 
     def makefile(self, _mode: str) -> io.BufferedReader:
-        return self._connection.reader()
+        return self._connection.reader(self._arrived)
 
     def close(self) -> None:
         """Whoever made the connection ends it."""

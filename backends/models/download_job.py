@@ -1,23 +1,31 @@
 """One download from plan to model: asks the hub, prepares the folder, fetches each part, publishes. Must not queue.
 
 Parts lie in `<models>/.incomplete/` until every one of them has the right size and sha256; only then do they get their
-names in `<models>/<owner>--<repo>/`, the one that llama.cpp opens last.
+names in `<models>/<owner>--<repo>/`, in the folder that they have in the repo, the one that llama.cpp opens last.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import hashlib
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
 from backends.errors import NearfarError
 from backends.models.download_disk import Lock, check_space, disk_problem, folder_gone
-from backends.models.download_files import publish, remove_parts, size_of, total_of, unused_bytes, vouched
+from backends.models.download_files import (
+    is_proven,
+    missing_bytes,
+    placed_of,
+    publish,
+    remove_parts,
+    size_of,
+    total_of,
+    vouched,
+)
 from backends.models.download_http import RangeClient
 from backends.models.download_limit import Limiter
 from backends.models.download_names import Layout, layout_of, shown
@@ -27,13 +35,13 @@ from backends.models.download_sidecar import Sidecar, read_sidecar
 from backends.models.download_transfer import Source, Stopped, Transfer
 from backends.models.errors import FileMismatch, FolderUnusable, ServerMisbehaved
 from backends.models.hub import DOWNLOAD, Hub, Resolved
+from backends.models.index import Stamp
 from backends.models.records import DownloadPlan, RemoteFile
 from backends.paths import ensure_folder
 from backends.threads import start_aside
 
 T = TypeVar("T")
 MAX_RESTARTS = 2
-READ_BYTES = 2**20
 
 
 class Job:
@@ -146,29 +154,30 @@ class Job:
             raise FolderUnusable(f"The models folder {layout.folder} cannot be made: {error.strerror}.") from error
 
     def _locked(self, layout: Layout, first: Resolved) -> tuple[tuple[Path, ...], tuple[str, ...]]:
-        hashes = tuple(file.sha256 or "" for file in self.plan.files)
-        if self._is_there(layout):
-            remove_parts(layout)
-            return layout.final, hashes
         self._sidecar = sidecar = self._open_sidecar(layout)
+        placed: frozenset[int] | None = frozenset()
         try:
-            missing = sum(size_of(file) for file in self.plan.files) - sidecar.done_bytes
-            check_space(layout.incomplete, max(0, missing - unused_bytes(layout, sidecar)))
-            sidecar.write()
+            placed = placed_of(layout, sidecar, lambda: not self._stop.is_set())
+            if placed is None:
+                raise Stopped
             for index, file in enumerate(self.plan.files):
-                self._fetch(layout, index, file, first if index == 0 else None)
+                if index not in placed:
+                    left = [each for each in range(index, len(self.plan.files)) if each not in placed]
+                    self._fetch_once(layout, index, left, first if index == 0 else None)
                 self._before += size_of(file)
                 self._part = None
-            publish(layout)
+            sidecar.close()
+            publish(layout, placed)
+            remove_parts(layout)
         except (NearfarError, OSError):
-            if not sidecar.done_bytes:
+            if not (sidecar.done_bytes or placed):
                 sidecar.close()
                 with contextlib.suppress(OSError):
                     remove_parts(layout)
             raise
         finally:
             sidecar.close()
-        return layout.final, hashes
+        return layout.final, tuple(file.sha256 or "" for file in self.plan.files)
 
     def _open_sidecar(self, layout: Layout) -> Sidecar:
         """What earlier sessions left of the very same files; anything else starts from the beginning."""
@@ -176,8 +185,23 @@ class Job:
         if old is None or old.plan.files != self.plan.files:
             remove_parts(layout)
             return Sidecar(layout.sidecar, self.plan)
-        claims = {index: old.claim(index) for index, part in enumerate(layout.parts) if part.exists()}
-        return Sidecar(layout.sidecar, self.plan, claims)
+        there = range(len(layout.parts))
+        claims = {index: old.claim(index) for index in there if layout.parts[index].exists()}
+        proofs = {index: proof for index in there if (proof := old.proof(index)) is not None}
+        return Sidecar(layout.sidecar, self.plan, claims, proofs)
+
+    def _fetch_once(self, layout: Layout, index: int, left: Sequence[int], found: Resolved | None) -> None:
+        """Fetch one file unless its part is whole already; before that, see to space for this and all others left.
+
+        Others may have filled the disk while the file before it came.
+        """
+        assert self._sidecar is not None
+        if is_proven(layout.parts[index], self._sidecar.proof(index)):
+            return
+        check_space(layout.incomplete, missing_bytes(layout, self._sidecar, left))
+        self._sidecar.write()
+        self._fetch(layout, index, self.plan.files[index], found)
+        self._sidecar.prove(index, Stamp.of(layout.parts[index].stat()))
 
     def _fetch(self, layout: Layout, index: int, file: RemoteFile, found: Resolved | None) -> None:
         """One file, whole and with the right hash, as a part on disk. A wrong hash is fetched once more."""
@@ -196,7 +220,6 @@ class Job:
             self._clear(layout, index)
             mismatches += 1
             if mismatches == 2:
-                remove_parts(layout)
                 raise FileMismatch(
                     f"{shown(file.path)} came with other bytes than the hub vouches for, twice: its sha256 is wrong."
                 )
@@ -223,6 +246,7 @@ class Job:
     def _clear(self, layout: Layout, index: int) -> None:
         """Nothing of this file is claimed any more, then its bytes go."""
         assert self._sidecar is not None
+        self._part = None
         self._sidecar.clear(index)
         layout.parts[index].unlink(missing_ok=True)
 
@@ -233,21 +257,3 @@ class Job:
         found = asyncio.run_coroutine_threadsafe(self._resolve(file), self._loop).result()
         vouched(file, found)
         return found
-
-    def _is_there(self, layout: Layout) -> bool:
-        """Whether every file is in place already, with the right bytes."""
-        for path, file in zip(layout.final, self.plan.files, strict=True):
-            try:
-                if path.stat().st_size != size_of(file):
-                    return False
-                digest = hashlib.sha256()
-                with path.open("rb", buffering=0) as stream:
-                    while chunk := stream.read(READ_BYTES):
-                        digest.update(chunk)
-                        if self._stop.is_set():
-                            raise Stopped
-            except FileNotFoundError:
-                return False
-            if digest.hexdigest() != file.sha256:
-                return False
-        return True

@@ -7,6 +7,7 @@ folder, and none may be one that another system cannot hold.
 from __future__ import annotations
 
 import hashlib
+import posixpath
 import re
 import unicodedata
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from backends.models.records import DownloadPlan
 INCOMPLETE = ".incomplete"
 MAX_NAME_BYTES = 200
 MAX_FILES = 256
+MAX_FOLDERS = 4  # the library looks two levels deeper than that
 REPO_PART = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,95}")
 REVISION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]{0,199}")
 RESERVED = re.compile(r"(?:con|prn|aux|nul|conin\$|conout\$|(?:com|lpt)[0-9¹²³])(?:\..*)?", re.IGNORECASE)
@@ -45,8 +47,11 @@ def check_path(path: str) -> str:
     """`path` if it names a GGUF file inside a repo; raises BadReference."""
     if not path.lower().endswith(".gguf"):
         raise BadReference(f"“{shown(path)}” is not the name of a .gguf file.")
-    for part in path.split("/"):
+    parts = path.split("/")
+    for part in parts:
         check_name(part)
+    if len(parts) > MAX_FOLDERS + 1:
+        raise BadReference(f"“{shown(path)}” lies in more than {MAX_FOLDERS} folders, one in the other.")
     return path
 
 
@@ -93,25 +98,35 @@ class Layout:
 
 
 def layout_of(folder: Path, plan: DownloadPlan) -> Layout:
-    """Where the files of `plan` go below `folder`; raises BadReference for a plan with a name that is none."""
+    """Where the files of `plan` go below `folder`: in the folder that they have in common in the repo, side by side.
+
+    So two files of one name from two folders of a repo are two files here. Raises BadReference for a plan with a name
+    that is none.
+    """
     if not 1 <= len(plan.files) <= MAX_FILES:
         raise BadReference(f"{shown(plan.name)} names {len(plan.files)} files to download.")
     home = check_repo(plan.repo).replace("/", "--")
     if plan.revision is not None:
         check_revision(plan.revision)
-    names = [PurePosixPath(check_path(file.path)).name for file in plan.files]
+    paths = [PurePosixPath(check_path(file.path)) for file in plan.files]
+    names = [path.name for path in paths]
     if len({name.lower() for name in names}) != len(names):
         raise BadReference(f"{shown(plan.name)} names two files alike.")
+    common = posixpath.commonpath([str(path.parent) for path in paths])
+    inner = PurePosixPath(common)
     return Layout(
         folder=folder,
-        key=_key(home, names[0]),
-        parts=tuple(folder / INCOMPLETE / f"{_key(home, name)}.part" for name in names),
-        final=tuple(folder / home / name for name in names),
+        key=_key(home, inner, names[0]),
+        parts=tuple(folder / INCOMPLETE / f"{_key(home, inner, name)}.part" for name in names),
+        final=tuple(folder / home / inner / name for name in names),
     )
 
 
-def _key(home: str, name: str) -> str:
+def _key(home: str, inner: PurePosixPath, name: str) -> str:
+    """One name for a file below `home`, never that of another: no file's own name ends like that of one in a folder."""
     key = f"{home}--{name}"
+    if inner.parts:
+        key += f"--{hashlib.sha256(str(inner).encode()).hexdigest()[:12]}"
     if len(key.encode()) <= MAX_NAME_BYTES:
         return key
     return f"{home[:60]}--{hashlib.sha256(key.encode()).hexdigest()[:24]}"

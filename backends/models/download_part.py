@@ -11,6 +11,7 @@ Two threads (`keep`) sync the part and then claim what is on disk, over and over
 
 from __future__ import annotations
 
+import contextlib
 import os
 import threading
 import time
@@ -18,7 +19,7 @@ import zlib
 from collections.abc import Callable
 from pathlib import Path
 
-from backends.models.download_disk import allocate, open_file, sync, write_at
+from backends.models.download_disk import allocate, forget, open_file, sync, write_at
 from backends.models.download_sidecar import Claim, Note, Sidecar
 from backends.models.download_spans import Span, Spans
 
@@ -59,7 +60,7 @@ class Part:
         self._room_bytes = ROOM_BYTES
         self._was_full = False
         self._oldest_s = 0.0
-        self._ended = False
+        self._ended = self._lost = False
         self._handle: int | None = None
         self.allocated = False
 
@@ -72,6 +73,9 @@ class Part:
             os.ftruncate(handle, self.size_bytes)
         if all(stop <= min(there, self.size_bytes) for _start, stop in self._before.done):
             self._done = self._before.done.copy()
+            if self._before.notes:
+                sync(handle)
+                forget(handle)
             for note in self._before.notes:
                 if note.stop <= min(there, self.size_bytes) and self._holds(note):
                     self._done.add(note.start, note.stop)
@@ -190,19 +194,34 @@ class Part:
                 if not size:
                     return
                 assert self._handle is not None
-                sync(self._handle)
+                try:
+                    sync(self._handle)
+                except OSError:
+                    self._distrust()
+                    raise
             self._sidecar.put(self._index, claim)
             with self._lock:
                 self._claiming -= size
                 self._fit_room(size)
                 self._room.notify_all()
 
+    def _distrust(self) -> None:
+        """A sync failed: the next would say that all is well, so what was not claimed before it never is."""
+        with self._lock:
+            self._lost = self._ended = True
+            self._room.notify_all()
+            self._work.notify_all()
+            while self._writing:
+                self._room.wait()
+        with contextlib.suppress(OSError):  # on such a disk this may fail too; a note is checked before it is believed
+            self._sidecar.drop_notes(self._index)
+
     def _due(self) -> tuple[int, Claim]:
         """Wait until something should be claimed; how many bytes, 0 where the part has ended."""
         with self._lock:
             while not self._ended and not self._is_due():
                 self._work.wait(CLAIM_AFTER_S / 2)
-            size, self._unclaimed = self._unclaimed, 0
+            size, self._unclaimed = 0 if self._lost else self._unclaimed, 0
             self._claiming += size
             return size, Claim(self._done.copy(), self.etag)
 

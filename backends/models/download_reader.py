@@ -73,7 +73,7 @@ class Reader:
         self._receiving = False
         self._mark: tuple[float, int] | None = None
         self._stalled = False
-        self._failures = self._stalls = self._renewals = self._since_failure = self._at = 0
+        self._failures = self._stalls = self._renewals = self._since_failure = self._at = self._received = 0
 
     def run(self) -> None:
         try:
@@ -139,6 +139,7 @@ class Reader:
         except OSError as error:
             raise disk_problem(error, self._part.path.parent.parent) from error
         self._at += len(data)
+        self._received += len(data)
         self._since_failure += len(data)
         if self._since_failure >= PROGRESS_BYTES or self._at >= self._part.size_bytes:
             self._failures = self._renewals = 0
@@ -188,11 +189,11 @@ class Reader:
         self._transfer.ended.wait(max(delay_s, min(lost.wait_s or 0.0, MAX_WAIT_S)))
 
     def look(self) -> None:
-        """From the watching thread: end a connection that is open and brings next to nothing."""
-        now, received = time.monotonic(), self.client.bytes_received
+        """From the watching thread: end a connection that is open and brings next to nothing of the file."""
+        now, received = time.monotonic(), self._received
         mark = self._mark
         limit = self._transfer.limiter.bytes_s
-        if not self._receiving or mark is None or received < mark[1] or (limit is not None and limit < 65536):
+        if not self._receiving or mark is None or (limit is not None and limit < 65536):
             self._mark = (now, received) if self._receiving else None
             return
         if now - mark[0] < self._pace.stall_s:

@@ -2,8 +2,9 @@
 
 Lines of JSON. The first holds the plan with sizes and hashes. A *claim* says which bytes of one file are on disk for
 certain; the last one about a file counts. A *note* says which bytes were written but perhaps not synced yet, with their
-checksum: after a kill they are there, after a power cut they may be, and reading them again tells. A line that a power
-cut left in pieces is passed over.
+checksum: after a kill they are there, after a power cut they may be, and reading them again tells. A *proof* says that
+a whole file had the right sha256, and of exactly which file on disk that was found, so that it is not read again.
+A line that a power cut left in pieces is passed over.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import json
 import logging
 import os
 import threading
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -22,6 +23,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 from backends.files import replace_file
 from backends.models.download_disk import open_file, sync
 from backends.models.download_spans import Spans
+from backends.models.index import Stamp
 from backends.models.records import DownloadPlan
 
 log = logging.getLogger(__name__)
@@ -55,8 +57,15 @@ class _Note(BaseModel):
     mark: Annotated[int, Field(ge=0, lt=2**32)]
 
 
+class _Proof(BaseModel):
+    model_config = ConfigDict(extra="ignore")
+
+    file: Annotated[int, Field(ge=0, lt=1000)]
+    verified: Stamp
+
+
 _PLAN = TypeAdapter(DownloadPlan)
-_LINE: TypeAdapter[_Claim | _Note] = TypeAdapter(_Claim | _Note)
+_LINE: TypeAdapter[_Claim | _Note | _Proof] = TypeAdapter(_Claim | _Note | _Proof)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,10 +97,17 @@ class Claim:
 class Sidecar:
     """One sidecar, open for writing by whoever holds the download's lock; safe from its threads. Raises OSError."""
 
-    def __init__(self, path: Path, plan: DownloadPlan, claims: dict[int, Claim] | None = None) -> None:
+    def __init__(
+        self,
+        path: Path,
+        plan: DownloadPlan,
+        claims: dict[int, Claim] | None = None,
+        proofs: dict[int, Stamp] | None = None,
+    ) -> None:
         self.path = path
         self.plan = plan
         self._claims = claims or {}
+        self._proofs = proofs or {}
         self._lock = threading.Lock()
         self._handle: int | None = None
         self._length = self._rewrite_at = 0
@@ -101,8 +117,14 @@ class Sidecar:
         with self._lock:
             return self._claims.get(index, Claim())
 
+    def proof(self, index: int) -> Stamp | None:
+        """Of which file on disk it was found that it is the one at `index`, whole and right."""
+        with self._lock:
+            return self._proofs.get(index)
+
     @property
     def done_bytes(self) -> int:
+        """Of the parts, if every note holds; files that have their names already are not counted."""
         with self._lock:
             return sum(claim.likely_bytes for claim in self._claims.values())
 
@@ -135,10 +157,23 @@ class Sidecar:
             self._claims[index] = replace(claim, notes=(*claim.notes, note))
             self._append(_note_line(index, note))
 
+    def drop_notes(self, index: int) -> None:
+        """What was written of this file and not claimed is not there any more, durably."""
+        with self._lock:
+            self._claims[index] = replace(self._claims.get(index, Claim()), notes=())
+            self._write()
+
+    def prove(self, index: int, stamp: Stamp) -> None:
+        """The file at `index` is whole, with the right sha256. Not durable: losing it costs the time to read it."""
+        with self._lock:
+            self._proofs[index] = stamp
+            self._append(_proof_line(index, stamp))
+
     def clear(self, index: int) -> None:
         """Nothing is there of this file any more, durably."""
         with self._lock:
             self._claims.pop(index, None)
+            self._proofs.pop(index, None)
             self._write()
 
     def close(self) -> None:
@@ -160,6 +195,7 @@ class Sidecar:
         lines = [json.dumps({"nearfar_download": 1, "plan": _PLAN.dump_python(self.plan, mode="json")})]
         for index, claim in self._claims.items():
             lines += [_claim_line(index, claim), *(_note_line(index, note) for note in claim.notes)]
+        lines += [_proof_line(index, stamp) for index, stamp in self._proofs.items()]
         replace_file(self.path, "".join(line + "\n" for line in lines).encode())
         self._handle = open_file(self.path)
         self._length = os.lseek(self._handle, 0, os.SEEK_END)
@@ -179,6 +215,10 @@ def _note_line(index: int, note: Note) -> str:
     return f'{{"file":{index},"wrote":[{note.start},{note.stop}],"mark":{note.mark}}}'
 
 
+def _proof_line(index: int, stamp: Stamp) -> str:
+    return json.dumps({"file": index, "verified": asdict(stamp)})
+
+
 def read_sidecar(path: Path) -> Sidecar | None:
     """The sidecar at `path`; None where there is none, or none that can be read. Raises OSError."""
     try:
@@ -194,6 +234,7 @@ def read_sidecar(path: Path) -> Sidecar | None:
         return None
     claims: dict[int, Claim] = {}
     notes: dict[int, list[Note]] = {}
+    proofs: dict[int, Stamp] = {}
     for line in lines:
         try:
             read = _LINE.validate_json(line)
@@ -201,10 +242,12 @@ def read_sidecar(path: Path) -> Sidecar | None:
             continue
         if isinstance(read, _Note):
             notes.setdefault(read.file, []).append(Note(*read.wrote, read.mark))
+        elif isinstance(read, _Proof):
+            proofs[read.file] = read.verified
         else:
             claims[read.file] = Claim(Spans(read.done), read.etag)
     for index, written in notes.items():
         claim = claims.get(index, Claim())
         left = tuple(note for note in written if not claim.done.covers(note.start, note.stop))
         claims[index] = replace(claim, notes=left)
-    return Sidecar(path, plan, claims)
+    return Sidecar(path, plan, claims, proofs)

@@ -2,13 +2,15 @@
 
 NearfarError
 ├── DownloadError
-│   ├── RepoMissing         no such repo, revision or file, or it is private
+│   ├── RepoMissing         no such repo, revision or file
+│   │   └── RepoHidden      shown to nobody without a token: missing, private or gated
 │   ├── RepoGated           the repo wants a token, or its licence accepted on the hub
 │   ├── HubUnreachable      no network, or the hub does not answer
 │   ├── NotTheFile          a web page or something else came in place of the file
 │   ├── FileMismatch        size or sha256 is not what it should be
 │   ├── ServerMisbehaved    broken ranges, endless bodies, redirects to where nobody agreed to go
 │   ├── DiskFull
+│   ├── NameTaken           another file lies where this one is to go
 │   └── LicenceNotAccepted
 ├── LibraryError            the models folder, or a file in it
 │   ├── FolderUnusable
@@ -33,6 +35,11 @@ class RepoMissing(DownloadError):
     code = "repo_missing"
     safe = "Nothing was downloaded."
     fix = "Check the name on huggingface.co; a private repo needs a token."
+
+
+class RepoHidden(RepoMissing):
+    code = "repo_hidden"
+    fix = "Check the name; if you have access to it, give an access token."
 
 
 class RepoGated(DownloadError):
@@ -64,6 +71,11 @@ class ServerMisbehaved(DownloadError):
 class DiskFull(DownloadError):
     code = "disk_full"
     fix = "Free space on this disk or move the models folder, then press Resume."
+
+
+class NameTaken(DownloadError):
+    code = "name_taken"
+    safe = "It was not touched, and what was downloaded so far is kept."
 
 
 class LicenceNotAccepted(DownloadError):

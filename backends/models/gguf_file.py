@@ -5,30 +5,67 @@ Headers are read into memory: a mapped file that another program cuts short woul
 
 from __future__ import annotations
 
-import re
+import os
+import stat
+from io import RawIOBase
 from pathlib import Path
-from typing import BinaryIO
 
 from backends.errors import ModelMissing, ModelUnusable, NotAModel
+from backends.models.folder import SPLIT, part_name
 from backends.models.gguf import GgufHeader, HeaderIncomplete, join_parts, read_header
+from backends.models.gguf_cursor import MAX_HEADER_BYTES
+from backends.models.regular import open_regular
 
 FIRST_BYTES = 9 * 2**20  # the header of a Llama 3 takes 7.9 MB
-PART_NAME = re.compile(r"(?P<stem>.+)-(?P<number>\d{5})-of-(?P<count>\d{5})\.gguf")
 
 
 def read_file(path: Path) -> GgufHeader:
-    """The header of one file; raises ModelMissing, NotAModel or ModelUnusable, each with the file's name."""
-    size = _size_of(path)
+    """The header of one file; raises as `open_header`."""
+    return open_header(path)[0]
+
+
+def open_header(path: Path) -> tuple[GgufHeader, os.stat_result]:
+    """The checked header of one file, and exactly which file it was read from.
+
+    Raises ModelMissing, NotAModel or ModelUnusable, each a sentence with the file's name.
+    """
+    with os.fdopen(_open(path), "rb", buffering=0) as file:
+        found = os.fstat(file.fileno())
+        if found.st_size == 0:
+            raise NotAModel(f"{path.name} is empty.")
+        try:
+            return _read(file, path, found.st_size), found
+        except OSError as error:
+            raise ModelMissing(_unreadable(path, error)) from None
+
+
+def _read(file: RawIOBase, path: Path, size_bytes: int) -> GgufHeader:
+    data, wanted = bytearray(), FIRST_BYTES
+    while True:
+        while len(data) < wanted and (more := file.read(wanted - len(data))):
+            data += more
+        try:
+            return read_header(bytes(data), name=path.name, file_bytes=size_bytes)
+        except HeaderIncomplete as incomplete:
+            if len(data) < min(wanted, size_bytes):
+                raise NotAModel(f"{path.name} became shorter while it was read.") from None
+            if len(data) >= size_bytes or wanted >= MAX_HEADER_BYTES:
+                raise NotAModel(f"{path.name} is damaged: its header does not end.") from None
+            wanted = min(MAX_HEADER_BYTES, max(4 * wanted, incomplete.at_least_bytes))  # each time is from the start
+
+
+def _open(path: Path) -> int:
     try:
-        with path.open("rb") as file:
-            data = file.read(FIRST_BYTES)
-            while True:
-                try:
-                    return read_header(data, name=path.name, file_bytes=size)
-                except HeaderIncomplete as more:
-                    data += _more(file, more.at_least_bytes, data, path)
+        if stat.S_ISDIR(os.stat(path).st_mode):
+            raise NotAModel(f"{path.name} is a folder, not a model file.", fix="Choose the .gguf file inside it.")
     except OSError as error:
-        raise ModelMissing(f"{path.name} cannot be read ({error.strerror}).") from None
+        what = f"There is no file {path}." if isinstance(error, FileNotFoundError) else _unreadable(path, error)
+        raise ModelMissing(what) from None
+    return open_regular(path)
+
+
+def _unreadable(path: Path, error: OSError) -> str:
+    return f"{path.name} cannot be read ({error.strerror})."
 
 
 def read_model(path: Path) -> GgufHeader:
@@ -45,13 +82,13 @@ def part_paths(path: Path, header: GgufHeader) -> tuple[Path, ...]:
     if header.split is None or header.split.count < 2:
         return (path,)
     count = header.split.count
-    name = PART_NAME.fullmatch(path.name)
-    if name is None or int(name["count"]) != count or int(name["number"]) != header.split.number + 1:
+    name = SPLIT.fullmatch(path.name)
+    if name is None or path.name != part_name(name["stem"], header.split.number + 1, count):
         raise ModelUnusable(
             f"{path.name} is part {header.split.number + 1} of {count} of a model, but is not named so.",
             fix=f"Give the parts their names back: they end in -00001-of-{count:05}.gguf and so on.",
         )
-    paths = tuple(path.with_name(f"{name['stem']}-{number:05}-of-{count:05}.gguf") for number in range(1, count + 1))
+    paths = tuple(path.with_name(part_name(name["stem"], number, count)) for number in range(1, count + 1))
     if header.split.number != 0:
         raise ModelUnusable(
             f"{path.name} is part {header.split.number + 1} of {count} of a model.",
@@ -68,27 +105,3 @@ def _part(path: Path, first: Path, count: int) -> GgufHeader:
             f"{first.name} has {count} parts, and {path.name} is missing or cannot be read.",
             fix="Put all parts into one folder, or download the model again.",
         ) from None
-
-
-def _more(file: BinaryIO, at_least_bytes: int, data: bytes, path: Path) -> bytes:
-    """As much again as there is, or what is needed; raises NotAModel where the file has become shorter."""
-    more = file.read(max(len(data), at_least_bytes - len(data)))
-    if len(data) + len(more) < at_least_bytes:
-        raise NotAModel(f"{path.name} became shorter while it was read.")
-    return more
-
-
-def _size_of(path: Path) -> int:
-    try:
-        if path.is_dir():
-            raise NotAModel(f"{path.name} is a folder, not a model file.", fix="Choose the .gguf file inside it.")
-        if not path.exists():
-            raise ModelMissing(f"There is no file {path}.")
-        if not path.is_file():
-            raise NotAModel(f"{path.name} is not a regular file.")
-        size = path.stat().st_size
-    except OSError as error:
-        raise ModelMissing(f"{path.name} cannot be read ({error.strerror}).") from None
-    if size == 0:
-        raise NotAModel(f"{path.name} is empty.")
-    return size

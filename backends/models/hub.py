@@ -18,6 +18,8 @@ from backends.egress import Egress
 from backends.keys import Secret
 from backends.models.download_names import check_path, check_repo, check_revision
 from backends.models.errors import NotTheFile, ServerMisbehaved
+from backends.models.gguf import HeaderIncomplete, read_header
+from backends.models.gguf_file import FIRST_BYTES
 from backends.models.hub_address import CONTENT_RANGE, MAX_REDIRECTS, HubAddress, hub_url
 from backends.models.hub_failures import is_page, of_connection, of_page, of_status
 from backends.models.hub_listing import COMMIT, SHA256, RepoListing, read_listing
@@ -29,10 +31,7 @@ LISTING = "model listing"
 DOWNLOAD = "model download"
 KEY_NAME = "huggingface"
 NOTHING = "Nothing was downloaded."
-MAX_LISTING_BYTES = 16 * 2**20
-MAX_HEADER_BYTES = 256 * 2**20
-FIRST_READ_BYTES = 2**20
-GROWTH = 4
+MAX_LISTING_BYTES = 8 * 2**20  # twice what the longest listing that is read takes
 ANSWER_S = 30.0
 SLOWEST_BYTES_S = 1024
 ETAG = re.compile(r'(?:W/)?"?([^"]{1,200})"?')
@@ -86,7 +85,8 @@ class Hub:
         url = self.address.api(repo, check_revision(revision) if revision else None) + "?blobs=true"
         async with self._ask("GET", url, repo) as (response, _url):
             self._raise_for(response, url, repo)
-            return read_listing(repo, await self._read(response, MAX_LISTING_BYTES))
+            raw = await self._read(response, MAX_LISTING_BYTES)
+        return await asyncio.to_thread(read_listing, repo, raw)
 
     async def resolve(self, repo: str, revision: str | None, path: str) -> Resolved:
         """Where a file lies now, with the size and hash that the hub vouches for. Raises as `listing`."""
@@ -102,33 +102,42 @@ class Hub:
                     if self.address.is_hub(target) and "x-linked-size" not in headers:
                         url = target  # a repo that was renamed
                         continue
-                    return _resolved(target, headers)
+                    return _resolved(target, headers, itself=False)
                 self._raise_for(response, url, what)
-                return _resolved(url, headers)
+                return _resolved(url, headers, itself=response.status_code == 200)
         raise ServerMisbehaved(f"{self.address.host} redirects in circles.", safe=NOTHING)
 
     async def read_range(self, repo: str, revision: str | None, path: str, start: int, stop: int) -> bytes:
         """Bytes `start` to `stop` of a file, fewer where it ends before. Raises as `listing`."""
         return await self._range(await self.resolve(repo, revision, path), path, start, stop)
 
-    async def header(self, repo: str, revision: str | None, path: str, enough: Callable[[bytes], int | None]) -> bytes:
-        """The beginning of a file, grown until `enough` returns None; a number it returns is how many bytes it needs.
+    async def header(
+        self, repo: str, revision: str | None, path: str, size_bytes: int | None = None
+    ) -> tuple[bytes, int]:
+        """The beginning of a GGUF file with all of its header, and the size of the whole file if none is given.
 
-        What `enough` raises ends it. Raises also as `listing`, and NotTheFile where the file does not begin as a GGUF.
+        It is read in a thread: 100,000 tokens would hold up the loop. Raises as `listing`, NotTheFile where the file
+        does not begin as a GGUF, and NotAModel or ModelUnusable for a header that llama.cpp could not read.
         """
         found = await self.resolve(repo, revision, path)
-        data, wanted = b"", FIRST_READ_BYTES
+        size_bytes = size_bytes or found.size_bytes
+        if size_bytes is None:
+            raise ServerMisbehaved(
+                f"The hub does not say how large {path} is.", safe=NOTHING, fix="Choose another file."
+            )
+        data, wanted = b"", FIRST_BYTES
         while True:
-            more = await self._range(found, path, len(data), wanted)
-            data += more
+            data += await self._range(found, path, len(data), wanted)
             if not data.startswith(b"GGUF"):
                 raise NotTheFile(f"{path} is not a GGUF file.", safe=NOTHING, fix="Choose another file.")
-            needed = enough(data)
-            if needed is None:
-                return data
-            if len(data) < wanted or wanted >= MAX_HEADER_BYTES:
-                raise NotTheFile(f"The header of {path} has no end.", safe=NOTHING, fix="Choose another file.")
-            wanted = min(MAX_HEADER_BYTES, max(needed, wanted * GROWTH))
+            try:
+                await asyncio.to_thread(read_header, data, name=path, file_bytes=size_bytes)
+            except HeaderIncomplete as more:
+                if len(data) < wanted:
+                    raise ServerMisbehaved(f"{path} ends before the header does.", safe=NOTHING) from None
+                wanted = max(2 * wanted, more.at_least_bytes)
+            else:
+                return data, size_bytes
 
     # -- one request ---------------------------------------------------------------------------------------------
 
@@ -233,10 +242,12 @@ class Hub:
             return self._client
 
 
-def _resolved(url: str, headers: Mapping[str, str]) -> Resolved:
-    etag = ETAG.fullmatch(headers.get("x-linked-etag") or headers.get("etag") or "")
+def _resolved(url: str, headers: Mapping[str, str], *, itself: bool) -> Resolved:
+    """`itself`: the answer is the file's own, so its length and ETag are the file's too. A redirect has others."""
+    own = headers if itself else {}
+    etag = ETAG.fullmatch(headers.get("x-linked-etag") or own.get("etag") or "")
     mark = etag[1].lower() if etag else ""
-    size = headers.get("x-linked-size") or headers.get("content-length") or ""
+    size = headers.get("x-linked-size") or own.get("content-length") or ""
     commit = headers.get("x-repo-commit", "")
     return Resolved(
         url=url,

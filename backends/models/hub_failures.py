@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from urllib.parse import urlsplit
 
 from backends.errors import NearfarError
-from backends.models.errors import HubUnreachable, NotTheFile, RepoGated, RepoMissing, ServerMisbehaved
+from backends.models.errors import HubUnreachable, NotTheFile, RepoGated, RepoHidden, RepoMissing, ServerMisbehaved
 
 CHAIN_LENGTH = 20
 MAX_WAIT_S = 3600.0
@@ -79,10 +79,7 @@ def of_status(status: int, headers: Mapping[str, str], url: str, what: str, *, h
                 f"{host} does not let this token read {what}, or there is no such repo.",
                 fix="Check the name and the token; for a gated repo, accept its licence on the hub first.",
             )
-        return RepoMissing(
-            f"{host} shows {what} to nobody without a token: it may be missing, private or gated.",
-            fix="Check the name; if you have access to it, give an access token.",
-        )
+        return RepoHidden(f"{host} shows {what} to nobody without a token: it may be missing, private or gated.")
     if status in (404, 410):
         return RepoMissing(f"There is no {what} on {host}.")
     return ServerMisbehaved(f"{host} answered in an unexpected way (HTTP {status}).", safe=_NOTHING, fix="Try again.")

@@ -21,6 +21,7 @@ QUANT = re.compile(
     r"(?<![A-Z0-9])(I?Q[1-8]_[A-Z0-9]+(?:_[A-Z0-9]+)*|BF16|F16|F32|MXFP4|TQ[12]_0)(?![A-Z0-9])", re.IGNORECASE
 )
 TAIL = re.compile(r"(I?Q[1-8])_(K_(?:XS|XL|S|M|L)|K|[01](?:_\d_\d)?|XXS|XS|S|M|NL|L)", re.IGNORECASE)
+MAX_LISTED = 10_000
 Size = Annotated[int, Field(ge=0, lt=2**53)]
 
 
@@ -46,7 +47,7 @@ class _Reply(BaseModel):
     gated: bool | str = False
     tags: list[Any] = Field(default_factory=list)
     cardData: dict[str, Any] | None = None  # noqa: N815  the hub's own name
-    siblings: Annotated[list[_Sibling], Field(max_length=100_000)] = Field(default_factory=list)
+    siblings: Annotated[list[_Sibling], Field(max_length=MAX_LISTED)] = Field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +110,15 @@ def read_listing(repo: str, raw: bytes) -> RepoListing:
     """The listing in the hub's reply; raises ServerMisbehaved for one that cannot be read."""
     try:
         reply = _Reply.model_validate_json(raw)
-    except ValidationError:
+    except ValidationError as error:
+        if any(
+            each["type"] == "too_long" and each["loc"] == ("siblings",) for each in error.errors(include_input=False)
+        ):
+            raise ServerMisbehaved(
+                f"{repo} has more than {MAX_LISTED:,} files, which is too many to list.",
+                safe="Nothing was downloaded.",
+                fix="Choose another repo.",
+            ) from None
         raise ServerMisbehaved(
             f"The hub's list of the files of {repo} cannot be read.", safe="Nothing was downloaded.", fix="Try again."
         ) from None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Sequence
 
-from backends.errors import ModelMissing
+from backends.errors import ModelMissing, ModelUnusable
 from backends.models.records import InstalledModel
 
 HF = "hf:"
@@ -29,13 +29,38 @@ def find_model(models: Sequence[InstalledModel], name: str) -> InstalledModel:
 
 
 def _is_hub_file(model: InstalledModel, wanted: str) -> bool:
-    """A file of a repo lies in OWNER--REPO whatever its folder in the repo was."""
+    """A file of a repo lies in OWNER--REPO with the folder that it has in the repo.
+
+    A repo can have files of one name in two folders, so only one that the catalogue knows by its name is also found
+    where it lies without its folder.
+    """
     owner, slash, rest = wanted.removeprefix(HF).partition("/")
-    repo, second, path = rest.partition("/")
+    repo, second, path = rest.lower().partition("/")
     if not wanted.startswith(HF) or not slash or not second or model.in_place:
         return False
-    names = [model.path.name.lower(), *(file.name.lower() for file in model.files)]
-    return model.path.parent.name.lower() == f"{owner}--{repo}".lower() and path.rpartition("/")[2].lower() in names
+    places = [f"{owner.lower()}--{repo}/{path}"]
+    if model.model_id is not None:
+        places.append(f"{owner.lower()}--{repo}/{path.rpartition('/')[2]}")
+    files = [f"/{file.as_posix().lower()}" for file in (model.path, *model.files)]
+    return any(file.endswith(f"/{place}") for file in files for place in places)
+
+
+def refuse_changed(model: InstalledModel) -> None:
+    """Raises ModelUnusable for a model that is not what it was when it was verified, or that did not pass.
+
+    What llama.cpp opens should be what was checked, and a hash holds for exactly the file it was taken of.
+    """
+    if model.check != "changed":
+        return
+    again = f"Verify it again on the Models page or with `nearfar models verify {model.ref}`."
+    if None not in model.sha256:  # every hash is of the file as it is now
+        what = f"{model.name} did not pass its verification: its sha256 is not the one it should have."
+        again = f"Remove it, then download or import it again. {again}"
+    elif len(model.files) > 1:
+        what = f"A part of {model.name} changed since it was verified, or did not pass."
+    else:
+        what = f"{model.name} changed since it was verified."
+    raise ModelUnusable(what, safe="Nothing was loaded and your prompt is kept.", fix=again)
 
 
 def _sentence(models: Sequence[InstalledModel], wanted: str) -> str:

@@ -18,11 +18,12 @@ from backends.models.errors import BadReference, InUse, LicenceNotAccepted
 from backends.models.folder import never
 from backends.models.given_path import given_folder, given_path
 from backends.models.importing import How
+from backends.models.index import Stamp
 from backends.models.library import Library
-from backends.models.lookup import HF
+from backends.models.lookup import HF, refuse_changed
 from backends.models.records import CatalogueModel, DownloadPlan, DownloadProgress, InstalledModel
 from backends.models.removal import refuse_while_downloading
-from backends.models.verify import OnProgress, no_progress
+from backends.models.verify import Hashed, OnProgress, no_progress
 from backends.paths import Paths
 from backends.settings import Settings
 
@@ -143,7 +144,8 @@ class Models:
         """What `local:<model>` names: an installed model by its ref or name, or the path of a file. May read the disk.
 
         Raises ModelMissing for a name that is neither, and for a model of which parts are missing; BadReference for
-        what looks like a path and can be none.
+        what looks like a path and can be none; ModelUnusable for one that changed since it was verified, or did not
+        pass.
         """
         is_path = model.lower().endswith(".gguf") or len(Path(model).parts) > 1
         unusable: BadReference | None = None
@@ -168,6 +170,7 @@ class Models:
                 safe="Your prompt is kept.",
                 fix="Put the file back, or download or import the model again.",
             )
+        refuse_changed(found)
         return found
 
     def _better(self, error: ModelMissing, model: str) -> ModelMissing:
@@ -230,7 +233,10 @@ class Models:
         if any(each.state in ("queued", "running") for each in self._progress()):
             raise InUse("A download into the models folder is running.", fix="Pause it, then move the folder.")
         await self._release(None)
+        old = self.folder
         moved = await self.library.move_folder(new, on_progress, cancelled, switch=self._switch)
+        if moved and self._downloads is not None:
+            self._downloads.moved(old, self.folder)
         self._told(self.library.models())
         return moved
 
@@ -324,8 +330,18 @@ class Models:
         return listing
 
     async def _downloaded(self, plan: DownloadPlan, files: tuple[Path, ...], sha256s: tuple[str, ...]) -> None:
-        await asyncio.to_thread(self.library.add_downloaded, plan, files, sha256s)
+        await asyncio.to_thread(self._take_in, plan, files, sha256s)
         self._told(self.library.models())
+
+    def _take_in(self, plan: DownloadPlan, files: tuple[Path, ...], sha256s: tuple[str, ...]) -> None:
+        """What was begun before another folder was chosen is used where it lies."""
+        if files[0].is_relative_to(self.library.folder):
+            self.library.add_downloaded(plan, files, sha256s)
+            return
+        self.library.import_file(files[0], "use in place")
+        for path, sha256 in zip(files, sha256s, strict=True):
+            self.library.prove(path, Hashed(sha256, Stamp.of(path.stat())))
+        self.library.scan()
 
     def _progress(self) -> tuple[DownloadProgress, ...]:
         return () if self._downloads is None else self._downloads.snapshot()

@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import hashlib
 import os
-import stat
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from backends.errors import ModelMissing, NotAModel
+from backends.errors import ModelMissing
 from backends.models.folder import never
 from backends.models.index import Stamp
+from backends.models.regular import open_regular
 
 BLOCK_BYTES = 4 * 2**20
 OnBytes = Callable[[int], None]
@@ -47,24 +47,6 @@ def counted(on_progress: OnProgress, total: int) -> OnBytes:
         on_progress(done, total)
 
     return report
-
-
-def open_regular(path: Path) -> int:
-    """A handle for reading; raises ModelMissing or NotAModel with a sentence, and never waits on a pipe or device."""
-    flags = os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0)
-    try:
-        handle = os.open(path, flags)
-    except OSError as error:
-        raise ModelMissing(f"{path.name} cannot be read ({error.strerror}).", safe="No file was changed.") from None
-    try:
-        is_regular = stat.S_ISREG(os.fstat(handle).st_mode)
-    except BaseException:
-        os.close(handle)
-        raise
-    if not is_regular:
-        os.close(handle)
-        raise NotAModel(f"{path.name} is not a regular file.", safe="No file was changed.")
-    return handle
 
 
 def hash_file(path: Path, *, on_bytes: OnBytes = nothing, cancelled: Callable[[], bool] = never) -> Hashed | None:

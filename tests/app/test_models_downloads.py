@@ -135,12 +135,27 @@ def test_a_gated_repo_asks_for_a_token_and_goes_on(window: ModelsWindow, server:
     window.wait(lambda: REF in window.installed)
 
 
+def test_a_repo_that_the_hub_hides_asks_for_a_token_too(window: ModelsWindow, server: HubServer) -> None:
+    """A private one: the hub does not say why nobody may see it."""
+    server.hidden.add(REPO)
+    window.page.download_requested.emit(REF)
+    dialog = window.dialog(TokenDialog)
+    assert (
+        "may be private or gated, or its name may be wrong" in dialog.findChildren(QLineEdit)[0].accessibleDescription()
+    )
+    dialog.findChildren(QLineEdit)[0].setText(server.token)
+    press(dialog, "Use this token")
+    window.accept_licence(LicenceDialog)
+    window.wait(lambda: REF in window.installed)
+
+
 def test_a_repo_is_listed_and_a_file_of_it_downloaded(window: ModelsWindow) -> None:
     window.page.add_repo_requested.emit()
     dialog = window.dialog(AddRepoDialog)
     dialog.type_repo("maker/Missing-GGUF")
     dialog.look_up()
     window.wait(lambda: dialog._banner.text())
+    press(window.dialog(TokenDialog), "Cancel")
     dialog.type_repo(REPO)
     dialog.look_up()
     window.wait(lambda: dialog.findChildren(ChoiceCard))

@@ -82,6 +82,31 @@ def endless(answer: CdnHandler, wanted: Wanted) -> None:
         answer.raw(b"%x\r\n%s\r\n" % (len(BODY), BODY))
 
 
+def endless_continue(answer: CdnHandler, _wanted: Wanted) -> None:
+    """The head of an answer that is only ever announced."""
+    while True:
+        answer.raw(b"HTTP/1.1 100 Continue\r\n\r\n" * 1000)
+
+
+def endless_trailer(answer: CdnHandler, wanted: Wanted) -> None:
+    """All of the bytes in chunks, then lines without end behind them."""
+    _in_chunks(answer, wanted, wanted.read())
+
+
+def endless_trailer_early(answer: CdnHandler, wanted: Wanted) -> None:
+    """As `endless_trailer`, but the lines begin when half of the bytes are there."""
+    _in_chunks(answer, wanted, wanted.read()[: (wanted.stop - wanted.start) // 2])
+
+
+def _in_chunks(answer: CdnHandler, wanted: Wanted, data: bytes) -> None:
+    head = wanted.head()
+    del head["Content-Length"]
+    answer.head(206, {**head, "Transfer-Encoding": "chunked"})
+    answer.raw(b"%x\r\n%s\r\n0\r\n" % (len(data), data))
+    while True:
+        answer.raw(b"X-More: 1\r\n" * 1000)
+
+
 def endless_until_closed(answer: CdnHandler, wanted: Wanted) -> None:
     """As `endless`, without chunks or a length."""
     head = wanted.head()
@@ -155,8 +180,8 @@ FAULTS: dict[str, Fault] = {
     each.__name__: each
     for each in (
         wrong_hash, too_short, too_long, ranges_ignored, changed_etag, html, not_gguf, gzip, traversal_name, endless,
-        endless_until_closed, slow_loris, slow_head, silent, cut, nothing, busy, wrong_range, no_content_range, circle,
-        garbage,
+        endless_continue, endless_trailer, endless_trailer_early, endless_until_closed, slow_loris, slow_head, silent,
+        cut, nothing, busy, wrong_range, no_content_range, circle, garbage,
     )
 }  # fmt: skip
 
@@ -201,6 +226,12 @@ def no_hash(hub: HubHandler) -> None:
     hub.answer(302, b"", {"Location": linked["Location"], "X-Linked-Size": linked["X-Linked-Size"]})
 
 
+def mirror(hub: HubHandler) -> None:
+    """Sends on without a word of the file; the redirect has a body and an ETag of its own."""
+    body = b"Found. Redirecting to the file."
+    hub.answer(302, body, {"Location": hub.linked()["Location"], "ETag": f'"{"0" * 64}"'})
+
+
 def swapped(hub: HubHandler) -> None:
     """Another file lies under this name now."""
     hub.answer(302, b"", {**hub.linked(), "X-Linked-Etag": f'"{"0" * 64}"'})
@@ -208,5 +239,16 @@ def swapped(hub: HubHandler) -> None:
 
 HUB_FAULTS: Mapping[str, Callable[[HubHandler], None]] = {
     each.__name__: each
-    for each in (portal, portal_redirect, unencrypted, foreign, other_scheme, too_many, failing, unreadable, no_hash)
+    for each in (
+        portal,
+        portal_redirect,
+        unencrypted,
+        foreign,
+        other_scheme,
+        too_many,
+        failing,
+        unreadable,
+        no_hash,
+        mirror,
+    )
 } | {"swapped": swapped}

@@ -78,7 +78,7 @@ class HubHandler(_Handler):
             "Location": self.hub.sign(file),
             "X-Repo-Commit": self.hub.commit(match[1]),
             "X-Linked-Size": str(file.stat().st_size),
-            "X-Linked-Etag": f'"{sha256_of(file)}"',
+            "X-Linked-Etag": f'"{self.hub.vouched(file)}"',
             "ETag": '"not-the-sha256"',
         }
 
@@ -103,6 +103,8 @@ class HubHandler(_Handler):
         elif self.hub.files(repo) is None:
             status = 404 if token == self.hub.token else 401
             self.answer(status, b"Repository not found", {"X-Error-Code": "RepoNotFound"})
+        elif repo in self.hub.hidden and token != self.hub.token:
+            self.answer(401, b"Invalid username or password.")
         elif repo in self.hub.gated and not metadata and token != self.hub.token:
             self.answer(403 if token else 401, b"Access is restricted", {"X-Error-Code": "GatedRepo"})
         elif revision not in (None, "main", self.hub.commit(repo)):
@@ -117,7 +119,7 @@ class HubHandler(_Handler):
         siblings: list[dict[str, object]] = [{"rfilename": "README.md", "size": 10}]
         for name, path in (self.hub.files(repo) or {}).items():
             size = path.stat().st_size
-            lfs = {"sha256": sha256_of(path), "size": size, "pointerSize": 135}
+            lfs = {"sha256": self.hub.vouched(path), "size": size, "pointerSize": 135}
             siblings.append({"rfilename": name, "size": size, "blobId": "0" * 40, "lfs": lfs})
         siblings += [{"rfilename": name, "size": 5} for name in self.hub.extra_names]
         reply = {

@@ -78,6 +78,7 @@ class Hub:
 
     folder: Path
     gated: set[str] = field(default_factory=set)
+    hidden: set[str] = field(default_factory=set)
     token: str = "hf_standin"
     fault: str | None = None
     fault_times: int | None = None
@@ -85,6 +86,7 @@ class Hub:
     bytes_s: float | None = None
     send_buffer: int | None = None
     extra_names: tuple[str, ...] = ()
+    vouches: dict[Path, str] = field(default_factory=dict)
     renamed: dict[str, str] = field(default_factory=dict)
     seen: list[Seen] = field(default_factory=list)
     cdn_seen: list[Seen] = field(default_factory=list)
@@ -103,6 +105,10 @@ class Hub:
 
     def commit(self, repo: str) -> str:
         return hashlib.sha1(repo.encode()).hexdigest()
+
+    def vouched(self, path: Path) -> str:
+        """The sha256 that the hub names: the file's own, unless it is to name another."""
+        return self.vouches.get(path) or sha256_of(path)
 
     def take_fault(self, kinds: Mapping[str, Any]) -> Any | None:
         with self._lock:

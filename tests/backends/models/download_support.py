@@ -135,11 +135,11 @@ from backends.models.download import Downloads
 from backends.models.hub import Hub
 from tests.backends.models.download_support import plan_of
 
-async def main(url, folder):
+async def main(url, folder, *names):
     hub = Hub(Egress(), url)
     downloads = Downloads(hub, Path(folder), on_change=lambda news: None, on_done=lambda *_: None)
     await downloads.restore()
-    plan = plan_of()
+    plan = plan_of(*names)
     if downloads.snapshot():
         downloads.resume(plan.ref)
     else:

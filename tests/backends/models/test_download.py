@@ -61,9 +61,9 @@ async def test_parts_become_a_model_only_together(tmp_path: Path) -> None:
             end = await here.downloads.wait(plan.ref)
             assert end.state == "done"
             assert end.total_bytes == 900_003
-            base = [Path(name).name for name in SPLIT_NAMES]
-            assert [path.name for path in here.done[0][1]] == base
-            assert all((here.folder / "owner--Tiny-GGUF" / Path(name).name).read_bytes() == here.source(name)
+            home = here.folder / "owner--Tiny-GGUF"
+            assert here.done[0][1] == tuple(home / name for name in SPLIT_NAMES)
+            assert all((home / name).read_bytes() == here.source(name)
                        for name in SPLIT_NAMES)  # fmt: skip
             assert here.parts == []
 
@@ -78,6 +78,7 @@ async def test_a_paused_download_goes_on_where_it_was(tmp_path: Path) -> None:
             assert paused.state == "paused"
             assert paused.received_bytes >= 3_000_000
             assert here.models == {}
+            await asyncio.sleep(0.05)  # a request that was on its way is counted late
             asked = len(server.cdn_seen)
             await asyncio.sleep(0.05)
             assert len(server.cdn_seen) == asked, "nobody is asked while it is paused"
@@ -190,9 +191,6 @@ async def test_what_is_there_already_is_not_fetched(tmp_path: Path) -> None:
             asked = len(server.cdn_seen)
             assert (await here.fetch()).state == "done"
             assert len(server.cdn_seen) == asked
-            (here.folder / PLACE).write_bytes(b"GGUF" + bytes(1_999_996))
-            assert (await here.fetch()).state == "done"
-            assert (here.folder / PLACE).read_bytes() == here.source(), "other bytes are replaced"
 
 
 async def test_a_limit_is_kept_and_can_be_lifted(tmp_path: Path) -> None:

@@ -16,8 +16,9 @@ from pathlib import Path
 
 import pytest
 
-from backends.models.download_disk import allocate, free_bytes, open_file, write_at
+from backends.models.download_disk import allocate, free_bytes, open_file, sync, write_at
 from backends.models.download_names import layout_of
+from backends.models.download_sidecar import read_sidecar
 from tests.backends.models.download_support import (
     CHILD,
     NAME,
@@ -98,8 +99,39 @@ async def test_a_disk_that_fills_up_keeps_the_part(tmp_path: Path, monkeypatch: 
             await _resumed(here)
 
 
+async def test_a_disk_that_fails_to_sync_fetches_that_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was written when the disk failed is neither believed nor published; what was synced before is kept."""
+    count = 0
+
+    def failing(handle: int) -> None:
+        nonlocal count
+        count += 1
+        if count >= 3:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        sync(handle)
+
+    monkeypatch.setattr("backends.models.download_part.sync", failing)
+    with hub_with(tmp_path, 4_000_000, bytes_s=1_000_000) as server:
+        async with world(tmp_path, server) as here:
+            end = await here.fetch()
+            assert end.problem is not None
+            assert (end.problem.code, here.models) == ("models_folder", {})
+            read = read_sidecar(layout_of(here.folder, plan_of()).sidecar)
+            assert read is not None
+            kept = read.claim(0).done.total
+            assert 0 < kept < 4_000_000
+            assert read.claim(0).likely_bytes - kept <= 64 * 1024 * QUICK.connections, "only what came after it"
+            monkeypatch.setattr("backends.models.download_part.sync", sync)
+            server.bytes_s = None
+            server.sent.clear()
+            await _resumed(here)
+
+
 async def test_others_fill_the_disk_meanwhile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where the space could not be taken ahead, it is watched."""
+    """Where the space could not be taken ahead, it is watched while the file comes.
+
+    Where it could, only a next part can find too little: tests/backends/models/test_download_split.py.
+    """
     monkeypatch.setattr("backends.models.download_part.allocate", lambda _handle, _size: False)
     monkeypatch.setattr("backends.models.download_transfer.LOOK_S", 0.1)
     free = [100 * GB]

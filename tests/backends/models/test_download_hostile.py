@@ -30,6 +30,8 @@ REFUSED = {
     "not_gguf": ("not_the_file", "not a GGUF file"),
     "gzip": ("server_misbehaved", "compressed"),
     "endless": ("server_misbehaved", "sends more than the file"),
+    "endless_continue": ("server_misbehaved", "more before the file than any server has to say"),
+    "endless_trailer_early": ("server_misbehaved", "more before the file than any server has to say"),
     "endless_until_closed": ("server_misbehaved", "sends more than the file"),
     "slow_loris": ("hub_unreachable", "almost nothing came for 1 seconds"),
     "slow_head": ("hub_unreachable", "almost nothing came for 1 seconds"),
@@ -48,9 +50,10 @@ REFUSED = {
     "too_many": ("hub_unreachable", "asks you to wait"),
     "failing": ("hub_unreachable", "failed on its side (HTTP 500)"),
     "no_hash": ("server_misbehaved", "does not say size and sha256"),
+    "mirror": ("server_misbehaved", "does not say size and sha256"),
     "swapped": ("file_mismatch", "its sha256 is wrong"),
 }
-HONEST = ("ranges_ignored", "traversal_name", "cut")
+HONEST = ("ranges_ignored", "traversal_name", "cut", "endless_trailer")
 
 
 def outside(tmp_path: Path) -> dict[str, int]:
@@ -86,7 +89,10 @@ async def test_a_fault_has_its_sentence_and_leaves_no_file(neighbours: Path, fau
 
 @pytest.mark.parametrize("fault", HONEST)
 async def test_what_can_be_borne_is_borne(neighbours: Path, fault: str) -> None:
-    """Ranges ignored: fetched whole. A name from the server: never used. Cut connections: gone on with."""
+    """Ranges ignored: fetched whole. A name from the server: never used. Cut connections: gone on with.
+
+    Lines behind a whole piece: not read to their end.
+    """
     before = outside(neighbours)
     with HubServer(neighbours / "hub", fault=fault) as server:
         async with world(neighbours, server) as here:
@@ -155,6 +161,15 @@ async def test_a_plan_that_knows_better_than_the_hub(neighbours: Path) -> None:
             assert "another file under the name" in end.problem.what
 
 
+async def test_a_mirror_that_names_no_size_will_do_where_the_plan_knows_it(neighbours: Path) -> None:
+    with HubServer(neighbours / "hub") as server:
+        async with world(neighbours, server) as here:
+            listing = await here.hub.listing(REPO)
+            plan = listing.plan(listing.models[0])
+            server.fault = "mirror"
+            assert (await here.fetch(plan)).state == "done"
+
+
 async def test_a_network_that_drops_in_mid_download_comes_back(neighbours: Path) -> None:
     with HubServer(neighbours / "hub", bytes_s=100_000) as server:
         async with world(neighbours, server) as here:
@@ -208,18 +223,19 @@ async def test_a_gated_repo(neighbours: Path, token: str | None, fix: str | None
 
 
 @pytest.mark.parametrize(
-    ("plan", "words"),
+    ("plan", "code", "words"),
     [
-        (plan_of(repo="nobody/Nothing"), "missing, private or gated"),
-        (plan_of("None-Q4_K_M.gguf"), "There is no file owner/Tiny-GGUF/None-Q4_K_M.gguf"),
-        (plan_of(revision="gone"), "no such revision any more"),
+        (plan_of(repo="nobody/Nothing"), "repo_hidden", "missing, private or gated"),
+        (plan_of("None-Q4_K_M.gguf"), "repo_missing", "There is no file owner/Tiny-GGUF/None-Q4_K_M.gguf"),
+        (plan_of(revision="gone"), "repo_missing", "no such revision any more"),
     ],
 )
-async def test_what_the_hub_does_not_have(neighbours: Path, plan: object, words: str) -> None:
+async def test_what_the_hub_does_not_have(neighbours: Path, plan: object, code: str, words: str) -> None:
     with HubServer(neighbours / "hub") as server:
         async with world(neighbours, server) as here:
             end = await here.fetch(plan)  # type: ignore[arg-type]  # parametrize loses the type
             assert end.problem is not None
             assert words in end.problem.what
-            assert end.problem.code == "repo_missing"
+            assert end.problem.code == code
+
             assert here.parts == []

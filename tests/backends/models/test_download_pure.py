@@ -19,6 +19,7 @@ from backends.models.download_names import check_name, check_path, check_repo, c
 from backends.models.download_sidecar import Claim, Note, Sidecar, read_sidecar
 from backends.models.download_spans import Spans
 from backends.models.errors import BadReference, DownloadError
+from backends.models.folder import gguf_files
 from tests.backends.models.download_support import SPLIT_NAMES, plan_of
 
 
@@ -81,12 +82,31 @@ def test_no_name_leads_out_of_the_folder(repo: str, path: str) -> None:
         assert ".." not in place.parts
 
 
-def test_splits_lie_together_under_their_own_names() -> None:
+def test_splits_lie_together_in_the_folder_that_they_have_in_common() -> None:
     layout = layout_of(Path("/models"), plan_of(*SPLIT_NAMES))
-    assert [str(path) for path in layout.final] == [
-        f"/models/owner--Tiny-GGUF/Big-Q8_0-0000{n}-of-00003.gguf" for n in (1, 2, 3)
+    assert [path.as_posix() for path in layout.final] == [
+        f"/models/owner--Tiny-GGUF/Big-Q8_0/Big-Q8_0-0000{n}-of-00003.gguf" for n in (1, 2, 3)
     ]
     assert len({*layout.parts, layout.sidecar, layout.lock}) == 5
+    apart = layout_of(Path("/models"), plan_of("a/b/x-00001-of-00002.gguf", "a/c/x-00002-of-00002.gguf"))
+    assert {path.parent.as_posix() for path in apart.final} == {"/models/owner--Tiny-GGUF/a"}, "llama.cpp looks there"
+
+
+def test_files_of_one_name_in_different_folders_never_meet() -> None:
+    paths = ("model.gguf", "Q4/model.gguf", "Q8/model.gguf", "Q4/Q8/model.gguf", "Q4--Q8/model.gguf")
+    layouts = [layout_of(Path("/models"), plan_of(path)) for path in paths]
+    places = [place for each in layouts for place in (*each.final, *each.parts, each.sidecar, each.lock)]
+    assert len(set(places)) == len(places)
+
+
+def test_a_file_lies_no_deeper_than_the_library_looks(tmp_path: Path) -> None:
+    path = "/".join("abcd") + "/x.gguf"
+    (final,) = layout_of(tmp_path, plan_of(path)).final
+    final.parent.mkdir(parents=True)
+    final.write_bytes(b"GGUF")
+    assert list(gguf_files(tmp_path)) == [final]
+    with pytest.raises(BadReference, match="more than 4 folders"):
+        check_path(f"e/{path}")
 
 
 def test_long_names_stay_short_enough_and_apart() -> None:

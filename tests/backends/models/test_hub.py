@@ -6,13 +6,13 @@ import hashlib
 import json
 import socket
 import ssl
-from collections.abc import Callable
+import threading
 from pathlib import Path
 
 import pytest
 
 from backends.egress import Egress, Policy
-from backends.errors import BadAddress, NearfarError, NetworkNotAllowed
+from backends.errors import BadAddress, NearfarError, NetworkNotAllowed, NotAModel
 from backends.keys import Secret
 from backends.models.errors import (
     BadReference,
@@ -22,12 +22,14 @@ from backends.models.errors import (
     RepoMissing,
     ServerMisbehaved,
 )
+from backends.models.gguf import read_header
 from backends.models.hub import LISTING, Hub
 from backends.models.hub_address import HubAddress, hub_url
 from backends.models.hub_failures import of_connection, of_status
-from backends.models.hub_listing import guess_quant, read_listing
+from backends.models.hub_listing import RepoListing, guess_quant, read_listing
 from tests.backends.models.download_support import NAME, REPO, SPLIT_NAMES, hub_with, write_file
 from tests.fakes.hub_server import HubServer
+from tests.gguf_factory import write_random
 
 
 async def test_a_listing_has_models_with_their_parts(tmp_path: Path) -> None:
@@ -72,6 +74,38 @@ async def test_where_a_file_lies(tmp_path: Path) -> None:
         await hub.close()
 
 
+async def test_a_redirect_says_nothing_of_the_file_itself(tmp_path: Path) -> None:
+    with hub_with(tmp_path, 5_000, fault="mirror") as server:
+        hub = Hub(Egress(), server.url)
+        found = await hub.resolve(REPO, None, NAME)
+        assert (found.size_bytes, found.sha256) == (None, None), "its length and ETag are those of its own page"
+        assert found.url.startswith(server.cdn_url)
+        assert await hub.read_range(REPO, None, NAME, 0, 4) == b"GGUF"
+        await hub.close()
+
+
+async def test_a_long_listing_does_not_hold_up_the_loop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    read_by: list[str] = []
+
+    def recorded(repo: str, raw: bytes) -> RepoListing:
+        read_by.append(threading.current_thread().name)
+        return read_listing(repo, raw)
+
+    monkeypatch.setattr("backends.models.hub.read_listing", recorded)
+    with hub_with(tmp_path, 5_000) as server:
+        hub = Hub(Egress(), server.url)
+        assert len((await hub.listing(REPO)).models) == 1
+        assert read_by != [threading.current_thread().name]
+        await hub.close()
+
+
+def test_a_listing_has_a_limit_of_its_own() -> None:
+    files = [{"rfilename": f"{n}.gguf"} for n in range(10_001)]
+    assert len(read_listing("a/b", json.dumps({"siblings": files[:-1]}).encode()).models) == 10_000
+    with pytest.raises(ServerMisbehaved, match=r"a/b has more than 10,000 files"):
+        read_listing("a/b", json.dumps({"siblings": files}).encode())
+
+
 async def test_a_range_of_a_remote_file(tmp_path: Path) -> None:
     source = write_file(tmp_path / "hub" / REPO / NAME, 9_000).read_bytes()
     with HubServer(tmp_path / "hub") as server:
@@ -88,30 +122,29 @@ async def test_a_range_of_a_remote_file(tmp_path: Path) -> None:
         await hub.close()
 
 
-async def test_a_header_is_read_until_it_is_enough(tmp_path: Path) -> None:
-    size = 12 * 2**20
-    source = write_file(tmp_path / "hub" / REPO / NAME, size).read_bytes()
+async def test_a_header_is_read_until_it_is_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "hub" / REPO).mkdir(parents=True)
+    source = write_random(tmp_path / "hub" / REPO / NAME).read_bytes()
+    length = read_header(source, name="x").header_bytes
+    monkeypatch.setattr("backends.models.hub.FIRST_BYTES", 1024)
     with HubServer(tmp_path / "hub") as server:
         hub = Hub(Egress(), server.url)
-        asked: list[int] = []
-
-        def until(wanted: int, *, says: bool) -> Callable[[bytes], int | None]:
-            def enough(data: bytes) -> int | None:
-                asked.append(len(data))
-                return None if len(data) >= wanted else (wanted if says else 0)
-
-            return enough
-
-        assert await hub.header(REPO, None, NAME, until(10, says=True)) == source[: 2**20]
-        assert await hub.header(REPO, None, NAME, until(5 * 2**20, says=True)) == source[: 5 * 2**20]
-        assert await hub.header(REPO, None, NAME, until(2**22 + 1, says=False)) == source
-        assert asked == [2**20, 2**20, 5 * 2**20, 2**20, 2**22, size]
-        assert server.served_bytes == 2**20 + 5 * 2**20 + size, "nothing was fetched twice"
-        with pytest.raises(NotTheFile, match="has no end"):
-            await hub.header(REPO, None, NAME, lambda _data: 2**40)
+        data, size_bytes = await hub.header(REPO, None, NAME)
+        assert size_bytes == len(source)
+        assert length <= len(data) < 3 * length
+        assert data == source[: len(data)]
+        assert server.served_bytes == len(data), "nothing was fetched twice"
         server.fault = "not_gguf"
         with pytest.raises(NotTheFile, match="is not a GGUF file"):
-            await hub.header(REPO, None, NAME, lambda _data: None)
+            await hub.header(REPO, None, NAME)
+        server.fault = "mirror"
+        with pytest.raises(ServerMisbehaved, match="does not say how large"):
+            await hub.header(REPO, None, NAME)
+        assert (await hub.header(REPO, None, NAME, len(source)))[1] == len(source)
+        server.fault = None
+        (tmp_path / "hub" / REPO / NAME).write_bytes(source[: length // 2])
+        with pytest.raises(NotAModel, match="past the end of the file"):
+            await hub.header(REPO, None, NAME)
         await hub.close()
 
 

@@ -45,20 +45,31 @@ def test_a_download_is_listed_as_the_catalogue_calls_it(tmp_path: Path) -> None:
 
 def test_a_file_of_an_added_repo_keeps_its_folder_there_in_its_ref(tmp_path: Path) -> None:
     made = library(tmp_path)
-    path = write_model(made.folder / "some--Repo" / "x-Q8_0.gguf")
+    path = write_model(made.folder / "some--Repo" / "sub" / "x-Q8_0.gguf")
     plan = DownloadPlan("hf:some/Repo/sub/x-Q8_0.gguf", "x-Q8_0", "Q8_0", "some/Repo", None, (RemoteFile("x"),), "mit")
     made.add_downloaded(plan, (path,), (None,))
     (model,) = library(tmp_path).scan()
     assert (model.ref, model.licence_tag, model.check) == ("hf:some/Repo/sub/x-Q8_0.gguf", "mit", "unverified")
     assert model.quant == "Q8_0"  # from the header
-    made = library(tmp_path)
-    assert made.find("hf:some/Repo/x-Q8_0.gguf").path == path
+    for name in ("x-Q8_0.gguf", "other/x-Q8_0.gguf"):
+        with pytest.raises(ModelMissing):
+            library(tmp_path).find(f"hf:some/Repo/{name}")
     (tmp_path / "data" / "models.json").unlink()
     (model,) = library(tmp_path).scan()
     assert (model.ref, library(tmp_path).find("hf:some/Repo/sub/x-Q8_0.gguf").path) == (
-        "hf:some/Repo/x-Q8_0.gguf",
+        "hf:some/Repo/sub/x-Q8_0.gguf",
         path,
     )
+
+
+def test_a_catalogue_model_is_found_with_or_without_its_folder(tmp_path: Path) -> None:
+    for place in ("tiny-Q4_0.gguf", "sub/tiny-Q4_0.gguf"):
+        made = library(tmp_path)
+        path = write_model(made.folder / HOME / place)
+        assert made.scan()[0].ref == "tiny-1b:Q4_0"
+        for name in ("tiny-1b:Q4_0", "hf:maker/Tiny-GGUF/sub/tiny-Q4_0.gguf"):
+            assert made.find(name).path == path
+        path.unlink()
 
 
 @pytest.mark.parametrize("damage", ["gone", "noise", "cut", "another version"])
@@ -195,7 +206,7 @@ def test_a_header_that_could_not_be_read_is_asked_again(tmp_path: Path, monkeypa
     made = library(tmp_path)
     path = write_model(made.folder / "x" / "one.gguf")
     with monkeypatch.context() as patch:
-        patch.setattr("backends.models.headers.open_regular", _refuse)
+        patch.setattr("backends.models.gguf_file.open_regular", _refuse)
         assert "cannot be read" in made.scan()[0].note
     assert made.scan()[0].note == ""
     assert path.exists()

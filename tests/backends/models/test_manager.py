@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import subprocess
 import sys
 import threading
@@ -11,14 +12,14 @@ from pathlib import Path
 import pytest
 
 from backends.egress import Egress, Policy
-from backends.errors import ModelMissing, NetworkNotAllowed, Problem, SettingsNotSaved, UsageError
+from backends.errors import ModelMissing, ModelUnusable, NetworkNotAllowed, Problem, SettingsNotSaved, UsageError
 from backends.keys import SessionKeys
-from backends.models.errors import BadReference, InUse, LicenceNotAccepted, NotRunnable, RepoMissing
+from backends.models.errors import BadReference, FileMismatch, InUse, LicenceNotAccepted, NotRunnable, RepoMissing
 from backends.models.manager import Models
 from backends.models.records import DownloadPlan, InstalledModel, RemoteFile
 from backends.paths import app_paths
 from backends.settings import Settings, SettingsFile
-from tests.backends.models.library_support import model_bytes, tree, write_model, write_parts
+from tests.backends.models.library_support import model_bytes, sha256, tree, write_model, write_parts
 from tests.fakes.hub_server import HubServer
 from tests.heavy import HEAVY
 
@@ -74,6 +75,62 @@ def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[HubServer]:
     with HubServer(tmp_path / "hub") as server:
         monkeypatch.setenv("NEARFAR_HUB_URL", server.url)
         yield server
+
+
+async def _half(bench: Bench, hub: HubServer) -> str:
+    """A download that was paused in the middle; its ref."""
+    large = model_bytes() + bytes(2_000_000 - len(model_bytes()))
+    (hub.folder / REPO / "large-Q8_0.gguf").write_bytes(large)
+    hub.bytes_s = 500_000
+    plan = await bench.models.plan_for(f"hf:{REPO}/large-Q8_0.gguf")
+    await bench.models.accept(plan)
+    bench.models.start(plan)
+    async with asyncio.timeout(30):
+        while bench.models.downloads.snapshot()[0].received_bytes < 500_000:  # noqa: ASYNC110 - threads write it
+            await asyncio.sleep(0.01)
+    await bench.models.downloads.pause(plan.ref)
+    hub.bytes_s = None
+    hub.sent.clear()
+    return plan.ref
+
+
+async def test_a_paused_download_goes_on_where_it_was_begun(bench: Bench, hub: HubServer, tmp_path: Path) -> None:
+    """Only new downloads go to a folder that was chosen meanwhile; what ends in the old one is listed from there."""
+    ref = await _half(bench, hub)
+    old = bench.models.folder
+    bench.change(models_folder=str(tmp_path / "new"))
+    (tmp_path / "new").mkdir()
+    bench.models.resume(ref)
+    ended = await bench.models.downloads.wait(ref)
+    assert (ended.state, ended.problem) == ("done", None)
+    assert hub.served_bytes < 1_600_000
+    path = old / "maker--Tiny-GGUF" / "large-Q8_0.gguf"
+    assert path.stat().st_size == 2_000_000
+    assert list((old / ".incomplete").iterdir()) == []
+    (model,) = await bench.models.installed()
+    assert (model.path, model.in_place, model.check) == (path, True, "unverified")
+    assert model.sha256 == (sha256(path.read_bytes()),)
+
+
+async def test_discarding_after_another_folder_was_chosen_frees_the_old_one(
+    bench: Bench, hub: HubServer, tmp_path: Path
+) -> None:
+    ref = await _half(bench, hub)
+    old = bench.models.folder
+    bench.change(models_folder=str(tmp_path / "new"))
+    await bench.models.downloads.cancel(ref, discard=True)
+    assert tree(old) == {}
+
+
+async def test_a_paused_download_moves_with_the_folder(bench: Bench, hub: HubServer, tmp_path: Path) -> None:
+    ref = await _half(bench, hub)
+    await bench.models.installed()
+    assert await bench.models.move_folder(tmp_path / "new")
+    bench.models.resume(ref)
+    ended = await bench.models.downloads.wait(ref)
+    assert (ended.state, ended.problem) == ("done", None)
+    assert hub.served_bytes < 1_600_000
+    assert bench.models.library.find(ref).path == tmp_path / "new" / "maker--Tiny-GGUF" / "large-Q8_0.gguf"
 
 
 def test_it_costs_nothing_until_it_is_used() -> None:
@@ -217,6 +274,57 @@ async def test_what_a_target_can_name(bench: Bench, tmp_path: Path, monkeypatch:
     parts[1].unlink()
     with pytest.raises(ModelMissing, match=r"big-00002-of-00003.gguf is not where it was"):
         bench.models.resolve("big")
+
+
+async def test_a_model_that_failed_its_verification_is_not_loaded(bench: Bench) -> None:
+    """Nor one that changed since; verifying it again, or getting it again, opens the way."""
+    good, seven = model_bytes(), model_bytes(7)
+    path = write_model(bench.models.folder / "maker--Tiny-GGUF" / FILE)
+    bench.models.library.add_downloaded(_tiny(), (path,), (sha256(good),))
+    assert bench.models.resolve(REF) == bench.models.library.find(REF)
+    path.write_bytes(seven)
+    await bench.models.installed()
+    with pytest.raises(ModelUnusable, match="changed since it was verified") as changed:
+        bench.models.resolve(REF)
+    assert changed.value.problem.safe == "Nothing was loaded and your prompt is kept."
+    assert f"`nearfar models verify {REF}`" in changed.value.problem.fix
+    with pytest.raises(FileMismatch):
+        await bench.models.verify(REF)
+    with pytest.raises(ModelUnusable, match="did not pass its verification") as failed:
+        bench.models.resolve(REF)
+    assert "Remove it, then download or import it again" in failed.value.problem.fix
+    path.write_bytes(good)
+    await bench.models.verify(REF)
+    assert isinstance(bench.models.resolve(REF), InstalledModel)
+
+
+async def test_a_split_model_with_one_bad_part_is_not_loaded(bench: Bench) -> None:
+    parts = write_parts(bench.models.folder / "maker--Tiny-GGUF")
+    hashes = tuple(sha256(part.read_bytes()) for part in parts)
+    bench.models.library.add_downloaded(_tiny(), parts, hashes)
+    assert isinstance(bench.models.resolve(REF), InstalledModel)
+    parts[1].write_bytes(parts[1].read_bytes() + b"x")
+    await bench.models.installed()
+    with pytest.raises(ModelUnusable, match="A part of tiny changed since it was verified, or did not pass"):
+        bench.models.resolve(REF)
+
+
+async def test_a_file_of_the_persons_own_that_they_changed_is_verified_once_more(bench: Bench) -> None:
+    """Nobody says what its hash should be, so it has only to be read again."""
+    path = write_model(bench.models.folder / "imported" / "mine.gguf", seed=3)
+    await bench.models.installed()
+    assert isinstance(bench.models.resolve("mine"), InstalledModel), "never verified"
+    await bench.models.verify("mine")
+    write_model(path, seed=4)
+    await bench.models.installed()
+    with pytest.raises(ModelUnusable, match="changed since"):
+        bench.models.resolve("mine")
+    await bench.models.verify("mine")
+    assert isinstance(bench.models.resolve("mine"), InstalledModel)
+
+
+def _tiny() -> DownloadPlan:
+    return DownloadPlan(REF, "tiny", "Q8_0", REPO, None, (RemoteFile(FILE),), "llama3.1")
 
 
 async def test_a_folder_that_is_gone_is_the_reason_that_is_given(bench: Bench) -> None:
