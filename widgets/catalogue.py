@@ -30,6 +30,7 @@ class Catalogue(QWidget):
     download_requested = Signal(str)
     use_requested = Signal(str)
     exact_requested = Signal(str)
+    stop_exact_requested = Signal(str)
     link_requested = Signal(str)
 
     def __init__(self) -> None:
@@ -56,11 +57,12 @@ class Catalogue(QWidget):
             source.lever_chosen.connect(self._pull)
         self._advice.details_wanted.connect(self._choose)
         self._details.exact_requested.connect(self.exact_requested)
+        self._details.stop_exact_requested.connect(self.stop_exact_requested)
         self._details.link_requested.connect(self.link_requested)
         self._filters.changed.connect(self._filter)
         self._filters.sorted_by.connect(self._sort)
         self._table.chosen.connect(self._chosen)
-        self._table.activated_ref.connect(self._main_action)
+        self._table.activated_ref.connect(lambda _ref: self._details.focus_action())
         self._table.typed.connect(self._filters.type)
         self._table.horizontalHeader().sortIndicatorChanged.connect(
             lambda column, order: self._filters.show_order(column, order == Qt.SortOrder.DescendingOrder)
@@ -144,7 +146,7 @@ class Catalogue(QWidget):
 
     def focus_main(self) -> None:
         button = self._advice.main_button()
-        if button.isVisible() and button.isEnabled():
+        if button.isVisible() and button.action() != "busy":
             button.setFocus(Qt.FocusReason.ShortcutFocusReason)
         else:
             self.focus_search()
@@ -212,13 +214,3 @@ class Catalogue(QWidget):
             self._context.choose_kv_type(kinds[lever.value])
         elif lever.kind == "quant" and lever.ref is not None:
             self._choose(lever.ref)
-
-    def _main_action(self, ref: str) -> None:
-        """Enter on a row: use it where it is here, else download it."""
-        row = self._by_ref.get(ref)
-        if row is None or row.state not in ("available", "installed"):
-            return
-        if row.state == "installed":
-            self.use_requested.emit(ref)
-        elif not self._view.local_only:
-            self.download_requested.emit(ref)

@@ -1,6 +1,6 @@
 """How much text the model keeps in mind and how exactly: a slider and three segments. Must not know what that costs.
 
-The slider's stops double; while it is dragged it says the context at most every 50 ms, and the last one always.
+The slider's stops double; while it is dragged it says the context at most every 100 ms, and the last one always.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from widgets.model_words import KV_WORDS, context
 
 STOPS = tuple(2**power for power in range(8, 18))  # 256 to 131,072
 NAMED = (256, 1024, 4096, 8192, 16384, 32768, 65536, 131072)
-EVERY_MS = 50
+EVERY_MS = 100
 SETTLE_MS = 1500
 KNOB = 8
 

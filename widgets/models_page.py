@@ -52,6 +52,7 @@ class ModelsPage(QWidget):
     find_requested = Signal()
     folder_requested = Signal()
     exact_requested = Signal(str)
+    stop_exact_requested = Signal(str)
     link_requested = Signal(str)
     fix_copied = Signal(str)
 
@@ -129,7 +130,7 @@ class ModelsPage(QWidget):
         self._head.import_wanted.connect(self._ask_files)
         catalogue, installed, downloads = self._catalogue, self._installed, self._downloads
         for name in ("context_changed", "kv_type_changed", "download_requested", "use_requested", "exact_requested",
-                     "link_requested"):  # fmt: skip
+                     "stop_exact_requested", "link_requested"):  # fmt: skip
             getattr(catalogue, name).connect(getattr(self, name))
         catalogue.selected.connect(self._selected)
         for name in ("use_requested", "verify_requested", "stop_verify_requested", "remove_requested",

@@ -15,6 +15,7 @@ from PySide6.QtWidgets import (
     QHBoxLayout,
     QLabel,
     QPushButton,
+    QScrollArea,
     QSizePolicy,
     QStyle,
     QStyleOptionButton,
@@ -118,6 +119,15 @@ def tab_order(stops: Sequence[QWidget]) -> None:
     """Let Tab go through these widgets in this order; all must be in one window or in none yet."""
     for one, following in pairwise(stops):
         QWidget.setTabOrder(one, following)
+
+
+def bring_into_sight(widget: QWidget) -> None:
+    """Scroll every area around it so far that it can be seen."""
+    around = widget.parentWidget()
+    while around is not None:
+        if isinstance(around, QScrollArea):
+            around.ensureWidgetVisible(widget)
+        around = around.parentWidget()
 
 
 class Elided(QLabel):

@@ -9,6 +9,7 @@ from pytestqt.qtbot import QtBot
 
 from tests.widgets import model_samples as ms
 from tests.widgets.models_shown import Models, button, buttons, models, plain, press, said, settle, the
+from widgets.busy_bar import BusyBar
 from widgets.memory_table import MemoryTable
 from widgets.model_details import ModelDetails
 from widgets.model_values import LeverLine, ModelRow, ModelsView
@@ -103,7 +104,12 @@ def test_llama_cpp_is_asked_once(qtbot: QtBot) -> None:
     press(qtbot, shown.page, "Ask llama.cpp for the exact numbers")
     assert shown.heard == [("exact_requested", SPLIT)]
     shown.show_view(changed(SPLIT, asking=True))
-    assert not button(shown.page, "Asking llama.cpp").isEnabled()
+    assert not [made for made in buttons(shown.page) if made.accessibleName() == "Ask llama.cpp for the exact numbers"]
+    assert the(details_of(shown), BusyBar).isVisible()
+    press(qtbot, shown.page, "Stop asking llama.cpp")
+    assert shown.heard[1:] == [("stop_exact_requested", SPLIT)]
+    shown.show_view(changed(SPLIT, exact_note="The context was changed."))
+    assert "The context was changed." in said(details_of(shown))
     shown.show_view(changed(SPLIT, exact=True))
     assert "These are llama.cpp's own numbers." in said(details_of(shown))
     assert "Ask llama.cpp for the exact numbers" not in [made.accessibleName() for made in buttons(shown.page)]

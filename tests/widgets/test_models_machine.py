@@ -36,7 +36,8 @@ def test_the_parts_of_a_bar_add_up_to_the_whole() -> None:
     """What the driver keeps is not free, so it counts as in use."""
     bar = MemoryBar()
     bar.show_device(CARD)
-    used, wanted, short = bar.shares()
+    others, used, wanted, short = bar.shares()
+    assert others == used
     assert used == pytest.approx(10 / 24)
     assert wanted == pytest.approx(16 / 24)
     assert not short
@@ -51,7 +52,7 @@ def test_what_does_not_fit_is_said_in_words_and_hatched() -> None:
     large = replace(CARD, wanted_bytes=17 * GIB)
     bar = MemoryBar()
     bar.show_device(large)
-    assert bar.shares()[1:] == (1.0, True)
+    assert bar.shares()[2:] == (1.0, True)
     assert legend(large, "selected model")[1:] == [("short", "17.0 GiB selected model, 3.00 GiB too much")]
 
 
