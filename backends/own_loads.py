@@ -16,7 +16,7 @@ from backends.fit.records import Fit
 
 @dataclass(frozen=True, slots=True)
 class OwnLoad:
-    """A worker of ours. `idle`: no run uses it. `held_bytes` by device, see `identity`; none before a model is loaded."""
+    """A worker of ours. `idle`: no run uses it. `held_bytes` by device, see `identity`; none before it has loaded."""
 
     ref: str
     pid: int

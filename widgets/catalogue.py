@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from PySide6.QtCore import Qt, Signal
+from collections.abc import Callable
+
+from PySide6.QtCore import Qt, QTimer, Signal
 from PySide6.QtWidgets import QBoxLayout, QFrame, QStackedWidget, QVBoxLayout, QWidget
 
 from backends.records import KvType
@@ -19,6 +21,7 @@ from widgets.recommendation_card import RecommendationCard
 
 DETAILS_WIDTH = 312
 TABLE_HEIGHT = 236
+LATER_MS = 25
 
 
 class Catalogue(QWidget):
@@ -45,6 +48,11 @@ class Catalogue(QWidget):
         self._details = ModelDetails()
         self._count = parts.label(role="caption", tone="muted")
         self._stack = QStackedWidget()
+        self._waiting: list[Callable[[], None]] = []
+        self._later = QTimer(self)
+        self._later.setSingleShot(True)
+        self._later.setInterval(LATER_MS)
+        self._later.timeout.connect(self._next_part)
         self._connect()
         self._lay_out()
 
@@ -115,16 +123,33 @@ class Catalogue(QWidget):
         self._context.set_narrow(narrow)
         self._advice.set_narrow(narrow)
 
-    def show_view(self, view: ModelsView) -> None:
+    def show_view(self, view: ModelsView, besides: Callable[[], None] = lambda: None) -> None:
+        """`besides` shows what belongs to the same view elsewhere on the page."""
         self._view = view
         self._by_ref = {row.ref: row for row in view.rows}
-        self._advice.show_view(view)
         self._context.show_values(view.n_ctx, view.kv_type)
         self._filters.set_models(list(dict.fromkeys(row.model for row in view.rows)))
         self._table.show_rows(view.rows, {line.ref: file_words.share(line) for line in view.downloads})
-        self._show_details()
         self._say_count()
+        self._waiting = [besides, self._show_advice, self._show_details]
+        if self._context.moving():
+            self._later.start()
+        else:
+            while self._waiting:
+                self._next_part()
         self._open_at_recommended()
+
+    def _show_advice(self) -> None:
+        self._advice.show_view(self._view)
+
+    def _next_part(self) -> None:
+        """While the slider moves the parts of a view come one after the other, so that none of them is felt."""
+        if self._waiting:
+            self._waiting.pop(0)()
+        if self._waiting:
+            self._later.start()
+        else:
+            self._later.stop()
 
     def selected_ref(self) -> str | None:
         """The row that the person selected, while it is in the catalogue."""

@@ -9,8 +9,8 @@ from __future__ import annotations
 from typing import Literal
 
 from PySide6.QtCore import QRectF, QSize, Qt
-from PySide6.QtGui import QBrush, QPainter, QPainterPath, QPaintEvent
-from PySide6.QtWidgets import QHBoxLayout, QSizePolicy, QVBoxLayout, QWidget
+from PySide6.QtGui import QBrush, QFocusEvent, QPainter, QPainterPath, QPaintEvent, QPen
+from PySide6.QtWidgets import QHBoxLayout, QSizePolicy, QToolTip, QVBoxLayout, QWidget
 
 from widgets import format as fmt
 from widgets import parts, theme
@@ -58,7 +58,8 @@ def legend(device: DeviceBar, wanted_by: str) -> list[tuple[Part, str]]:
     used = used_bytes(device)
     said: list[tuple[Part, str]] = []
     if used is not None:
-        said.append(("used", f"{fmt.byte_size(max(0, used - device.own_bytes))} in use{_holders(device)}"))
+        who = "" if device.own_bytes else _holders(device)  # there is no room for both; the details have them
+        said.append(("used", f"{fmt.byte_size(max(0, used - device.own_bytes))} in use{who}"))
     if device.own_bytes:
         said.append(("own", f"{fmt.byte_size(device.own_bytes)} Nearfar: {fmt.one_line(device.own_name, 28)}"))
     short = short_bytes(device)
@@ -187,28 +188,34 @@ class LegendLine(QWidget):
 
     def __init__(self) -> None:
         super().__init__()
-        first = parts.Elided(role="caption", tone="muted")  # the names of programs may be cut, figures may not
-        first.setSizePolicy(QSizePolicy.Policy.Maximum, QSizePolicy.Policy.Fixed)
-        others = [parts.label(role="caption", tone="muted") for _ in range(3)]
-        self._entries = [(Swatch(), words) for words in (first, *others)]
+        # The names of programs and models may be cut, figures may not.
+        named = [parts.Elided(role="caption", tone="muted") for _ in range(2)]
+        for each in named:
+            each.setSizePolicy(QSizePolicy.Policy.Maximum, QSizePolicy.Policy.Fixed)
+        others = [parts.label(role="caption", tone="muted") for _ in range(2)]
+        self._entries = [(Swatch(), words) for words in (*named, *others)]
         layout = QHBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(theme.HAIR + 2)
-        for at, (swatch, words) in enumerate(self._entries):
-            if at:
-                layout.addSpacing(theme.TIGHT)
+        for swatch, words in self._entries:
+            words.setContentsMargins(0, 0, theme.TIGHT, 0)  # goes away with the words
             layout.addWidget(swatch)
             layout.addWidget(words)
         layout.addStretch(1)
 
     def show_parts(self, said: list[tuple[Part, str]], tip: str) -> None:
+        """The second place is that of a model of ours."""
+        left = list(said)
+        figure = self.fontMetrics().horizontalAdvance("000 GiB in use")
         for at, (swatch, words) in enumerate(self._entries):
-            shown = at < len(said)
+            shown = bool(left) and (at != 1 or left[0][0] == "own")
             if shown:
-                swatch.show_part(said[at][0])
-                words.setText(said[at][1])
+                part, text = left.pop(0)
+                swatch.show_part(part)
+                words.setText(text)
+                words.setMinimumWidth(min(words.sizeHint().width(), figure) if at < 2 else 0)
                 parts.set_tip(words, tip)
-                parts.set_tone(words, "danger" if said[at][0] == "short" else "muted")
+                parts.set_tone(words, "danger" if part == "short" else "muted")
             swatch.setVisible(shown)
             words.setVisible(shown)
 
@@ -250,9 +257,32 @@ class DevicePanel(QWidget):
         else:
             self._legend.show_parts(said, details(device))
         parts.set_tip(self, details(device))
+        told = bool(device.in_use_by or device.own_bytes)  # more than the words beside the bar say
+        self.setFocusPolicy(Qt.FocusPolicy.TabFocus if told else Qt.FocusPolicy.NoFocus)
         plain = device.kind == "gpu" and not device.shared  # the names of the others say what they are
         self.setAccessibleName(f"{f'{kind_words(device)}, ' if plain else ''}{name}: {headline(device)}")
         self.setAccessibleDescription(". ".join([*(words for _, words in said), *details(device).split("\n")[1:]]))
+
+    def focusInEvent(self, event: QFocusEvent) -> None:
+        """Who holds the memory is told by keyboard too."""
+        super().focusInEvent(event)
+        parts.bring_into_sight(self)
+        if event.reason() in (Qt.FocusReason.TabFocusReason, Qt.FocusReason.BacktabFocusReason):
+            QToolTip.showText(self.mapToGlobal(self.rect().bottomLeft()), self.toolTip(), self)
+        self.update()
+
+    def focusOutEvent(self, event: QFocusEvent) -> None:
+        super().focusOutEvent(event)
+        QToolTip.hideText()
+        self.update()
+
+    def paintEvent(self, event: QPaintEvent) -> None:
+        super().paintEvent(event)
+        if self.hasFocus():
+            painter = QPainter(self)
+            painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+            painter.setPen(QPen(theme.color("accent"), 2))
+            painter.drawRoundedRect(QRectF(self.rect()).adjusted(1, 1, -1, -1), 4, 4)
 
 
 def _compact_free(device: DeviceBar) -> str:

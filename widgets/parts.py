@@ -131,10 +131,11 @@ def bring_into_sight(widget: QWidget) -> None:
 
 
 class Elided(QLabel):
-    """One line that ends in an ellipsis when there is no room; the whole text is its tooltip."""
+    """One line with an ellipsis at its end, or in the middle, when there is no room; the whole text is its tooltip."""
 
-    def __init__(self, text: str = "", role: theme.Role = "body", tone: str = "") -> None:
+    def __init__(self, text: str = "", role: theme.Role = "body", tone: str = "", *, middle: bool = False) -> None:
         super().__init__()
+        self._mode = Qt.TextElideMode.ElideMiddle if middle else Qt.TextElideMode.ElideRight
         self.setTextFormat(Qt.TextFormat.PlainText)
         self.setProperty("role", role)
         if tone:
@@ -153,7 +154,7 @@ class Elided(QLabel):
     def paintEvent(self, event: QPaintEvent) -> None:
         painter = QPainter(self)
         painter.setPen(self.palette().color(self.foregroundRole()))
-        text = QFontMetrics(self.font()).elidedText(self.text(), Qt.TextElideMode.ElideRight, self.width())
+        text = QFontMetrics(self.font()).elidedText(self.text(), self._mode, self.width())
         painter.drawText(self.rect(), Qt.AlignmentFlag.AlignVCenter | Qt.AlignmentFlag.AlignLeft, text)
 
 
