@@ -132,7 +132,7 @@ _SHOWN: tuple[Callable[[ModelRow], object], ...] = (
     attrgetter("model", "rank"),
     attrgetter("quant"),
     attrgetter("size_exact", "file_bytes"),
-    lambda row: (row.verdict, row.gpu_layers, row.n_layers, row.missing_bytes, len(row.parts), words.is_slow(row)),
+    words.verdict,
     attrgetter("needs_bytes"),
     attrgetter("tok_s_low", "tok_s_high", "own_runs"),
     attrgetter("kld"),
