@@ -255,7 +255,8 @@ class DevicePanel(QWidget):
         if self._compact:
             parts.set_tone(self._free, "danger" if short_bytes(device) else "")
         else:
-            self._legend.show_parts(said, details(device))
+            short = [part for part in said if part[0] != "left"] if device.own_bytes else said  # no room for four
+            self._legend.show_parts(short, details(device))
         parts.set_tip(self, details(device))
         told = bool(device.in_use_by or device.own_bytes)  # more than the words beside the bar say
         self.setFocusPolicy(Qt.FocusPolicy.TabFocus if told else Qt.FocusPolicy.NoFocus)
