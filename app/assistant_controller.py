@@ -17,27 +17,26 @@ from app.library_controller import free_bytes
 from app.models_controller import ModelsController
 from app.models_ranking import Question, ranked
 from app.models_state import problem_of
-from app.models_view import download_lines, machine_view, model_rows
+from app.models_view import machine_view, placed
 from backends.errors import Problem
 from backends.workbench import Workbench
 from widgets.assistant import Assistant
 from widgets.assistant_values import AssistantView
 from widgets.main_window import MainWindow
-from widgets.model_values import DownloadLine
+from widgets.model_values import DownloadLine, ModelRow
 
 if TYPE_CHECKING:
     from backends.devices.records import Machine
-    from backends.fit.records import Choice
 
 
 @dataclass(frozen=True, slots=True)
-class _Found:
-    """What a look at the machine brought."""
+class _Weighed:
+    """The catalogue judged on a machine. `sure`: the speed of its memory is known, without which little can be said."""
 
-    machine: Machine
-    choices: tuple[Choice, ...]
+    rows: tuple[ModelRow, ...]
     headline: str
     free_bytes: int | None
+    sure: bool
 
 
 class AssistantController(QObject):
@@ -66,11 +65,9 @@ class AssistantController(QObject):
         self._view = AssistantView()
         self._ready = ""  # a ref whose download is done, until it has its lane
         self._started = ""  # the ref whose download was started here
-        self._before: frozenset[str] | None = None  # what was on this disk when an import was begun
+        self._measured = False
         models.downloads.news_came.connect(self._downloads_changed)
         models.downloads.refused.connect(self._refused)
-        models.library.troubled.connect(self._import_failed)
-        models.installed_changed.connect(self._installed_changed)
 
     @property
     def sheet(self) -> Assistant | None:
@@ -90,8 +87,10 @@ class AssistantController(QObject):
             return
         self._view = AssistantView(local_only=self._bench.settings.local_only is True)
         self._started = ""
+        self._measured = False
         self._sheet = sheet = Assistant(self._window)
         sheet.download_requested.connect(self._download)
+        sheet.cancel_requested.connect(self._cancel)
         sheet.use_requested.connect(self.use_wanted)
         sheet.import_requested.connect(self._import)
         sheet.skipped.connect(self._closed)
@@ -104,7 +103,6 @@ class AssistantController(QObject):
         sheet, self._sheet = self._sheet, None
         if sheet is not None:
             sheet.deleteLater()
-        self._before = None
         self._done()
         self._window.open_page("compare")
 
@@ -114,37 +112,41 @@ class AssistantController(QObject):
     # -- the machine and what fits ---------------------------------------------------------------------------------
 
     def _look(self) -> None:
-        self._engine.ask(self._find(), self._found, self._not_found)
+        """The machine first, then what fits, and what fits once more when the memory's speed is known."""
+        self._engine.ask(self._bench.local.machine(), self._saw, self._not_found)
 
-    async def _find(self) -> _Found:
-        """The machine, its memory's speed where that is not known, and the catalogue judged on it."""
+    def _saw(self, machine: Machine) -> None:
+        self._tell(machine=machine_view(machine, None))
+        self._engine.ask(self._weigh(), self._weighed, self._not_found)
+
+    async def _weigh(self) -> _Weighed:
         from backends.fit.recommend import headline
 
         local, models = self._bench.local, self._bench.models
-        machine = await local.machine()
-        if machine.cpu.bandwidth_gb_s is None and not self._is_busy():
-            await local.measure_memory(patience_s=4.0)
-            machine = await local.machine()
+        machine = await self._bench.machine_as_released()
         question = Question(machine, local.wish(), await local.plans.learned(), await models.installed())
         ranking = await asyncio.to_thread(lambda: ranked(question, models.catalogue()))
         free = await asyncio.to_thread(free_bytes, models.folder)
-        return _Found(machine, ranking.choices, headline(ranking.choices), free)
+        installed = {model.ref for model in question.installed if not model.missing_parts}
+        offered = sorted((row for row in ranking.rows if row.rank is not None), key=lambda row: row.rank or 0)
+        rows = placed(offered, installed=installed)
+        return _Weighed(rows, headline(ranking.choices), free, machine.cpu.bandwidth_gb_s is not None)
 
-    def _found(self, found: _Found) -> None:
-        models = {model.id: model for model in self._bench.models.catalogue()}
-        installed = {model.ref for model in self._bench.models.library.models() if not model.missing_parts}
-        offered = sorted((each for each in found.choices if each.rank is not None), key=lambda each: each.rank or 0)
-        rows = [
-            row
-            for row in model_rows(offered, models, installed=installed, downloading=(), levers={})
-            if row.rank is not None
-        ]
-        self._tell(
-            machine=machine_view(found.machine, None),
-            offers=tuple(rows),
-            no_offer="" if rows else found.headline,
-            folder_free_bytes=found.free_bytes,
-        )
+    def _weighed(self, found: _Weighed) -> None:
+        may_measure = not (found.sure or self._measured or self._is_busy())
+        if found.rows or not may_measure:  # "nothing is recommended" may be wrong until the measurement is there
+            self._tell(
+                offers=found.rows,
+                no_offer="" if found.rows else found.headline,
+                folder_free_bytes=found.free_bytes,
+            )
+        if may_measure:
+            self._measured = True
+            self._engine.ask(self._measure(), self._weighed, self._not_found)
+
+    async def _measure(self) -> _Weighed:
+        await self._bench.local.measure_memory(patience_s=4.0)
+        return await self._weigh()
 
     def _not_found(self, error: BaseException) -> None:
         self._tell(offers=(), problem=problem_of(error))
@@ -162,15 +164,23 @@ class AssistantController(QObject):
         self._tell(download=None, problem=None)
         self._models.downloads.download(ref)
 
+    @Slot(str)
+    def _cancel(self, ref: str) -> None:
+        self._models.downloads.cancel(ref, True)
+
     @Slot()
     def _downloads_changed(self) -> None:
-        line = next((each for each in download_lines(self._models.state.downloads) if each.ref == self._started), None)
-        if line is None:
+        if not self._started:
             return
-        shown = None if line.state == "cancelled" else line
-        if self._sheet is not None:
+        line = next((each for each in self._models.state.download_lines() if each.ref == self._started), None)
+        shown = self._view.download
+        if line is not None:
+            shown = None if line.state == "cancelled" else line
+        elif shown is not None and shown.state != "failed":
+            shown = None  # it was thought better of before it began
+        if shown != self._view.download:
             self._tell(download=shown)
-        if line.state == "done":
+        if line is not None and line.state == "done":
             self._started, self._ready = "", line.ref
             self.settle()
 
@@ -189,22 +199,16 @@ class AssistantController(QObject):
 
     @Slot(object)
     def _import(self, paths: tuple[str, ...]) -> None:
-        self._before = frozenset(model.ref for model in self._models.state.installed)
         self._tell(problem=None)
-        self._models.library.ask_import(paths)
+        self._models.library.ask_import(paths, self._imported)
 
-    @Slot(object)
-    def _import_failed(self, problem: Problem) -> None:
-        if self._before is not None:
-            self._tell(problem=problem)
-
-    @Slot()
-    def _installed_changed(self) -> None:
+    def _imported(self, refs: tuple[str, ...], problem: Problem | None) -> None:
         """What was imported from here goes into the first lane, and the first steps are done."""
-        if self._sheet is None or self._before is None:
+        if self._sheet is None:
             return
-        fresh = [model.ref for model in self._models.state.installed if model.ref not in self._before]
-        if fresh:
+        if problem is not None:
+            self._tell(problem=problem)
+        elif refs:
             self._sheet.accept()
-            self.use_wanted.emit(fresh[0])
+            self.use_wanted.emit(refs[0])
             self._closed()

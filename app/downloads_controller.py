@@ -1,4 +1,4 @@
-"""Downloads as the window asks for them: licence, token, pause, resume, and repos to add. Must not fetch, nor paint."""
+"""Downloads as the window asks for them: licence, token, pause, resume. Must not fetch, nor paint."""
 
 from __future__ import annotations
 
@@ -8,19 +8,22 @@ from concurrent.futures import Future
 from PySide6.QtCore import QObject, Qt, Signal, Slot
 
 from app.engine_thread import EngineThread
+from app.hub_talk import HubTalk
 from app.models_state import ModelsState, problem_of
 from app.models_view import title_of
+from app.repos_controller import ReposController
 from backends.errors import NearfarError, Problem
 from backends.keys import parse_key
-from backends.models.hub_listing import RepoListing
 from backends.models.records import DownloadPlan, DownloadProgress
 from backends.workbench import Workbench
+from widgets import format as fmt
 from widgets.dialog import Dialog
+from widgets.download_doubt import DownloadDoubt
+from widgets.file_words import lack_of_room
 from widgets.licence_dialog import LicenceDialog
-from widgets.main_window import MainWindow
-from widgets.model_values import LicenceView, RepoFileLine
+from widgets.main_window import MODELS, MainWindow
+from widgets.model_values import LicenceView
 from widgets.models_page import ModelsPage
-from widgets.repo_dialog import AddRepoDialog
 from widgets.token_dialog import TokenDialog
 
 HIDDEN = "repo_hidden"
@@ -49,6 +52,8 @@ class DownloadsController(QObject):
         open_link: Callable[[str], None],
     ) -> None:
         super().__init__(page)
+        self.hub = HubTalk(bench.models, self)
+        self.hub.changed.connect(self.settings_touched)
         self._page = page
         self._window = window
         self._engine = engine
@@ -67,7 +72,7 @@ class DownloadsController(QObject):
         page.pause_requested.connect(lambda ref: self._do(self._pause(ref)))
         page.resume_requested.connect(self.resume)
         page.cancel_requested.connect(self.cancel)
-        page.add_repo_requested.connect(self.add_repo)
+        self.repos = ReposController(page, window, engine, bench, self)
 
     def begin(self) -> None:
         """List the downloads that an earlier session left; none of them goes on by itself."""
@@ -83,15 +88,38 @@ class DownloadsController(QObject):
 
     @Slot(str)
     def download(self, ref: str) -> None:
+        """Asks first where that looks like a mistake: what does not fit, or what the disk cannot hold."""
+        fit, choice = self._state.fit(ref), self._state.choice(ref)
+        doubts = []
+        if fit is not None and fit.verdict == "no":
+            doubts.append(
+                f"It does not fit this machine now: {fmt.byte_size(fit.missing_bytes)} of memory are missing."
+            )
+        if choice is not None and (lack := lack_of_room(choice.file_bytes, self._state.folder_free_bytes)):
+            doubts.append(f"It takes {fmt.byte_size(choice.file_bytes)}. {lack}")
+        if not doubts or self._bench.settings.local_only:
+            self._begin_download(ref)
+            return
+        dialog = DownloadDoubt(title_of(*self._state.name_of(ref)), tuple(doubts), parent=self._window)
+        dialog.confirmed.connect(lambda: self._begin_download(ref))
+        _open(dialog)
+
+    def _begin_download(self, ref: str) -> None:
         """The click is the consent to contact the hub. Plans, asks for the licence once, then downloads."""
         if ref in self._plans:
             return
         name, quant = self._state.name_of(ref)
         self._page.show_problem(None)
         self._state.planning[ref] = DownloadProgress(ref, name, quant, "queued", 0, None)
-        self._show()
+        self._state.asking_hub.add(ref)
         planned = self._engine.ask(self._plan(ref), self._ask_licence, lambda error: self._not_planned(ref, error))
         self._plans[ref] = planned
+        self._tell()
+
+    def _tell(self) -> None:
+        """Downloads stand otherwise, those that are being planned included."""
+        self._show()
+        self.news_came.emit()
 
     @Slot(str)
     def resume(self, ref: str) -> None:
@@ -101,12 +129,18 @@ class DownloadsController(QObject):
     @Slot(str, bool)
     def cancel(self, ref: str, discard: bool) -> None:
         planned = self._plans.pop(ref, None)
-        self._state.planning.pop(ref, None)
+        self._state.forget_plan(ref)
         if planned is not None:
             planned.cancel()
-            self._show()
+            self._tell()
         else:
             self._do(self._cancel(ref, discard=discard))
+
+    def hosts(self) -> tuple[str, ...]:
+        """Other machines that are being contacted for models now."""
+        busy = any(each.state in ("queued", "running") for each in self._state.downloads)
+        host = self.hub.known_host() if busy else self.hub.host
+        return (host,) if host else ()
 
     def dismiss(self, ref: str) -> None:
         """Leave a download that is done out of the list."""
@@ -123,8 +157,7 @@ class DownloadsController(QObject):
         await self._models.downloads.restore()
 
     async def _plan(self, ref: str) -> DownloadPlan:
-        self._models.consent()
-        return await self._models.plan_for(ref)
+        return await self.hub.during(lambda: self._models.plan_for(ref))
 
     async def _start(self, plan: DownloadPlan) -> Problem | None:
         problem = await self._models.accept(plan)
@@ -135,7 +168,10 @@ class DownloadsController(QObject):
         await self._models.downloads.pause(ref)
 
     async def _go_on(self, ref: str) -> None:
-        self._models.resume(ref)
+        async def resume() -> None:
+            self._models.resume(ref)
+
+        await self.hub.during(resume)
 
     async def _cancel(self, ref: str, *, discard: bool) -> None:
         await self._models.downloads.cancel(ref, discard=discard)
@@ -148,9 +184,10 @@ class DownloadsController(QObject):
     # -- licence and token -------------------------------------------------------------------------------------------
 
     def _ask_licence(self, plan: DownloadPlan) -> None:
-        self.settings_touched.emit()
         if plan.ref not in self._plans:
             return
+        self._state.asking_hub.discard(plan.ref)
+        self._tell()
         if self._models.is_accepted(plan):
             self._accepted(plan)
             return
@@ -182,8 +219,8 @@ class DownloadsController(QObject):
     def _planned(self, ref: str) -> None:
         """Nobody waits for it any more."""
         self._plans.pop(ref, None)
-        self._state.planning.pop(ref, None)
-        self._show()
+        self._state.forget_plan(ref)
+        self._tell()
 
     def _not_planned(self, ref: str, error: BaseException) -> None:
         if ref not in self._plans:
@@ -191,56 +228,30 @@ class DownloadsController(QObject):
         self._planned(ref)
         problem = problem_of(error)
         if problem.code in WANTS_TOKEN:
-            self._ask_token(_repo_of(ref), lambda: self.download(ref), problem)
+            self.ask_token(_repo_of(ref), lambda: self._begin_download(ref), problem, ref)
         else:
             self._page.show_problem(problem)
             self.refused.emit(ref, problem)
 
-    def _ask_token(self, repo: str, again: Callable[[], None], problem: Problem) -> None:
+    def ask_token(self, repo: str, again: Callable[[], None], problem: Problem, ref: str = "") -> None:
+        """`ref` is the download that ends where no token is given."""
         dialog = TokenDialog(repo, hidden=problem.code == HIDDEN, parent=self._window)
 
         def give(_repo: str, pasted: str) -> None:
             try:
                 self._models.keep_token(parse_key(pasted))
             except NearfarError as error:
-                self._page.show_problem(error.problem)
+                end(error.problem)
                 return
             again()
 
+        def end(why: Problem) -> None:
+            self._page.show_problem(why)
+            if ref:
+                self.refused.emit(ref, why)
+
         dialog.token_entered.connect(give)
-        dialog.rejected.connect(lambda: self._page.show_problem(problem))
-        _open(dialog)
-
-    # -- repos -------------------------------------------------------------------------------------------------------
-
-    @Slot()
-    def add_repo(self) -> None:
-        dialog = AddRepoDialog(parent=self._window)
-        asked: list[Future[RepoListing]] = []
-
-        def stop() -> None:
-            for future in asked:
-                future.cancel()
-
-        def look_up(repo: str) -> None:
-            stop()
-
-            def refused(error: BaseException) -> None:
-                problem = problem_of(error)
-                dialog.show_problem(problem)
-                if problem.code in WANTS_TOKEN:
-                    self._ask_token(repo, dialog.look_up, problem)
-
-            def listed(listing: RepoListing) -> None:
-                self.settings_touched.emit()
-                dialog.show_listing(_lines(listing))
-
-            asked[:] = [self._engine.ask(self._models.add_repo(repo), listed, refused)]
-
-        dialog.lookup_requested.connect(look_up)
-        dialog.lookup_cancelled.connect(stop)
-        dialog.rejected.connect(stop)
-        dialog.download_requested.connect(self.download)
+        dialog.rejected.connect(lambda: end(problem))
         _open(dialog)
 
     # -- news --------------------------------------------------------------------------------------------------------
@@ -248,17 +259,25 @@ class DownloadsController(QObject):
     @Slot(object)
     def _took(self, news: tuple[DownloadProgress, ...]) -> None:
         failed_before = {each.ref for each in self._state.downloads if each.state == "failed"}
+        hosts = self.hosts()
         self._state.downloads = news
+        if self.hosts() != hosts:
+            self.settings_touched.emit()
         for each in news:
             if each.ref not in self._plans:
-                self._state.planning.pop(each.ref, None)
-        self._window.show_download_progress(self._state.share(), any(each.state == "failed" for each in news))
-        self._show()
-        self.news_came.emit()
+                self._state.forget_plan(each.ref)
+        self.show_on_rail()
+        self._tell()
         for each in news:
-            wants = each.problem is not None and each.problem.code in WANTS_TOKEN
-            if each.problem is not None and wants and each.ref not in failed_before:
-                self._ask_token(_repo_of(each.ref), lambda ref=each.ref: self.resume(ref), each.problem)  # type: ignore[misc]  # a lambda's default
+            gated = each.problem is not None and each.problem.code in WANTS_TOKEN
+            if each.problem is not None and gated and each.ref not in failed_before:
+                self.ask_token(_repo_of(each.ref), lambda ref=each.ref: self.resume(ref), each.problem)  # type: ignore[misc]  # a lambda's default
+
+    def show_on_rail(self) -> None:
+        """How far downloads are, for whoever looks at another page; one that is done is marked until this one opens."""
+        states = {each.state for each in self._state.downloads}
+        done = "done" in states and self._window.current_page() != MODELS
+        self._window.show_download_progress(self._state.share(), "failed" in states, done=done)
 
     def _failed(self, error: BaseException) -> None:
         self._page.show_problem(problem_of(error))
@@ -279,19 +298,3 @@ def _repo_of(ref: str) -> str:
         return wanted.repo if isinstance(wanted, HubRef) else find(ref)[1].repo
     except NearfarError:
         return ref
-
-
-def _lines(listing: RepoListing) -> list[RepoFileLine]:
-    """What of a repo can be downloaded; models of which parts are missing there cannot."""
-    return [
-        RepoFileLine(
-            ref=model.ref,
-            name=model.name,
-            quant=model.quant,
-            size_bytes=model.size_bytes,
-            n_parts=len(model.files),
-            hashed=all(file.sha256 is not None for file in model.files),
-        )
-        for model in listing.models
-        if not model.missing
-    ]

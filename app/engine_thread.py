@@ -61,13 +61,19 @@ class EngineThread(QObject):
         work: Coroutine[object, object, T],
         then: Callable[[T], None],
         failed: Callable[[BaseException], None] | None = None,
+        ended: Callable[[], None] | None = None,
     ) -> Future[T]:
-        """Start a coroutine; `then` or `failed` is called with its outcome on the GUI thread."""
+        """Start a coroutine; `then` or `failed` is called with its outcome on the GUI thread.
+
+        `ended` comes before them, and also where neither does: it was cancelled, or dropped as by `submit`.
+        """
         future = self.submit(work)
 
         def pass_back(done: Future[T]) -> None:
             if self._open:
-                self._answered.emit(lambda: self._hand_over(done, then, failed))
+                self._answered.emit(lambda: self._hand_over(done, then, failed, ended))
+            elif ended is not None and threading.current_thread() is not self._thread:
+                ended()  # dropped: nothing will come
 
         future.add_done_callback(pass_back)
         return future
@@ -117,7 +123,14 @@ class EngineThread(QObject):
             callback()
 
     @staticmethod
-    def _hand_over(done: Future[T], then: Callable[[T], None], failed: Callable[[BaseException], None] | None) -> None:
+    def _hand_over(
+        done: Future[T],
+        then: Callable[[T], None],
+        failed: Callable[[BaseException], None] | None,
+        ended: Callable[[], None] | None,
+    ) -> None:
+        if ended is not None:
+            ended()
         try:
             result = done.result()
         except (CancelledError, asyncio.CancelledError):

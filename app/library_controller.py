@@ -21,6 +21,7 @@ from app.engine_thread import EngineThread
 from app.models_state import ModelsState, problem_of
 from app.models_view import OWN, OWNERS
 from app.work import POLL_MS, Work
+from backends.errors import Problem
 from backends.models.errors import InUse
 from backends.models.records import InstalledModel
 from backends.workbench import Workbench
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from backends.models.foreign import Search
     from backends.models.importing import How
 
+Brought = Callable[[tuple[str, ...], Problem | None], None]
 WAYS: dict[str, How] = {"copy": "copy", "in_place": "use in place"}
 
 
@@ -147,22 +149,23 @@ class LibraryController(QObject):
     # -- import and find ---------------------------------------------------------------------------------------------
 
     @Slot(list)
-    def ask_import(self, paths: Sequence[str]) -> None:
+    def ask_import(self, paths: Sequence[str], then: Brought | None = None) -> None:
+        """`then` is for who asked: the refs that came of it, none while nothing did, and what went wrong."""
         wanted = tuple(paths)
         folder = self._models.folder
         self._engine.ask(
             asyncio.to_thread(_size_and_room, wanted, folder),
-            lambda found: self._ask_way(ImportAsk(wanted, found[0], str(folder), found[1])),
+            lambda found: self._ask_way(ImportAsk(wanted, found[0], str(folder), found[1]), then),
             self._failed,
         )
 
-    def _ask_way(self, ask: ImportAsk) -> None:
+    def _ask_way(self, ask: ImportAsk, then: Brought | None) -> None:
         dialog = ImportDialog(ask, parent=self._window)
-        dialog.import_chosen.connect(self.bring_in)
+        dialog.import_chosen.connect(lambda paths, way: self.bring_in(paths, way, then))
         _open(dialog)
 
-    def bring_in(self, paths: Sequence[str], way: str) -> None:
-        """Import files one after the other; `way` is "copy" or "in_place"."""
+    def bring_in(self, paths: Sequence[str], way: str, then: Brought | None = None) -> None:
+        """Import files one after the other; `way` is "copy" or "in_place", `then` as of `ask_import`."""
         self._page.show_problem(None)
         work = self._work("Importing", "Reading the file…", "Stop; your file stays as it is")
 
@@ -181,8 +184,15 @@ class LibraryController(QObject):
                 names = models[0].name if len(models) == 1 else fmt.plural(len(models), "model")
                 self._page.show_section("disk")
                 self._page.show_notice(f"{names} can be used now.")
+            if then is not None:
+                then(tuple(model.ref for model in models), None)
 
-        work.run(bring(), brought, self._failed)
+        def failed(error: BaseException) -> None:
+            self._failed(error)
+            if then is not None:
+                then((), problem_of(error))
+
+        work.run(bring(), brought, failed)
 
     @Slot()
     def find(self) -> None:

@@ -77,8 +77,12 @@ class LoadGuard(QObject):
         if ref is None:
             self._done()
             return
-        work = self._bench.local.plans.look_again(ref, self._other_quants(ref))
-        self._engine.ask(work, then, lambda _error: then(None))
+        self._engine.ask(self._look_again(ref, self._other_quants(ref)), then, lambda _error: then(None))
+
+    async def _look_again(self, ref: str, others: list[ModelFacts]) -> Looked:
+        """With what idle models of ours hold counted as free: they are closed before the next load."""
+        machine = await self._bench.machine_as_released()
+        return await self._bench.local.plans.look_again(ref, others, machine)
 
     def _ref(self, name: str) -> str | None:
         try:
@@ -99,6 +103,10 @@ class LoadGuard(QObject):
     def _warn(self, lane_id: str, name: str, looked: Looked) -> None:
         if looked is None:
             self._done()  # the lane itself says why the run failed
+            return
+        if looked[0].verdict != "no":  # something was freed meanwhile
+            self._retry(lane_id)
+            self._done()
             return
         ref = self._ref(name) or ""
         dialog = LoadWarningDialog(self._warning(ref, *looked), parent=self._window)

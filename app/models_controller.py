@@ -8,32 +8,34 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from PySide6.QtCore import QObject, Qt, QTimer, Signal, Slot
 
 from app.downloads_controller import DownloadsController
 from app.engine_thread import EngineThread
-from app.exact_numbers import exact_here, exact_remote, refuse_unseen
+from app.exact_controller import ExactController
 from app.library_controller import LibraryController, free_bytes
 from app.models_ranking import Question, Ranking, ranked, shown_by_default
 from app.models_state import ModelsState, problem_of
-from backends.errors import NearfarError, Problem
-from backends.fit.records import Fit
+from backends.errors import Problem
 from backends.models.records import InstalledModel
+from backends.own_loads import OwnLoad, as_released, without_own_users
 from backends.workbench import Workbench
 from widgets.main_window import MODELS, MainWindow
 from widgets.models_page import ModelsPage
 
 if TYPE_CHECKING:
-    from backends.devices.records import Machine
+    from backends.devices.records import Device, Machine
     from backends.fit.learned import Learned
 
 LOOK_MS = 2000
 SAVE_MS = 600  # after the slider has come to rest
 KV_TYPES: dict[str, Literal["f16", "q8_0", "q4_0"]] = {"f16": "f16", "q8_0": "q8_0", "q4_0": "q4_0"}
 
-_Look = tuple["Machine", "Learned", int | None]
+ROUGHLY_BYTES = 32 * 2**20  # free memory moves all the time; a verdict is made anew only where it moved by so much
+
+_Look = tuple["Machine", tuple[OwnLoad, ...], "Learned", int | None]
 
 
 class ModelsController(QObject):
@@ -66,7 +68,8 @@ class ModelsController(QObject):
         self._save = save
         self._is_busy = is_busy
         self.state = ModelsState(wish=bench.local.wish(), folder=str(bench.models.folder))
-        self._watched = self._reading = self._ranking = self._rank_again = self._measured = False
+        self._begun = self._watched = self._reading = self._ranking = self._rank_again = self._measured = False
+        self._here = False  # this page is the open one
         self._learned: Learned | None = None
         self._looking = QTimer(self)
         self._looking.setInterval(LOOK_MS)
@@ -77,6 +80,7 @@ class ModelsController(QObject):
         self._saving.timeout.connect(self._save_wish)
         self.downloads = DownloadsController(page, window, engine, bench, self.state, self.show, open_link=open_link)
         self.library = LibraryController(page, window, engine, bench, self.state, self.show)
+        self.exact = ExactController(page, engine, bench, self.state, self.downloads.hub, self.show)
         self._connect(open_link)
         self.show()
 
@@ -84,12 +88,13 @@ class ModelsController(QObject):
         page = self._page
         page.context_changed.connect(self._context_changed)
         page.kv_type_changed.connect(self._kv_type_changed)
-        page.selected.connect(lambda _ref: self._rank())
+        page.selected.connect(self._selected)
         page.use_requested.connect(self._use)
-        page.exact_requested.connect(self.ask_llama_cpp)
         page.link_requested.connect(open_link)
         self._window.devices_watched.connect(self._watch)
         self._window.page_chosen.connect(self._page_chosen)
+        self.exact.answered.connect(self._rank)
+        self.exact.failed.connect(self._failed)
         self.downloads.settings_touched.connect(self.settings_touched)
         self.library.settings_touched.connect(self._folder_moved)
         # Called on the engine thread; everything that shows it lives on this one.
@@ -100,6 +105,7 @@ class ModelsController(QObject):
         """The engine thread runs: list what is on this disk, and downloads that an earlier session left."""
         self._engine.ask(self._bench.models.installed(), self._scanned, self._failed)
         self.downloads.begin()
+        self._begun = True
         if self._watched:
             self._look()
 
@@ -115,6 +121,7 @@ class ModelsController(QObject):
         wish = self._bench.local.wish()
         if not self._saving.isActive() and wish != self.state.wish:
             self.state.wish = wish
+            self.exact.wish_changed()
             self._rank()
         self.downloads.set_limit(self._bench.settings.download_limit_mb_s)
         self.state.folder = str(self._bench.models.folder)
@@ -130,7 +137,7 @@ class ModelsController(QObject):
             default = shown_by_default(self.state.ranking.choices)
             shown = default.ref if default is not None else None
         local_only = self._bench.settings.local_only is True
-        self._page.show_view(self.state.view(self._bench.models.catalogue(), shown, local_only=local_only))
+        self._page.show_view(self.state.view(shown, local_only=local_only))
 
     # -- the machine -----------------------------------------------------------------------------------------------
 
@@ -145,33 +152,33 @@ class ModelsController(QObject):
 
     @Slot()
     def _look(self) -> None:
-        if self._reading or self._window.isMinimized():
+        if not self._begun or self._reading or self._window.isMinimized():
             return
         self._reading = True
-        self._engine.ask(self._read(), self._was_read, self._not_read)
+        self._engine.ask(self._read(), self._was_read, self._failed, self._read_ended)
 
     async def _read(self) -> _Look:
         machine = await self._bench.local.machine()
         learned = await self._bench.local.plans.learned()
-        return machine, learned, await asyncio.to_thread(free_bytes, self._bench.models.folder)
+        own = await self._bench.own_loads()
+        return machine, own, learned, await asyncio.to_thread(free_bytes, self._bench.models.folder)
+
+    def _read_ended(self) -> None:
+        self._reading = False
 
     def _was_read(self, found: _Look) -> None:
-        self._reading = False
-        machine, learned, self.state.folder_free_bytes = found
-        changed = machine != self.state.machine or learned is not self._learned
+        machine, self.state.own, learned, self.state.folder_free_bytes = found
         self.state.machine, self._learned, self.state.seen = machine, learned, learned.seen
-        self.machine_read.emit(machine)
-        if changed:
+        self.machine_read.emit(without_own_users(machine, self.state.own))
+        judged = self.state.ranking.question if self.state.ranking is not None else None
+        now = as_released(machine, self.state.own)
+        if judged is None or learned is not judged.learned or roughly(now) != roughly(judged.machine):
             self._rank()
         self.show()
         if not self._measured and machine.cpu.bandwidth_gb_s is None and not self._is_busy():
             self._measured = True  # once: without it nothing can be said of the CPU's speed
             measure = self._bench.local.measure_memory(patience_s=20.0)
             self._engine.ask(measure, lambda _none: self._look(), self._failed)
-
-    def _not_read(self, error: BaseException) -> None:
-        self._reading = False
-        self._failed(error)
 
     # -- the catalogue ---------------------------------------------------------------------------------------------
 
@@ -185,15 +192,22 @@ class ModelsController(QObject):
             return
         self._ranking, self._rank_again = True, False
         question = Question(
-            state.machine, state.wish, self._learned, state.installed, dict(state.exact), self._page.selected_ref()
+            as_released(state.machine, state.own),
+            state.wish,
+            self._learned,
+            state.installed,
+            dict(state.exact),
+            self._page.selected_ref(),
         )
-        self._engine.ask(self._judge(question), self._was_ranked, self._not_ranked)
+        self._engine.ask(self._judge(question), self._was_ranked, self._failed, self._rank_ended)
 
     async def _judge(self, question: Question) -> Ranking:
         return await asyncio.to_thread(lambda: ranked(question, self._bench.models.catalogue()))
 
-    def _was_ranked(self, found: Ranking) -> None:
+    def _rank_ended(self) -> None:
         self._ranking = False
+
+    def _was_ranked(self, found: Ranking) -> None:
         asked_with = found.question.exact
         self.state.ranking = found
         # What came in meanwhile was not asked about, so it stays.
@@ -203,10 +217,6 @@ class ModelsController(QObject):
         self.show()
         if self._rank_again or self._page.selected_ref() not in (None, found.question.ref):
             self._rank()
-
-    def _not_ranked(self, error: BaseException) -> None:
-        self._ranking = False
-        self._failed(error)
 
     @Slot(int)
     def _context_changed(self, n_ctx: int) -> None:
@@ -218,49 +228,19 @@ class ModelsController(QObject):
         self.state.wish = replace(self.state.wish, kv_type=KV_TYPES[kv_type])
         self._wish_changed()
 
+    @Slot(str)
+    def _selected(self, _ref: str) -> None:
+        self.state.exact_notes.clear()
+        self._rank()
+
     def _wish_changed(self) -> None:
         self._saving.start()
+        self.exact.wish_changed()
         self._rank()
 
     @Slot()
     def _save_wish(self) -> None:
         self._save(n_ctx=self.state.wish.n_ctx, kv_type=self.state.wish.kv_type)
-
-    @Slot(str)
-    def ask_llama_cpp(self, ref: str) -> None:
-        """Replace the estimate of a row by llama.cpp's own numbers, for as long as nothing else is wished."""
-        planned, machine, wish = self.state.fit(ref), self.state.machine, self.state.wish
-        if planned is None or machine is None or ref in self.state.asking:
-            return
-        try:
-            refuse_unseen(planned, machine)
-        except NearfarError as error:
-            self._failed(error)
-            return
-        self.state.asking.add(ref)
-        self.show()
-        model = self.state.model(ref)
-        models, paths = self._bench.models, self._bench.paths
-        here = model is not None and not model.missing_parts
-        work: Any = (
-            exact_here(model, planned, wish)
-            if here and model is not None
-            else exact_remote(ref, planned, wish, models, paths)
-        )
-
-        def answered(fit: Fit) -> None:
-            self.state.asking.discard(ref)
-            if self.state.wish == wish:
-                self.state.exact[ref] = fit
-                self._rank()
-            self.show()
-
-        def refused(error: BaseException) -> None:
-            self.state.asking.discard(ref)
-            self.show()
-            self._failed(error)
-
-        self._engine.ask(work, answered, refused)
 
     # -- what is here ----------------------------------------------------------------------------------------------
 
@@ -296,11 +276,23 @@ class ModelsController(QObject):
         if key == MODELS:
             self.show()
             self._rank()
-        else:
+        elif self._here:  # whoever leaves has seen what is done; whoever was elsewhere has not
             self.downloads.dismiss_done()
+        self._here = key == MODELS
+        self.downloads.show_on_rail()
 
     def _failed(self, error: BaseException) -> None:
         self.show_problem(problem_of(error))
 
     def show_problem(self, problem: Problem) -> None:
         self._page.show_problem(problem)
+
+
+def roughly(machine: Machine) -> Machine:
+    """The machine as far as verdicts go: free memory in steps, and not who uses the rest."""
+
+    def rough(device: Device) -> Device:
+        free = None if device.free_bytes is None else device.free_bytes // ROUGHLY_BYTES
+        return replace(device, free_bytes=free, used_bytes=None, in_use_by=())
+
+    return replace(machine, gpus=tuple(rough(each) for each in machine.gpus), cpu=rough(machine.cpu))

@@ -12,10 +12,14 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from app.models_view import lever_lines, model_rows
 from backends.devices.records import Device, Machine
 from backends.errors import NearfarError
 from backends.fit.records import Choice, Fit, Lever, Part, Verdict, Wish
 from backends.models.records import CatalogueModel, InstalledModel, ModelFacts
+from widgets.model_values import ClosestModel, ModelRow
+
+BEST_FIRST: tuple[Verdict, ...] = ("gpu", "split", "ram", "no")
 
 if TYPE_CHECKING:
     from backends.fit.learned import Learned
@@ -35,12 +39,15 @@ class Question:
 
 @dataclass(frozen=True, slots=True)
 class Ranking:
-    """The answer. `exact` are those fits that still hold; `levers` belong to the row of the question alone."""
+    """The answer, with the page's rows made of it. `exact` are those fits that still hold; `levers` belong to the row
+    of the question alone. `closest` is set where nothing fits."""
 
     question: Question
     choices: tuple[Choice, ...]
     exact: Mapping[str, Fit]
     levers: Mapping[str, tuple[Lever, ...]]
+    rows: tuple[ModelRow, ...] = ()
+    closest: ClosestModel | None = None
 
     def choice(self, ref: str | None) -> Choice | None:
         return next((each for each in self.choices if each.ref == ref), None)
@@ -63,7 +70,28 @@ def ranked(question: Question, models: Sequence[CatalogueModel]) -> Ranking:
         rows.append(choice if fit is None else replace(choice, fit=fit))
     shown = next((each for each in rows if each.ref == question.ref), None)
     levers = {} if shown is None else {shown.ref: _levers(shown, question, models)}
-    return Ranking(question, tuple(rows), exact, levers)
+    by_id = {model.id: model for model in models}
+    return Ranking(
+        question, tuple(rows), exact, levers, model_rows(rows, by_id, levers), _closest(rows, question, models)
+    )
+
+
+def _closest(choices: Sequence[Choice], question: Question, models: Sequence[CatalogueModel]) -> ClosestModel | None:
+    """Where nothing fits: of the smallest quant of each model, one that a single change would make fit, and of those
+    the one that lacks least; else the one that lacks least. None where something fits."""
+    if any(choice.fit.verdict != "no" for choice in choices):
+        return None
+    smallest: dict[str, Choice] = {}
+    for choice in sorted(choices, key=lambda each: each.file_bytes):
+        smallest.setdefault(choice.model_id or choice.ref, choice)
+    by_id = {model.id: model for model in models}
+    found: list[tuple[bool, int, ClosestModel]] = []
+    for choice in smallest.values():
+        lines = lever_lines(_levers(choice, question, models), by_id.get(choice.model_id))
+        helps = [line for line in lines if line.verdict != "no"]
+        best = min(helps, key=lambda line: BEST_FIRST.index(line.verdict), default=None)
+        found.append((best is None, choice.fit.missing_bytes, ClosestModel(choice.ref, best)))
+    return min(found, key=lambda each: each[:2], default=(True, 0, None))[2]
 
 
 def still_exact(exact: Fit | None, planned: Fit) -> Fit | None:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
+from types import MappingProxyType
 
 from backends.devices.records import Device, Machine
 from backends.fit.records import Choice, Fit, FitSeen, Lever, Part
 from backends.models.records import CatalogueModel, DownloadProgress, InstalledModel, Quality
+from backends.own_loads import OwnLoad, held_on, identity, without_own_users
 from widgets.model_values import (
     DeviceBar,
     DownloadLine,
@@ -26,22 +29,27 @@ OWNERS = {
     "ollama": "Ollama",
 }
 OWN = ("downloaded", "imported")
+LEAST_OWN_BYTES = 64 * 2**20  # what holds less does not show on a bar
+NO_LEVERS: Mapping[str, Sequence[Lever]] = MappingProxyType({})
+NO_NOTES: Mapping[str, str] = MappingProxyType({})
 HUB = "https://huggingface.co"
 
 
-def machine_view(machine: Machine | None, selected: Fit | None) -> MachineView:
-    """One bar per device; `selected` is the fit whose share is drawn. None while the machine is still being read."""
+def machine_view(machine: Machine | None, selected: Fit | None, own: Sequence[OwnLoad] = ()) -> MachineView:
+    """One bar per device; `selected` is the fit whose share is drawn, `own` what workers of ours hold. None while the
+    machine is still being read."""
     if machine is None:
         return MachineView()
     wanted = _wanted(selected)
-    bars = tuple(_bar(device, wanted.get(_identity(device), 0)) for device in (*machine.gpus, machine.cpu))
+    machine = without_own_users(machine, own)
+    bars = tuple(_bar(device, wanted.get(identity(device), 0), own) for device in (*machine.gpus, machine.cpu))
     return MachineView(bars, machine.problems)
 
 
 def _wanted(fit: Fit | None) -> Mapping[object, int]:
     if fit is None:
         return {}
-    return {_identity(part.device): part.total_bytes for part in (*fit.gpus, fit.host)}
+    return {identity(part.device): part.total_bytes for part in (*fit.gpus, fit.host)}
 
 
 def _identity(device: Device) -> object:
@@ -49,7 +57,8 @@ def _identity(device: Device) -> object:
     return device.uuid or device.pci_id or (device.kind, device.name, device.backend)
 
 
-def _bar(device: Device, wanted_bytes: int) -> DeviceBar:
+def _bar(device: Device, wanted_bytes: int, own: Sequence[OwnLoad]) -> DeviceBar:
+    here = [load for load in own if held_on(device, [load]) >= LEAST_OWN_BYTES]
     return DeviceBar(
         name=device.name,
         kind=device.kind,
@@ -60,7 +69,16 @@ def _bar(device: Device, wanted_bytes: int) -> DeviceBar:
         shared=device.memory == "shared",
         detail=device_detail(device),
         in_use_by=holders(device),
+        own_bytes=held_on(device, here),
+        own_name=own_name(here),
+        makes_room=bool(here) and all(load.idle for load in here),
     )
+
+
+def own_name(loads: Sequence[OwnLoad]) -> str:
+    """`llama-3.2-3b:Q8_0`, or how many where there are several."""
+    names = [load.ref.rpartition("/")[2] for load in loads]
+    return names[0] if len(names) == 1 else f"{len(names)} models" if names else ""
 
 
 def device_detail(device: Device) -> str:
@@ -79,24 +97,39 @@ def holders(device: Device) -> tuple[str, ...]:
 
 
 def model_rows(
-    choices: Iterable[Choice],
-    models: Mapping[str, CatalogueModel],
+    choices: Iterable[Choice], models: Mapping[str, CatalogueModel], levers: Mapping[str, Sequence[Lever]] = NO_LEVERS
+) -> tuple[ModelRow, ...]:
+    """A row per quant, then those that cannot run here; `levers` are worked out for the selected row alone.
+
+    None is on this disk yet: see `placed`. It takes milliseconds, and is made off the GUI thread.
+    """
+    rows = tuple(_row(choice, models.get(choice.model_id), levers.get(choice.ref, ())) for choice in choices)
+    return (*rows, *(_not_runnable(model) for model in models.values() if model.not_runnable))
+
+
+def placed(
+    rows: Sequence[ModelRow],
     *,
     installed: Collection[str],
-    downloading: Collection[str],
-    levers: Mapping[str, Sequence[Lever]],
+    downloading: Collection[str] = (),
+    asking: Collection[str] = (),
+    notes: Mapping[str, str] = NO_NOTES,
 ) -> tuple[ModelRow, ...]:
-    """A row per quant, then those that cannot run here; `levers` are worked out for the selected row alone."""
-    rows = tuple(
-        _row(
-            choice,
-            models.get(choice.model_id),
-            state=_state(choice.ref, installed, downloading),
-            levers=levers.get(choice.ref, ()),
+    """The rows with what is known of their files; the others stay the very same objects."""
+    special = {*installed, *downloading, *asking, *notes}
+    if not special:
+        return tuple(rows)
+    return tuple(
+        row
+        if row.ref not in special or row.state == "not_runnable"
+        else replace(
+            row,
+            state=_state(row.ref, installed, downloading),
+            asking=row.ref in asking,
+            exact_note=notes.get(row.ref, ""),
         )
-        for choice in choices
+        for row in rows
     )
-    return (*rows, *(_not_runnable(model) for model in models.values() if model.not_runnable))
 
 
 def _state(ref: str, installed: Collection[str], downloading: Collection[str]) -> RowState:
@@ -105,7 +138,7 @@ def _state(ref: str, installed: Collection[str], downloading: Collection[str]) -
     return "downloading" if ref in downloading else "available"
 
 
-def _row(choice: Choice, model: CatalogueModel | None, *, state: RowState, levers: Sequence[Lever]) -> ModelRow:
+def _row(choice: Choice, model: CatalogueModel | None, levers: Sequence[Lever]) -> ModelRow:
     fit, speed, quality = choice.fit, choice.speed, choice.quality
     source = next((each for each in model.quants if each.ref == choice.ref), None) if model is not None else None
     return ModelRow(
@@ -127,7 +160,7 @@ def _row(choice: Choice, model: CatalogueModel | None, *, state: RowState, lever
         quality_note=quality_note(quality),
         rank=choice.rank,
         reason=choice.reason,
-        state=state,
+        state="available",
         licence=model.licence.name if model is not None else "",
         licence_url=model.licence.url if model is not None else "",
         credit=model.licence.credit if model is not None else "",
@@ -215,7 +248,7 @@ def title_of(name: str, quant: str) -> str:
     return name if quant.casefold() in name.casefold() else f"{name} {quant}"
 
 
-def download_lines(downloads: Iterable[DownloadProgress]) -> tuple[DownloadLine, ...]:
+def download_lines(downloads: Iterable[DownloadProgress], asking_hub: Collection[str] = ()) -> tuple[DownloadLine, ...]:
     return tuple(
         DownloadLine(
             ref=each.ref,
@@ -226,6 +259,7 @@ def download_lines(downloads: Iterable[DownloadProgress]) -> tuple[DownloadLine,
             rate_bytes_s=each.rate_bytes_s,
             left_s=each.left_s,
             problem=each.problem,
+            asking_hub=each.ref in asking_hub,
         )
         for each in downloads
     )

@@ -56,7 +56,13 @@ class Session(QObject):
         self.window.add_page(MODELS, "Models", "models", self.models_page, watching=True)
         self.window.add_page("history", "History", "history", self.history)
         self.window.add_page("settings", "Settings", "settings", self.settings, at_bottom=True)
-        self.status = StatusController(self.window, self.engine, bench, lane_targets=self._lane_targets)
+        self.status = StatusController(
+            self.window,
+            self.engine,
+            bench,
+            lane_targets=self._lane_targets,
+            other_hosts=lambda: self.models.downloads.hosts(),
+        )
         self.runs = CompareController(
             self.compare,
             self.engine,

@@ -32,9 +32,12 @@ class StatusController(QObject):
         engine: EngineThread,
         bench: Workbench,
         lane_targets: Callable[[], Iterable[str]] = tuple,
+        other_hosts: Callable[[], Iterable[str]] = tuple,
     ) -> None:
-        """`lane_targets` gives the names of the targets that the lanes show now."""
+        """`lane_targets` gives the names of the targets that the lanes show now, `other_hosts` the machines that are
+        contacted now for anything else, as for a model."""
         super().__init__(window)
+        self._other_hosts = other_hosts
         self._lane_targets = lane_targets
         self._window = window
         self._engine = engine
@@ -73,7 +76,7 @@ class StatusController(QObject):
         )
 
     def _hosts(self) -> tuple[str, ...]:
-        """The other machines that the lanes shown now would ask, each once."""
+        """The other machines that the lanes shown now would ask, and those that are being asked, each once."""
         hosts: dict[str, None] = {}
         for name in self._lane_targets():
             try:
@@ -82,25 +85,21 @@ class StatusController(QObject):
                 continue  # a lane without a usable address contacts nobody
             if endpoint is not None and endpoint.leaves_machine:
                 hosts[endpoint.host] = None
-        return tuple(hosts)
+        return tuple(hosts | dict.fromkeys(self._other_hosts()))
 
     def _look(self) -> None:
         self.show_privacy()
         if self._reading or self._window.isMinimized():
             return
         self._reading = True
-        self._engine.ask(self._bench.devices(), self._show_devices, self._not_read)
+        self._engine.ask(self._bench.devices(), self.show_devices, lambda _error: None, self._was_read)
 
-    def _show_devices(self, devices: tuple[Device, ...]) -> None:
+    def _was_read(self) -> None:
         self._reading = False
-        self.show_devices(devices)
 
     def show_devices(self, devices: Iterable[Device]) -> None:
         """Devices as somebody has just read them."""
         self._window.show_devices([_line(device) for device in devices])
-
-    def _not_read(self, _error: BaseException) -> None:
-        self._reading = False
 
 
 def _line(device: Device) -> DeviceLine:

@@ -91,16 +91,17 @@ class LoadPlanner:
         return load_options(fit, wish)
 
     async def look_again(
-        self, ref: str, other_quants: Iterable[ModelFacts] = ()
+        self, ref: str, other_quants: Iterable[ModelFacts] = (), machine: Machine | None = None
     ) -> tuple[Fit, tuple[Lever, ...]] | None:
         """A model that was planned before, with the memory that is free now, and what would change the verdict.
 
-        `other_quants` are of the same model. None where it was never planned. It changes no plan.
+        `other_quants` are of the same model. `machine` is the one to look at, where that is not as it stands now, as
+        with idle models closed. None where it was never planned. It changes no plan.
         """
         plan, wish = self._plans.get(ref), self._wish()
         if plan is None:
             return None
-        machine, learned = seen_by_engine(await self._read_machine()), await self.learned()
+        machine, learned = seen_by_engine(machine or await self._read_machine()), await self.learned()
         fit = fit_of(plan.facts, machine, wish, learned)
         return fit, levers(plan.facts, expecting(machine, learned), wish, fit, other_quants)
 

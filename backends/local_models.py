@@ -23,6 +23,7 @@ from backends.local.engine import LocalEngine
 from backends.local.facts import LoadOptions
 from backends.models.manager import Models
 from backends.models.records import InstalledModel
+from backends.own_loads import OwnLoad, held_by
 from backends.paths import Paths
 from backends.records import EngineReport, RunResult, Target
 from backends.settings import Settings
@@ -170,6 +171,17 @@ class LocalModels:
         """What the last load of this target really took; None where that was never measured."""
         plan = self.plans.plan_of(self._refs.get(target, ""))
         return None if plan is None else plan.seen
+
+    async def load_of(self, target: Target, worker_pid: int, *, idle: bool, loaded: bool) -> OwnLoad:
+        """What the worker of a target holds in memory. Reads the process table, off the loop."""
+        ref = self._refs.get(target, str(target.model))
+        if not loaded:
+            return OwnLoad(ref, worker_pid, idle)
+        plan = self.plans.plan_of(ref)
+        fit, seen = (plan.fit, plan.seen) if plan is not None else (None, None)
+        real_bytes = seen.real_bytes if seen is not None else None
+        held = await asyncio.to_thread(held_by, worker_pid, fit, real_bytes)
+        return OwnLoad(ref, worker_pid, idle, held)
 
     def is_outdated(self, target: Target) -> bool:
         """True where the settings have changed since this target's model was loaded."""

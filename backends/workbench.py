@@ -37,6 +37,7 @@ from backends.keys import Secret, SessionKeys, key_from_env
 from backends.local.engine import LocalEngine
 from backends.local_models import LocalModels, model_file
 from backends.models.manager import Models
+from backends.own_loads import OwnLoad, as_released, without_own_users
 from backends.paths import Paths, app_paths
 from backends.records import RunRequest, Target
 from backends.settings import SettingsFile
@@ -47,7 +48,7 @@ log = logging.getLogger(__name__)
 MAX_CONTACTS = 500
 
 if TYPE_CHECKING:
-    from backends.devices.records import Device
+    from backends.devices.records import Device, Machine
 
 
 class Workbench:
@@ -265,7 +266,7 @@ class Workbench:
 
     async def devices(self) -> tuple[Device, ...]:
         """GPUs first, then the CPU with the machine's memory. Read in a thread: it may take a second."""
-        machine = await self.local.machine()
+        machine = without_own_users(await self.local.machine(), await self.own_loads())
         return (*machine.gpus, machine.cpu)
 
     # -- network -------------------------------------------------------------------------------------------------
@@ -275,6 +276,19 @@ class Workbench:
         kept = {contact.id: contact for contact in read_contacts(self.paths.contacts_file, limit)}
         kept |= {contact.id: contact for contact in self.egress.log()}
         return tuple(sorted(kept.values(), key=lambda contact: contact.at)[-limit:])
+
+    async def own_loads(self) -> tuple[OwnLoad, ...]:
+        """Our workers, with what the models hold that they have in memory now."""
+        found = []
+        for target, engine in tuple(self._engines.items()):
+            if isinstance(engine, LocalEngine) and engine.worker_pid is not None:
+                idle, loaded = self._in_use[target] <= 0, engine.is_loaded
+                found.append(await self.local.load_of(target, engine.worker_pid, idle=idle, loaded=loaded))
+        return tuple(found)
+
+    async def machine_as_released(self) -> Machine:
+        """The machine as the next load will find it, once idle models of ours have been closed."""
+        return as_released(await self.local.machine(), await self.own_loads())
 
     # -- history -------------------------------------------------------------------------------------------------
 

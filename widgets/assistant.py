@@ -37,6 +37,7 @@ class Assistant(Overlay):
     """
 
     download_requested = Signal(str)
+    cancel_requested = Signal(str)
     use_requested = Signal(str)
     import_requested = Signal(object)
     fix_copied = Signal(str)
@@ -90,6 +91,7 @@ class Assistant(Overlay):
         machine, model = MachineStep(), ModelStep()
         machine.fix_copied.connect(self.fix_copied)
         model.download_requested.connect(self.download_requested)
+        model.cancel_requested.connect(self.cancel_requested)
         model.use_requested.connect(self.use_requested)
         model.import_requested.connect(self.import_requested)
         self.add_step(machine)

@@ -24,6 +24,7 @@ WEIGHING = "Weighing which models fit your machine…"
 SENDS = f"Download contacts {HUB_HOST} and asks for this file only. None of what you type is sent."
 REFUSED = "Local only is on, so nothing can be downloaded. Turn it off in Settings, or use a model file you have."
 GOES_ON = "The download goes on in the background, and the Models page shows it. Until then the demo model answers."
+ASKS = f"{HUB_HOST} is asked about the file. Its licence comes next, and nothing is downloaded before."
 READY = "It is here, checked and ready: it answers in the first lane."
 _LIVE: Final = ("queued", "running", "paused")
 _MARKS: Final = {
@@ -37,6 +38,7 @@ class ModelStep(Step):
     """Signals carry a model's ref, or the paths of files to import."""
 
     download_requested = Signal(str)
+    cancel_requested = Signal(str)
     use_requested = Signal(str)
     import_requested = Signal(object)
     title = "A model that fits"
@@ -52,6 +54,7 @@ class ModelStep(Step):
         self._offers = QVBoxLayout()
         self._offers.setSpacing(theme.TIGHT)
         self._progress = _Progress()
+        self._progress.cancel_requested.connect(self.cancel_requested)
         self._mark = icons.IconMark("cloud-arrow-down", "muted")
         self._sends = parts.label("", "caption", "muted", wrap=True)
         self._room = parts.label("", "caption", "caution", wrap=True)
@@ -104,6 +107,8 @@ class ModelStep(Step):
 
     def _lead(self) -> str:
         view = self._view
+        if self._asking():
+            return ASKS
         if self._going():
             return READY if self._done() else GOES_ON
         if view.offers is None:
@@ -175,6 +180,8 @@ class ModelStep(Step):
 
     def can_go_on(self) -> bool:
         row = self.chosen()
+        if self._asking():
+            return False
         if self._going() or self._view.offers == ():
             return True
         return row is not None and (row.state == "installed" or not self._view.local_only)
@@ -193,7 +200,7 @@ class ModelStep(Step):
         return next((card for card in self._cards.values() if card.isChecked() and card.isVisibleTo(self)), None)
 
     def tab_stops(self) -> list[QWidget]:
-        return [*self._cards.values(), self._import]
+        return [*self._cards.values(), *self._progress.tab_stops(), self._import]
 
     def _card_toggled(self, on: bool) -> None:
         if on:
@@ -208,6 +215,9 @@ class ModelStep(Step):
         """A download was started here and is under way or done."""
         download = self._view.download
         return download is not None and download.state in (*_LIVE, "done")
+
+    def _asking(self) -> bool:
+        return self._view.download is not None and self._view.download.asking_hub
 
     def _done(self) -> bool:
         return self._view.download is not None and self._view.download.state == "done"
@@ -239,29 +249,43 @@ class _OfferCard(ChoiceCard):
 
 
 class _Progress(QFrame):
-    """The download that was started here."""
+    """The download that was started here; `cancel_requested` carries its ref, while the hub is being asked."""
+
+    cancel_requested = Signal(str)
 
     def __init__(self) -> None:
         super().__init__()
+        self._ref = ""
         self.setProperty("card", "surface")
         self._mark = icons.IconMark("download-simple", "accent", 20)
         self._title = parts.label(role="strong", wrap=True)
         self._line = parts.label(role="caption", tone="muted", wrap=True)
         self._bar = ProgressRule()
-        head = parts.row(self._mark, self._title)
+        self._asks = BusyBar(f"Asking {HUB_HOST}")
+        self._cancel = parts.button("Cancel", "Stop asking; nothing was downloaded", kind="quiet")
+        self._cancel.clicked.connect(lambda: self.cancel_requested.emit(self._ref))
+        head = parts.row(self._mark, self._title, self._cancel)
         head.setStretch(1, 1)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(theme.ROOM, theme.GAP, theme.ROOM, theme.GAP)
         layout.setSpacing(theme.TIGHT)
         layout.addLayout(head)
         layout.addWidget(self._bar)
+        layout.addWidget(self._asks)
         layout.addWidget(self._line)
+
+    def tab_stops(self) -> list[QWidget]:
+        return [self._cancel]
 
     def show_download(self, download: DownloadLine | None) -> None:
         self.setVisible(download is not None)
         if download is None:
             return
-        done = download.state == "done"
+        self._ref, done = download.ref, download.state == "done"
+        for made in (self._asks, self._cancel):
+            made.setVisible(download.asking_hub)
+        self._bar.setVisible(not download.asking_hub)
+        self._cancel.setAccessibleName(f"Cancel: {download.title}")
         self._mark.show_icon("check-circle" if done else "download-simple", "here" if done else "accent")
         _set_text(self._title, download.title)
         _set_text(self._line, words.download_line(download))

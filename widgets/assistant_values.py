@@ -6,9 +6,8 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from backends.errors import Problem
+from widgets.model_values import HUB_HOST as HUB_HOST
 from widgets.model_values import DownloadLine, MachineView, ModelRow
-
-HUB_HOST = "huggingface.co"
 
 ImportWay = Literal["copy", "in_place"]
 MoveWay = Literal["move", "switch"]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from PySide6.QtCore import Qt, Signal
+from collections.abc import Callable
+
+from PySide6.QtCore import Qt, QTimer, Signal
 from PySide6.QtWidgets import QBoxLayout, QFrame, QStackedWidget, QVBoxLayout, QWidget
 
 from backends.records import KvType
@@ -19,6 +21,7 @@ from widgets.recommendation_card import RecommendationCard
 
 DETAILS_WIDTH = 312
 TABLE_HEIGHT = 236
+LATER_MS = 25
 
 
 class Catalogue(QWidget):
@@ -30,6 +33,7 @@ class Catalogue(QWidget):
     download_requested = Signal(str)
     use_requested = Signal(str)
     exact_requested = Signal(str)
+    stop_exact_requested = Signal(str)
     link_requested = Signal(str)
 
     def __init__(self) -> None:
@@ -44,6 +48,11 @@ class Catalogue(QWidget):
         self._details = ModelDetails()
         self._count = parts.label(role="caption", tone="muted")
         self._stack = QStackedWidget()
+        self._waiting: list[Callable[[], None]] = []
+        self._later = QTimer(self)
+        self._later.setSingleShot(True)
+        self._later.setInterval(LATER_MS)
+        self._later.timeout.connect(self._next_part)
         self._connect()
         self._lay_out()
 
@@ -56,11 +65,12 @@ class Catalogue(QWidget):
             source.lever_chosen.connect(self._pull)
         self._advice.details_wanted.connect(self._choose)
         self._details.exact_requested.connect(self.exact_requested)
+        self._details.stop_exact_requested.connect(self.stop_exact_requested)
         self._details.link_requested.connect(self.link_requested)
         self._filters.changed.connect(self._filter)
         self._filters.sorted_by.connect(self._sort)
         self._table.chosen.connect(self._chosen)
-        self._table.activated_ref.connect(self._main_action)
+        self._table.activated_ref.connect(lambda _ref: self._details.focus_action())
         self._table.typed.connect(self._filters.type)
         self._table.horizontalHeader().sortIndicatorChanged.connect(
             lambda column, order: self._filters.show_order(column, order == Qt.SortOrder.DescendingOrder)
@@ -113,16 +123,33 @@ class Catalogue(QWidget):
         self._context.set_narrow(narrow)
         self._advice.set_narrow(narrow)
 
-    def show_view(self, view: ModelsView) -> None:
+    def show_view(self, view: ModelsView, besides: Callable[[], None] = lambda: None) -> None:
+        """`besides` shows what belongs to the same view elsewhere on the page."""
         self._view = view
         self._by_ref = {row.ref: row for row in view.rows}
-        self._advice.show_view(view)
         self._context.show_values(view.n_ctx, view.kv_type)
         self._filters.set_models(list(dict.fromkeys(row.model for row in view.rows)))
         self._table.show_rows(view.rows, {line.ref: file_words.share(line) for line in view.downloads})
-        self._show_details()
         self._say_count()
+        self._waiting = [besides, self._show_advice, self._show_details]
+        if self._context.moving():
+            self._later.start()
+        else:
+            while self._waiting:
+                self._next_part()
         self._open_at_recommended()
+
+    def _show_advice(self) -> None:
+        self._advice.show_view(self._view)
+
+    def _next_part(self) -> None:
+        """While the slider moves the parts of a view come one after the other, so that none of them is felt."""
+        if self._waiting:
+            self._waiting.pop(0)()
+        if self._waiting:
+            self._later.start()
+        else:
+            self._later.stop()
 
     def selected_ref(self) -> str | None:
         """The row that the person selected, while it is in the catalogue."""
@@ -144,7 +171,7 @@ class Catalogue(QWidget):
 
     def focus_main(self) -> None:
         button = self._advice.main_button()
-        if button.isVisible() and button.isEnabled():
+        if button.isVisible() and button.action() != "busy":
             button.setFocus(Qt.FocusReason.ShortcutFocusReason)
         else:
             self.focus_search()
@@ -212,13 +239,3 @@ class Catalogue(QWidget):
             self._context.choose_kv_type(kinds[lever.value])
         elif lever.kind == "quant" and lever.ref is not None:
             self._choose(lever.ref)
-
-    def _main_action(self, ref: str) -> None:
-        """Enter on a row: use it where it is here, else download it."""
-        row = self._by_ref.get(ref)
-        if row is None or row.state not in ("available", "installed"):
-            return
-        if row.state == "installed":
-            self.use_requested.emit(ref)
-        elif not self._view.local_only:
-            self.download_requested.emit(ref)

@@ -19,7 +19,7 @@ _SAMPLES: dict[Column, str] = {
     Column.MODEL: "Llama 3.3 70B Instruct",
     Column.QUANT: "Q4_K_M",
     Column.SIZE: "~48.8 GiB",
-    Column.VERDICT: "88 of 88 layers on GPU",
+    Column.VERDICT: "126 of 127 layers on GPU",
     Column.NEEDS: "48.8 GiB",
     Column.SPEED: "42.4–48.8 ✓",
     Column.QUALITY: "Nearly same",
@@ -60,7 +60,6 @@ class CatalogueTable(QTableView):
         self.verticalHeader().hide()
         self._set_up_header()
         self.selectionModel().currentRowChanged.connect(self._row_changed)
-        self.doubleClicked.connect(lambda index: self.activated_ref.emit(index.data(ROW).ref))
         self._measure()
 
     def _set_up_header(self) -> None:
@@ -185,6 +184,7 @@ class CatalogueTable(QTableView):
     def changeEvent(self, event: QEvent) -> None:
         super().changeEvent(event)
         if event.type() == QEvent.Type.PaletteChange:
-            self._cells.forget_icons()
+            self._cells.forget()
         if event.type() == QEvent.Type.FontChange:
+            self._cells.forget()
             self._measure()

@@ -1,6 +1,6 @@
 """How much text the model keeps in mind and how exactly: a slider and three segments. Must not know what that costs.
 
-The slider's stops double; while it is dragged it says the context at most every 50 ms, and the last one always.
+The slider's stops double; while it is dragged it says the context at most every 100 ms, and the last one always.
 """
 
 from __future__ import annotations
@@ -18,18 +18,19 @@ from widgets.model_words import KV_WORDS, context
 
 STOPS = tuple(2**power for power in range(8, 18))  # 256 to 131,072
 NAMED = (256, 1024, 4096, 8192, 16384, 32768, 65536, 131072)
-EVERY_MS = 50
+EVERY_MS = 100
 SETTLE_MS = 1500
 KNOB = 8
 
 
 class StopSlider(QSlider):
-    """A QSlider over doubling stops that paints itself; a value between two stops is drawn where it lies."""
+    """A QSlider that paints itself. Its value is the context in tokens, since that is what a screen reader says; keys
+    and mouse go from stop to stop, and a value between two stops is drawn where it lies."""
 
     def __init__(self) -> None:
         super().__init__(Qt.Orientation.Horizontal)
-        self.setRange(0, len(STOPS) - 1)
-        self.setPageStep(1)
+        self.setRange(STOPS[0], STOPS[-1])
+        self.actionTriggered.connect(self._stepped)
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
         self.setAccessibleName("Context")
         self._exact: int = STOPS[0]
@@ -50,14 +51,22 @@ class StopSlider(QSlider):
     def mousePressEvent(self, event: QMouseEvent) -> None:
         if event.button() == Qt.MouseButton.LeftButton:
             self.setSliderDown(True)
-            self.setSliderPosition(self.stop_at(event.position().x()))
+            self.setSliderPosition(STOPS[self.stop_at(event.position().x())])
 
     def mouseMoveEvent(self, event: QMouseEvent) -> None:
         if self.isSliderDown():
-            self.setSliderPosition(self.stop_at(event.position().x()))
+            self.setSliderPosition(STOPS[self.stop_at(event.position().x())])
 
     def mouseReleaseEvent(self, event: QMouseEvent) -> None:
         self.setSliderDown(False)
+
+    def _stepped(self, action: int) -> None:
+        """A key or a screen reader asked for more or less: that is the next stop."""
+        actions, value = QSlider.SliderAction, self.value()
+        if action in (actions.SliderSingleStepAdd.value, actions.SliderPageStepAdd.value):
+            self.setSliderPosition(next((stop for stop in STOPS if stop > value), STOPS[-1]))
+        elif action in (actions.SliderSingleStepSub.value, actions.SliderPageStepSub.value):
+            self.setSliderPosition(next((stop for stop in reversed(STOPS) if stop < value), STOPS[0]))
 
     def spot(self, n_ctx: int) -> float:
         """Where a context lies, in pixels from the left."""
@@ -192,15 +201,21 @@ class ContextSlider(QWidget):
     def n_ctx(self) -> int:
         return self._n_ctx
 
+    def moving(self) -> bool:
+        """The person has the knob in hand, or moved it a moment ago."""
+        return self._slider.isSliderDown() or self._pace.isActive()
+
     def slider(self) -> StopSlider:
         return self._slider
 
     def _take(self, n_ctx: int) -> None:
         self._n_ctx = self._told = n_ctx
         self._say()
-        nearest = min(range(len(STOPS)), key=lambda at: abs(log2(STOPS[at]) - log2(max(n_ctx, 1))))
+        self._quietly_at(n_ctx)
+
+    def _quietly_at(self, n_ctx: int) -> None:
         self._slider.blockSignals(True)
-        self._slider.setValue(nearest)
+        self._slider.setValue(n_ctx)
         self._slider.blockSignals(False)
 
     def _say(self) -> None:
@@ -209,8 +224,10 @@ class ContextSlider(QWidget):
         self._slider.show_exact(self._n_ctx)
         self._slider.setAccessibleName(f"Context: {said}")
 
-    def _moved(self, at: int) -> None:
-        self._n_ctx = STOPS[at]
+    def _moved(self, n_ctx: int) -> None:
+        """To a stop; other values come from assistive tools that set one."""
+        self._n_ctx = min(STOPS, key=lambda stop: abs(log2(stop) - log2(n_ctx)))
+        self._quietly_at(self._n_ctx)
         self._say()
         self._wait()
         if not self._pace.isActive():

@@ -1,6 +1,7 @@
-"""One device's memory as a bar of three parts with its figures beside it. Must not know who measures it or fits models.
+"""One device's memory as a bar of parts with its figures beside it. Must not know who measures it or fits models.
 
-The parts are what is in use, what the model would take, and what is left; the words say all of it without colour.
+The parts are what others use, what a model of ours holds, what the model would take, and what is left; the words say
+all of it without colour.
 """
 
 from __future__ import annotations
@@ -8,8 +9,8 @@ from __future__ import annotations
 from typing import Literal
 
 from PySide6.QtCore import QRectF, QSize, Qt
-from PySide6.QtGui import QBrush, QPainter, QPainterPath, QPaintEvent
-from PySide6.QtWidgets import QHBoxLayout, QSizePolicy, QVBoxLayout, QWidget
+from PySide6.QtGui import QBrush, QFocusEvent, QPainter, QPainterPath, QPaintEvent, QPen
+from PySide6.QtWidgets import QHBoxLayout, QSizePolicy, QToolTip, QVBoxLayout, QWidget
 
 from widgets import format as fmt
 from widgets import parts, theme
@@ -17,7 +18,7 @@ from widgets.model_values import DeviceBar
 
 HEIGHT = 10
 SWATCH = 10
-Part = Literal["used", "wanted", "short", "left"]
+Part = Literal["used", "own", "wanted", "short", "left"]
 
 
 def used_bytes(device: DeviceBar) -> int | None:
@@ -29,7 +30,12 @@ def used_bytes(device: DeviceBar) -> int | None:
 
 def short_bytes(device: DeviceBar) -> int:
     """What the model would lack here."""
-    return max(0, device.wanted_bytes - device.free_bytes) if device.free_bytes is not None else 0
+    return max(0, device.wanted_bytes - room_bytes(device)) if device.free_bytes is not None else 0
+
+
+def room_bytes(device: DeviceBar) -> int:
+    """What the next model finds: what is free, and what one of ours gives back for it."""
+    return (device.free_bytes or 0) + (device.own_bytes if device.makes_room else 0)
 
 
 def headline(device: DeviceBar) -> str:
@@ -52,13 +58,16 @@ def legend(device: DeviceBar, wanted_by: str) -> list[tuple[Part, str]]:
     used = used_bytes(device)
     said: list[tuple[Part, str]] = []
     if used is not None:
-        said.append(("used", f"{fmt.byte_size(used)} in use{_holders(device)}"))
+        who = "" if device.own_bytes else _holders(device)  # there is no room for both; the details have them
+        said.append(("used", f"{fmt.byte_size(max(0, used - device.own_bytes))} in use{who}"))
+    if device.own_bytes:
+        said.append(("own", f"{fmt.byte_size(device.own_bytes)} Nearfar: {fmt.one_line(device.own_name, 28)}"))
     short = short_bytes(device)
     if device.wanted_bytes:
         wanted = f"{fmt.byte_size(device.wanted_bytes)} {wanted_by}"
         said.append(("short", f"{wanted}, {fmt.byte_size(short)} too much") if short else ("wanted", wanted))
         if device.free_bytes is not None and not short:
-            said.append(("left", f"{fmt.byte_size(device.free_bytes - device.wanted_bytes)} left"))
+            said.append(("left", f"{fmt.byte_size(room_bytes(device) - device.wanted_bytes)} left"))
     return said
 
 
@@ -76,6 +85,9 @@ def details(device: DeviceBar) -> str:
         lines.append(device.detail)
     if device.in_use_by:
         lines.append(f"In use by {', '.join(device.in_use_by)}")
+    if device.own_bytes:
+        rest = "; it is closed when another model is loaded" if device.makes_room else ""
+        lines.append(f"Nearfar has {device.own_name} loaded, {fmt.byte_size(device.own_bytes)}{rest}")
     kept = (used_bytes(device) or 0) - (device.used_bytes or 0)
     if device.used_bytes is not None and kept > 2**26:
         lines.append(f"{fmt.byte_size(kept)} of what is in use is kept by the driver or the system")
@@ -98,25 +110,36 @@ class MemoryBar(QWidget):
             self._device = device
             self.update()
 
-    def shares(self) -> tuple[float, float, bool]:
-        """Where used ends and wanted ends, 0 to 1, and whether the model is too large."""
+    def shares(self) -> tuple[float, float, float, bool]:
+        """Where others end, our own model ends and wanted ends, 0 to 1, and whether the wanted model is too large.
+
+        A model of ours that makes room is drawn as far as the wanted one leaves it.
+        """
         device = self._device
         if device is None or not device.total_bytes:
-            return 0.0, 0.0, False
-        used = min(1.0, (used_bytes(device) or 0) / device.total_bytes)
-        wanted = min(1.0, used + device.wanted_bytes / device.total_bytes)
-        return used, wanted, short_bytes(device) > 0
+            return 0.0, 0.0, 0.0, False
+        total = device.total_bytes
+        used = used_bytes(device) or 0
+        others = max(0, used - device.own_bytes)
+        own = device.own_bytes
+        if device.makes_room:
+            own = max(0, min(own, total - others - device.wanted_bytes))
+        ends = min(1.0, others / total), min(1.0, (others + own) / total)
+        wanted = min(1.0, (others + own + device.wanted_bytes) / total)
+        return *ends, wanted, short_bytes(device) > 0
 
     def paintEvent(self, event: QPaintEvent) -> None:
         painter = QPainter(self)
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
         whole = QRectF(self.rect()).adjusted(0.5, 0.5, -0.5, -0.5)
-        used, wanted, short = self.shares()
+        others, used, wanted, short = self.shares()
         shape = QPainterPath()
         shape.addRoundedRect(whole, HEIGHT / 2, HEIGHT / 2)
         painter.setClipPath(shape)
         painter.fillRect(whole, theme.color("sunken"))
-        painter.fillRect(_slice(whole, 0.0, used), theme.color("outline"))
+        paint_part(painter, _slice(whole, 0.0, others), "used")
+        if used > others:
+            paint_part(painter, _slice(whole, others, used), "own")
         if wanted > used:
             paint_part(painter, _slice(whole, used, wanted), "short" if short else "wanted")
         elif short:  # nothing is free: the lack still shows at the end
@@ -131,11 +154,12 @@ def _slice(whole: QRectF, start: float, end: float) -> QRectF:
 
 
 def paint_part(painter: QPainter, rect: QRectF, part: Part) -> None:
-    """Fill a rectangle as the bar shows that part; what does not fit is hatched too."""
-    ground = {"used": "outline", "wanted": "accent", "short": "danger", "left": "sunken"}[part]
+    """Fill a rectangle as the bar shows that part; what does not fit is hatched, and our own is striped."""
+    ground = {"used": "outline", "own": "here", "wanted": "accent", "short": "danger", "left": "sunken"}[part]
     painter.fillRect(rect, theme.color(ground))
-    if part == "short":
-        painter.fillRect(rect, QBrush(theme.color("surface"), Qt.BrushStyle.BDiagPattern))
+    if part in ("short", "own"):
+        way = Qt.BrushStyle.BDiagPattern if part == "short" else Qt.BrushStyle.Dense6Pattern
+        painter.fillRect(rect, QBrush(theme.color("surface"), way))
 
 
 class Swatch(QWidget):
@@ -160,32 +184,38 @@ class Swatch(QWidget):
 
 
 class LegendLine(QWidget):
-    """Up to three parts in words, each with its sample, on one line."""
+    """Up to four parts in words, each with its sample, on one line."""
 
     def __init__(self) -> None:
         super().__init__()
-        first = parts.Elided(role="caption", tone="muted")  # the names of programs may be cut, figures may not
-        first.setSizePolicy(QSizePolicy.Policy.Maximum, QSizePolicy.Policy.Fixed)
+        # The names of programs and models may be cut, figures may not.
+        named = [parts.Elided(role="caption", tone="muted") for _ in range(2)]
+        for each in named:
+            each.setSizePolicy(QSizePolicy.Policy.Maximum, QSizePolicy.Policy.Fixed)
         others = [parts.label(role="caption", tone="muted") for _ in range(2)]
-        self._entries = [(Swatch(), words) for words in (first, *others)]
+        self._entries = [(Swatch(), words) for words in (*named, *others)]
         layout = QHBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(theme.HAIR + 2)
-        for at, (swatch, words) in enumerate(self._entries):
-            if at:
-                layout.addSpacing(theme.TIGHT)
+        for swatch, words in self._entries:
+            words.setContentsMargins(0, 0, theme.TIGHT, 0)  # goes away with the words
             layout.addWidget(swatch)
             layout.addWidget(words)
         layout.addStretch(1)
 
     def show_parts(self, said: list[tuple[Part, str]], tip: str) -> None:
+        """The second place is that of a model of ours."""
+        left = list(said)
+        figure = self.fontMetrics().horizontalAdvance("000 GiB in use")
         for at, (swatch, words) in enumerate(self._entries):
-            shown = at < len(said)
+            shown = bool(left) and (at != 1 or left[0][0] == "own")
             if shown:
-                swatch.show_part(said[at][0])
-                words.setText(said[at][1])
+                part, text = left.pop(0)
+                swatch.show_part(part)
+                words.setText(text)
+                words.setMinimumWidth(min(words.sizeHint().width(), figure) if at < 2 else 0)
                 parts.set_tip(words, tip)
-                parts.set_tone(words, "danger" if said[at][0] == "short" else "muted")
+                parts.set_tone(words, "danger" if part == "short" else "muted")
             swatch.setVisible(shown)
             words.setVisible(shown)
 
@@ -225,11 +255,35 @@ class DevicePanel(QWidget):
         if self._compact:
             parts.set_tone(self._free, "danger" if short_bytes(device) else "")
         else:
-            self._legend.show_parts(said, details(device))
+            short = [part for part in said if part[0] != "left"] if device.own_bytes else said  # no room for four
+            self._legend.show_parts(short, details(device))
         parts.set_tip(self, details(device))
+        told = bool(device.in_use_by or device.own_bytes)  # more than the words beside the bar say
+        self.setFocusPolicy(Qt.FocusPolicy.TabFocus if told else Qt.FocusPolicy.NoFocus)
         plain = device.kind == "gpu" and not device.shared  # the names of the others say what they are
         self.setAccessibleName(f"{f'{kind_words(device)}, ' if plain else ''}{name}: {headline(device)}")
         self.setAccessibleDescription(". ".join([*(words for _, words in said), *details(device).split("\n")[1:]]))
+
+    def focusInEvent(self, event: QFocusEvent) -> None:
+        """Who holds the memory is told by keyboard too."""
+        super().focusInEvent(event)
+        parts.bring_into_sight(self)
+        if event.reason() in (Qt.FocusReason.TabFocusReason, Qt.FocusReason.BacktabFocusReason):
+            QToolTip.showText(self.mapToGlobal(self.rect().bottomLeft()), self.toolTip(), self)
+        self.update()
+
+    def focusOutEvent(self, event: QFocusEvent) -> None:
+        super().focusOutEvent(event)
+        QToolTip.hideText()
+        self.update()
+
+    def paintEvent(self, event: QPaintEvent) -> None:
+        super().paintEvent(event)
+        if self.hasFocus():
+            painter = QPainter(self)
+            painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+            painter.setPen(QPen(theme.color("accent"), 2))
+            painter.drawRoundedRect(QRectF(self.rect()).adjusted(1, 1, -1, -1), 4, 4)
 
 
 def _compact_free(device: DeviceBar) -> str:

@@ -35,7 +35,7 @@ class DownloadRow(QWidget):
         self._ref = ref
         self._line: DownloadLine | None = None
         self._mark = icons.IconMark("download-simple", "accent")
-        self._title = parts.Elided(role="strong")
+        self._title = parts.Elided(role="strong", middle=True)  # the quant at its end tells two downloads apart
         self._says = parts.label(role="caption", tone="muted")
         self._bar = ProgressRule()
         self._pause = parts.button("Pause", "Stop for now; what arrived is kept", icon="pause", kind="quiet")

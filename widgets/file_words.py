@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from widgets import format as fmt
-from widgets.model_values import DownloadLine, InstalledLine
+from widgets.model_values import HUB_HOST, DownloadLine, InstalledLine
 
 
 def download_line(line: DownloadLine) -> str:
     """How a download stands, in one line."""
+    if line.asking_hub:
+        return f"Asking {HUB_HOST}…"
     amount = fmt.part_of(line.received_bytes, line.total_bytes)
     if line.state == "queued":
         return "Waits for its turn" if not line.received_bytes else f"Waits for its turn, {amount} here"

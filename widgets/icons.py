@@ -39,6 +39,9 @@ def load() -> None:
         recolour()
 
 
+_made: dict[tuple[str, int, int], QIcon] = {}
+
+
 def recolour() -> None:
     """Draw every icon again in the colours of the current theme."""
     for button in list(_dressed):
@@ -64,8 +67,10 @@ def icon(name: str, tone: str = "text") -> QIcon:
         blank.fill(Qt.GlobalColor.transparent)
         return QIcon(blank)
     colours = {"color": theme.color(tone), "color_disabled": theme.color("outline")}
-    made: QIcon = _qtawesome.icon(SET + NAMES.get(name, name), **colours)
-    return made
+    key = (name, colours["color"].rgba(), colours["color_disabled"].rgba())
+    if key not in _made:  # making one costs more than painting a row of a table
+        _made[key] = _qtawesome.icon(SET + NAMES.get(name, name), **colours)
+    return _made[key]
 
 
 def _draw(button: QAbstractButton) -> None:

@@ -111,10 +111,11 @@ class MainWindow(QMainWindow):
     def show_devices(self, devices: Sequence[DeviceLine]) -> None:
         self._devices.show_devices(devices)
 
-    def show_download_progress(self, share: float | None, failed: bool) -> None:
-        """On the rail's Models entry: all downloads together, from 0 to 1 (None while none runs), and if one failed."""
+    def show_download_progress(self, share: float | None, failed: bool, *, done: bool = False) -> None:
+        """On the rail's Models entry: all downloads together, from 0 to 1 (None while none runs), if one failed, and if
+        one is done that the person has not seen yet."""
         if MODELS in self._pages:
-            self._rail.show_downloads(MODELS, share, failed=failed)
+            self._rail.show_downloads(MODELS, share, failed=failed, done=done)
 
     def show_privacy(self, state: PrivacyState) -> None:
         self._privacy.show_state(state)

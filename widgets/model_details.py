@@ -9,15 +9,21 @@ from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QScrollArea, QSizePol
 from widgets import file_words, icons, parts, theme
 from widgets import format as fmt
 from widgets import model_words as words
+from widgets.busy_bar import BusyBar
 from widgets.lever_button import LeverButton
 from widgets.link_button import LinkButton
 from widgets.memory_table import MemoryTable
-from widgets.model_values import ModelRow, ModelsView
+from widgets.model_values import HUB_HOST, ModelRow, ModelsView
 from widgets.recommendation_card import ActionButton
 
 MAX_LEVERS = 4
 ASK, ASK_NAME = "Ask llama.cpp itself", "Ask llama.cpp for the exact numbers"
-ASK_TIP = "llama.cpp works the sizes out, without loading the model. It reads only the head of the file."
+STOP, STOP_NAME = "Stop asking", "Stop asking llama.cpp"
+ASK_TIP = "llama.cpp works the sizes out, without loading the model."
+ASK_HERE = f"{ASK_TIP} It reads the head of the file on this disk."
+ASK_HUB = f"{ASK_TIP} Asks {HUB_HOST} for the head of the file (some 8 MB)."
+ASK_NOT = f"Local only is on: {HUB_HOST} is not asked for the head of the file"
+STOP_TIP = "Leave it at the computed numbers"
 
 
 class ModelDetails(QFrame):
@@ -26,6 +32,7 @@ class ModelDetails(QFrame):
     download_requested = Signal(str)
     use_requested = Signal(str)
     exact_requested = Signal(str)
+    stop_exact_requested = Signal(str)
     lever_chosen = Signal(object)
     link_requested = Signal(str)
 
@@ -48,6 +55,8 @@ class ModelDetails(QFrame):
         self._basis = parts.label(role="caption", tone="muted", wrap=True)
         self._exact = parts.button(ASK, ASK_TIP, icon="gauge", name=ASK_NAME)
         self._exact.clicked.connect(self._ask)
+        self._asking = BusyBar("llama.cpp is being asked")
+        self._exact_note = parts.label(role="caption", tone="caution", wrap=True)
         self._levers_head = parts.label("What would change it", "strong")
         self._levers = [LeverButton() for _ in range(MAX_LEVERS)]
         self._quality = parts.label(wrap=True)
@@ -78,9 +87,10 @@ class ModelDetails(QFrame):
         stack.addLayout(line)
         self._memory_head = _head("Memory it needs")
         below: tuple[QWidget, ...] = (
-            self._meaning, self._button, self._space, self._memory_head, self._memory, self._basis, self._exact,
-            self._levers_head, *self._levers, _head("Quality"), self._quality, self._note, _head("Where it comes from"),
-            self._repo, self._repo_text, self._licence, self._licence_text, self._credit,
+            self._meaning, self._button, self._space, self._memory_head, self._memory, self._basis, self._asking,
+            self._exact, self._exact_note, self._levers_head, *self._levers, _head("Quality"), self._quality,
+            self._note, _head("Where it comes from"), self._repo, self._repo_text, self._licence,
+            self._licence_text, self._credit,
         )  # fmt: skip
         for part in below:
             stack.addWidget(part)
@@ -130,7 +140,8 @@ class ModelDetails(QFrame):
         if row is None:
             return
         self._show_head(row, view, share)
-        self._show_numbers(row, [device.name for device in view.machine.devices if device.kind == "cpu"])
+        hosts = [device.name for device in view.machine.devices if device.kind == "cpu"]
+        self._show_numbers(row, hosts, local_only=view.local_only)
         self._show_source(row)
         if new:
             self._scroll.verticalScrollBar().setValue(0)
@@ -158,7 +169,7 @@ class ModelDetails(QFrame):
         self._space.setText(file_words.lack_of_room(wanted, view.folder_free_bytes))
         self._space.setVisible(bool(self._space.text()))
 
-    def _show_numbers(self, row: ModelRow, hosts: list[str]) -> None:
+    def _show_numbers(self, row: ModelRow, hosts: list[str], *, local_only: bool) -> None:
         runs = row.state != "not_runnable"
         counted = runs and bool(row.parts)
         for part in (self._memory_head, self._memory, self._basis):
@@ -168,16 +179,29 @@ class ModelDetails(QFrame):
             self._basis.setText(
                 "These are llama.cpp's own numbers." if row.exact else "Computed from the model's shape."
             )
-        self._exact.setVisible(runs and not row.exact)
-        self._exact.setEnabled(not row.asking)
-        self._exact.setText("Asking llama.cpp…" if row.asking else ASK)
-        self._exact.setAccessibleName("Asking llama.cpp" if row.asking else ASK_NAME)
+        self._show_asking(row, runs=runs, local_only=local_only)
         self._levers_head.setVisible(runs and bool(row.levers))
         for at, lever in enumerate(self._levers):
             shown = runs and at < len(row.levers)
             if shown:
                 lever.show_lever(row.levers[at])
             lever.setVisible(shown)
+
+    def _show_asking(self, row: ModelRow, *, runs: bool, local_only: bool) -> None:
+        shown = runs and not row.exact
+        here = row.state == "installed"
+        tip = STOP_TIP if row.asking else ASK_HERE if here else ASK_NOT if local_only else ASK_HUB
+        if self._exact.hasFocus() and not shown:  # it goes away from under the keyboard: to what can be done next
+            self._button.setFocus() if self._button.action() != "busy" else self.focusPreviousChild()
+        self._exact.setText(STOP if row.asking else ASK)
+        self._exact.setAccessibleName(STOP_NAME if row.asking else ASK_NAME)
+        self._exact.setAccessibleDescription(tip)
+        parts.set_tip(self._exact, tip)
+        self._exact.setEnabled(row.asking or here or not local_only)
+        self._exact.setVisible(shown)
+        self._asking.setVisible(shown and row.asking)
+        self._exact_note.setText(row.exact_note)
+        self._exact_note.setVisible(shown and bool(row.exact_note))
 
     def _show_source(self, row: ModelRow) -> None:
         self._quality.setText(words.quality_sentence(row))
@@ -196,7 +220,13 @@ class ModelDetails(QFrame):
 
     def _ask(self) -> None:
         if self._row is not None:
-            self.exact_requested.emit(self._row.ref)
+            (self.stop_exact_requested if self._row.asking else self.exact_requested).emit(self._row.ref)
+
+    def focus_action(self) -> None:
+        """To the button that acts on the model, or to the first thing below it where that cannot be pressed."""
+        target = self._button if self._button.action() != "busy" else self._exact
+        target.setFocus(Qt.FocusReason.ShortcutFocusReason)
+        parts.bring_into_sight(target)
 
 
 def _head(text: str) -> QLabel:

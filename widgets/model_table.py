@@ -1,14 +1,15 @@
 """The catalogue as a Qt model with its sort and filter. Must not know how it is painted, nor who works verdicts out.
 
-Showing new rows announces only those that changed, so that a moving slider costs little and nothing loses its place.
+Showing new rows announces only the cells that changed, so that a moving slider costs little and nothing moves.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from itertools import pairwise
+from operator import attrgetter
 
 from PySide6.QtCore import (
     QAbstractTableModel,
@@ -25,6 +26,7 @@ from widgets import parts
 from widgets.model_values import ModelRow
 
 ROW = Qt.ItemDataRole.UserRole + 1
+CELL = Qt.ItemDataRole.UserRole + 2
 _Index = QModelIndex | QPersistentModelIndex
 _Key = str | int | float | tuple[int, float, int]
 _NOWHERE = QModelIndex()
@@ -60,6 +62,8 @@ class Filter:
 
     def accepts(self, row: ModelRow) -> bool:
         """True where every word occurs in what the row is called, and the marks hold."""
+        if self == _ALL:
+            return True
         if self.fits_only and not words.fits(row):
             return False
         if self.installed_only and row.state != "installed":
@@ -68,6 +72,9 @@ class Filter:
             return False
         said = f"{row.model} {row.quant} {row.ref} {row.repo}".casefold()
         return all(word in said for word in self.text.casefold().split())
+
+
+_ALL = Filter()
 
 
 def sort_key(row: ModelRow, column: int) -> _Key | None:
@@ -110,6 +117,51 @@ def cell_text(row: ModelRow, column: int, share: float | None) -> str:
     return f"{words.speed(row)}{' ✓' if row.own_runs else ''}"
 
 
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """A cell as it is painted: `ink` is a palette field, `mark` an icon with its tone."""
+
+    text: str
+    mark: tuple[str, str] | None
+    ink: str
+    strong: bool
+
+
+_RANK_ICON = {1: "star", 2: "lightning", 3: "medal"}
+_SHOWN: tuple[Callable[[ModelRow], object], ...] = (
+    attrgetter("model", "rank"),
+    attrgetter("quant"),
+    attrgetter("size_exact", "file_bytes"),
+    words.verdict,
+    attrgetter("needs_bytes"),
+    attrgetter("tok_s_low", "tok_s_high", "own_runs"),
+    attrgetter("kld"),
+    attrgetter("state"),
+)
+
+
+def changed_columns(old: ModelRow, new: ModelRow) -> list[int]:
+    """The columns whose cells are painted another way now."""
+    if old is new:
+        return []
+    if words.fits(old) != words.fits(new) or (old.state == "not_runnable") != (new.state == "not_runnable"):
+        return list(range(N_COLUMNS))  # the ink of them all
+    return [column for column, shown in enumerate(_SHOWN) if shown(old) != shown(new)]
+
+
+def painted(row: ModelRow, column: int, share: float | None) -> Cell:
+    """What the delegate needs of a cell."""
+    mark = None
+    if column == Column.VERDICT:
+        mark = words.verdict_mark(row)
+    elif column == Column.MODEL and row.rank is not None:
+        mark = _RANK_ICON[row.rank], "accent"
+    quiet = column == Column.STATE and row.state in ("available", "not_runnable")
+    ink = "muted" if quiet or not words.fits(row) else "text"
+    text = "–" if quiet else cell_text(row, column, share)
+    return Cell(text, mark, ink, column == Column.MODEL and row.rank == 1)
+
+
 class ModelTable(QAbstractTableModel):
     """One row per quant, in the order they are given."""
 
@@ -118,6 +170,7 @@ class ModelTable(QAbstractTableModel):
         self._rows: tuple[ModelRow, ...] = ()
         self._shares: dict[str, float | None] = {}
         self._keys: dict[int, list[_Key | None]] = {}
+        self._cells: dict[tuple[int, int], Cell] = {}
 
     def show_rows(self, rows: Sequence[ModelRow], shares: Mapping[str, float | None]) -> None:
         """`shares` says by ref how much of a download has arrived."""
@@ -128,19 +181,34 @@ class ModelTable(QAbstractTableModel):
             self._take(fresh, shares)
             self.endResetModel()
             return
-        changed = [
-            at
-            for at, (old, new) in enumerate(zip(before, fresh, strict=True))
-            if old != new or seen.get(new.ref) != shares.get(new.ref)
-        ]
-        if changed:
-            self._take(fresh, shares)
-            for first, last in _runs(changed):
-                self.dataChanged.emit(self.index(first, 0), self.index(last, N_COLUMNS - 1))
+        changed: dict[int, list[int]] = {}
+        for at, (old, new) in enumerate(zip(before, fresh, strict=True)):
+            columns = changed_columns(old, new)
+            if seen.get(new.ref) != shares.get(new.ref) and Column.STATE not in columns:
+                columns.append(Column.STATE)
+            for column in columns:
+                changed.setdefault(column, []).append(at)
+        self._take(fresh, shares, changed)
+        for column, places in changed.items():
+            for first, last in _runs(places):
+                self.dataChanged.emit(self.index(first, column), self.index(last, column))
 
-    def _take(self, rows: tuple[ModelRow, ...], shares: Mapping[str, float | None]) -> None:
+    def _take(
+        self,
+        rows: tuple[ModelRow, ...],
+        shares: Mapping[str, float | None],
+        changed: Mapping[int, Sequence[int]] | None = None,
+    ) -> None:
+        """`changed` says by column which rows are painted another way; None for all."""
         self._rows, self._shares = rows, dict(shares)
-        self._keys.clear()
+        if changed is None:
+            self._keys.clear()
+            self._cells.clear()
+            return
+        for column, places in changed.items():
+            self._keys.pop(column, None)
+            for at in places:
+                self._cells.pop((at, column), None)
 
     def row_at(self, at: int) -> ModelRow:
         return self._rows[at]
@@ -161,7 +229,17 @@ class ModelTable(QAbstractTableModel):
     def columnCount(self, parent: _Index = _NOWHERE) -> int:
         return 0 if parent.isValid() else N_COLUMNS
 
+    def cell(self, at: int, column: int) -> Cell:
+        """A cell as it is painted, made once per change."""
+        found = self._cells.get((at, column))
+        if found is None:
+            row = self._rows[at]
+            found = self._cells[(at, column)] = painted(row, column, self._shares.get(row.ref))
+        return found
+
     def data(self, index: _Index, role: int = Qt.ItemDataRole.DisplayRole) -> object:
+        if role == CELL:
+            return self.cell(index.row(), index.column())
         row = self._rows[index.row()]
         if role == ROW:
             return row

@@ -12,6 +12,8 @@ from typing import Literal
 from backends.errors import Problem
 from backends.records import KvType
 
+HUB_HOST = "huggingface.co"
+
 Verdict = Literal["gpu", "split", "ram", "no"]
 Rank = Literal[1, 2, 3]
 RowState = Literal["available", "installed", "downloading", "not_runnable"]
@@ -23,7 +25,8 @@ FileCheck = Literal["verified", "unverified", "changed", "missing", "checking"]
 class DeviceBar:
     """A device at the top of the page. `wanted_bytes` is what the selected row would take of it.
 
-    `detail` is one line such as driver and bandwidth; `in_use_by` names programs that hold its memory.
+    `detail` is one line such as driver and bandwidth; `in_use_by` names programs that hold its memory. Of what is used
+    `own_bytes` belong to `own_name`, a model that Nearfar has loaded; `makes_room` where it is closed for the next one.
     """
 
     name: str
@@ -35,6 +38,9 @@ class DeviceBar:
     shared: bool = False
     detail: str = ""
     in_use_by: tuple[str, ...] = ()
+    own_bytes: int = 0
+    own_name: str = ""
+    makes_room: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,8 +81,9 @@ class ModelRow:
     """One quant of the catalogue with its verdict at the context and KV type that are set now.
 
     `needs_bytes` is all that it takes on the device the verdict is about; `n_ctx` is the context it gets, at most its
-    own. `exact` where llama.cpp itself was asked, `asking` while it is. `state` not_runnable has its why in `reason`.
-    Links are shown where their address is given; `credit` is “Built with Llama” where it is due.
+    own. `exact` where llama.cpp itself was asked, `asking` while it is, `exact_note` why it no longer is. `state`
+    not_runnable has its why in `reason`. Links are shown where their address is given; `credit` is “Built with Llama”
+    where it is due.
     """
 
     ref: str
@@ -105,14 +112,23 @@ class ModelRow:
     parts: tuple[PartLine, ...] = ()
     levers: tuple[LeverLine, ...] = ()
     asking: bool = False
+    exact_note: str = ""
     licence_url: str = ""
     repo_url: str = ""
     credit: str = ""
 
 
 @dataclass(frozen=True, slots=True)
+class ClosestModel:
+    """Where nothing fits: the row that comes closest, and the one change that would make it fit, if there is one."""
+
+    ref: str
+    lever: LeverLine | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class DownloadLine:
-    """A download as it stands; `problem` is set where it failed."""
+    """A download as it stands; `problem` is set where it failed, `asking_hub` while the hub has not said what it is."""
 
     ref: str
     title: str
@@ -122,6 +138,7 @@ class DownloadLine:
     rate_bytes_s: float | None = None
     left_s: float | None = None
     problem: Problem | None = None
+    asking_hub: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +167,7 @@ class ModelsView:
     """The whole page. `folder` is where models are kept, with what is free on its disk.
 
     `wanted_ref` is the row that the devices' `wanted_bytes` belong to. `local_only` is True only where the person
-    chose so: nothing can be downloaded then.
+    chose so: nothing can be downloaded then. `closest` is worked out where no row fits.
     """
 
     machine: MachineView = MachineView()
@@ -163,6 +180,7 @@ class ModelsView:
     folder_free_bytes: int | None = None
     local_only: bool = False
     wanted_ref: str | None = None
+    closest: ClosestModel | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -255,13 +255,9 @@ def spoken(row: ModelRow, share: float | None = None) -> str:
 
 def closest(view: ModelsView) -> tuple[ModelRow, LeverLine | None] | None:
     """Where nothing fits: a model that one lever would make fit, or the one that lacks least."""
-    rows = [row for row in view.rows if row.state != "not_runnable"]
-    rows.sort(key=lambda each: (each.missing_bytes, each.needs_bytes))
-    for row in rows:
-        helps = [line for line in row.levers if line.verdict != "no"]
-        if helps:
-            return row, min(helps, key=lambda line: _ORDER[line.verdict])
-    return (rows[0], None) if rows else None
+    found = view.closest
+    row = next((row for row in view.rows if row.ref == found.ref), None) if found is not None else None
+    return (row, found.lever) if found is not None and row is not None else None
 
 
 def fastest(view: ModelsView) -> ModelRow | None:

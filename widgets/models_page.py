@@ -24,6 +24,7 @@ from widgets.models_head import CATALOGUE, ON_DISK, ModelsHead
 
 DOWNLOADS_SHARE = 0.28  # of the page's height, at most
 SCROLL_BAR = 12  # its width in the style sheet
+LOW = 620  # under this height one download is in sight, and the others are scrolled to
 NARROW = 900  # under this width parts stand one above the other
 
 
@@ -52,6 +53,7 @@ class ModelsPage(QWidget):
     find_requested = Signal()
     folder_requested = Signal()
     exact_requested = Signal(str)
+    stop_exact_requested = Signal(str)
     link_requested = Signal(str)
     fix_copied = Signal(str)
 
@@ -129,7 +131,7 @@ class ModelsPage(QWidget):
         self._head.import_wanted.connect(self._ask_files)
         catalogue, installed, downloads = self._catalogue, self._installed, self._downloads
         for name in ("context_changed", "kv_type_changed", "download_requested", "use_requested", "exact_requested",
-                     "link_requested"):  # fmt: skip
+                     "stop_exact_requested", "link_requested"):  # fmt: skip
             getattr(catalogue, name).connect(getattr(self, name))
         catalogue.selected.connect(self._selected)
         for name in ("use_requested", "verify_requested", "stop_verify_requested", "remove_requested",
@@ -142,14 +144,13 @@ class ModelsPage(QWidget):
     def show_view(self, view: ModelsView, now: datetime | None = None) -> None:
         """The whole page; `now` decides what is called today. Selection, scrolling and focus stay where they are."""
         self._view = view
-        self._show_machine()
         self._head.show_counts(len(view.installed))
         self._notice.show_notice(
             "Local only is on: nothing can be downloaded. Turn it off at the top right, or import a file."
             if view.local_only
             else ""
         )
-        self._catalogue.show_view(view)
+        self._catalogue.show_view(view, self._show_machine)
         self._installed.show_lines(
             view.installed, view.folder, view.folder_free_bytes, now or datetime.now().astimezone()
         )
@@ -219,7 +220,8 @@ class ModelsPage(QWidget):
     def resizeEvent(self, event: QResizeEvent) -> None:
         super().resizeEvent(event)
         self._catalogue.set_narrow(self.width() < NARROW)
-        self._downloads.set_limit(round(self.height() * DOWNLOADS_SHARE))
+        low = self.height() < LOW  # there they must not lie over the recommendation's button
+        self._downloads.set_limit(0 if low else round(self.height() * DOWNLOADS_SHARE))
         edge = theme.GAP
         self._drop.setGeometry(QRect(self.rect()).adjusted(edge, edge, -edge, -edge))
 

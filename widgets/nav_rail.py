@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from PySide6.QtCore import QEvent, QRectF, QSize, Qt, Signal
+from PySide6.QtCore import QEvent, QPointF, QRectF, QSize, Qt, Signal
 from PySide6.QtGui import QKeyEvent, QPainter, QPaintEvent, QPen
 from PySide6.QtWidgets import QFrame, QSizePolicy, QToolButton, QVBoxLayout
 
@@ -14,13 +14,14 @@ RING, DOT = 14, 8
 
 
 class RailButton(QToolButton):
-    """A page's button; beside its icon a ring fills up while work of the page goes on, and a dot asks for attention."""
+    """A page's button; beside its icon a ring fills up while work of the page goes on, a dot asks for attention, and
+    a tick says that something is done."""
 
     def __init__(self, title: str, tip: str) -> None:
         super().__init__()
         self._title, self._tip = title, tip
         self._share: float | None = None
-        self._attention = False
+        self._attention = self._done = False
         self.setProperty("kind", "rail")
         self.setText(title)
         self.setCheckable(True)
@@ -29,9 +30,9 @@ class RailButton(QToolButton):
         self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
         self.show_work(None, "", attention=False)
 
-    def show_work(self, share: float | None, words: str, *, attention: bool) -> None:
+    def show_work(self, share: float | None, words: str, *, attention: bool, done: bool = False) -> None:
         """`share` from 0 to 1, None for no ring; `words` say it all to those who see no ring."""
-        self._share, self._attention = share, attention
+        self._share, self._attention, self._done = share, attention, done
         name = f"{self._title} page, {words}" if words else f"{self._title} page"
         if name != self.accessibleName():
             self.setAccessibleName(name)
@@ -40,7 +41,7 @@ class RailButton(QToolButton):
 
     def paintEvent(self, event: QPaintEvent) -> None:
         super().paintEvent(event)
-        if self._share is None and not self._attention:
+        if self._share is None and not self._attention and not self._done:
             return
         painter = QPainter(self)
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
@@ -53,10 +54,22 @@ class RailButton(QToolButton):
             pen.setCapStyle(Qt.PenCapStyle.FlatCap)
             painter.setPen(pen)
             painter.drawArc(ring, 90 * 16, -round(self._share * 360 * 16))
+        if self._done and self._share is None and not self._attention:
+            _paint_tick(painter, ring)
         if self._attention:
             painter.setPen(Qt.PenStyle.NoPen)
             painter.setBrush(theme.color("danger"))
             painter.drawEllipse(ring.center(), DOT / 2, DOT / 2)
+
+
+def _paint_tick(painter: QPainter, ring: QRectF) -> None:
+    painter.setPen(Qt.PenStyle.NoPen)
+    painter.setBrush(theme.color("here"))
+    painter.drawEllipse(ring)
+    painter.setBrush(Qt.BrushStyle.NoBrush)
+    painter.setPen(QPen(theme.color("surface"), 2))
+    spots = ((0.27, 0.52), (0.44, 0.69), (0.74, 0.34))
+    painter.drawPolyline([ring.topLeft() + QPointF(x * ring.width(), y * ring.height()) for x, y in spots])
 
 
 class NavRail(QFrame):
@@ -99,11 +112,13 @@ class NavRail(QFrame):
             made.setChecked(name == key)
             icons.dress(made, self._icons[name], "accent" if name == key else "muted", 20)
 
-    def show_downloads(self, key: str, share: float | None, *, failed: bool) -> None:
-        """On a page's button: how far its downloads are, from 0 to 1 (None for none), and whether one failed."""
+    def show_downloads(self, key: str, share: float | None, *, failed: bool, done: bool = False) -> None:
+        """On a page's button: how far its downloads are, from 0 to 1 (None for none), and whether one failed or is
+        done."""
         told = [f"downloading, {fmt.percent(share)}"] if share is not None else []
         told += ["a download failed"] if failed else []
-        self._buttons[key].show_work(share, ", ".join(told), attention=failed)
+        told += ["a download is done"] if done else []
+        self._buttons[key].show_work(share, ", ".join(told), attention=failed, done=done)
 
     def _choose(self, key: str) -> None:
         self.show_current(key)

@@ -15,6 +15,7 @@ from PySide6.QtWidgets import (
     QHBoxLayout,
     QLabel,
     QPushButton,
+    QScrollArea,
     QSizePolicy,
     QStyle,
     QStyleOptionButton,
@@ -120,11 +121,21 @@ def tab_order(stops: Sequence[QWidget]) -> None:
         QWidget.setTabOrder(one, following)
 
 
-class Elided(QLabel):
-    """One line that ends in an ellipsis when there is no room; the whole text is its tooltip."""
+def bring_into_sight(widget: QWidget) -> None:
+    """Scroll every area around it so far that it can be seen."""
+    around = widget.parentWidget()
+    while around is not None:
+        if isinstance(around, QScrollArea):
+            around.ensureWidgetVisible(widget)
+        around = around.parentWidget()
 
-    def __init__(self, text: str = "", role: theme.Role = "body", tone: str = "") -> None:
+
+class Elided(QLabel):
+    """One line with an ellipsis at its end, or in the middle, when there is no room; the whole text is its tooltip."""
+
+    def __init__(self, text: str = "", role: theme.Role = "body", tone: str = "", *, middle: bool = False) -> None:
         super().__init__()
+        self._mode = Qt.TextElideMode.ElideMiddle if middle else Qt.TextElideMode.ElideRight
         self.setTextFormat(Qt.TextFormat.PlainText)
         self.setProperty("role", role)
         if tone:
@@ -143,7 +154,7 @@ class Elided(QLabel):
     def paintEvent(self, event: QPaintEvent) -> None:
         painter = QPainter(self)
         painter.setPen(self.palette().color(self.foregroundRole()))
-        text = QFontMetrics(self.font()).elidedText(self.text(), Qt.TextElideMode.ElideRight, self.width())
+        text = QFontMetrics(self.font()).elidedText(self.text(), self._mode, self.width())
         painter.drawText(self.rect(), Qt.AlignmentFlag.AlignVCenter | Qt.AlignmentFlag.AlignLeft, text)
 
 

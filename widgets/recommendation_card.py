@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Literal
 
 from PySide6.QtCore import Qt, Signal
+from PySide6.QtGui import QFocusEvent
 from PySide6.QtWidgets import QBoxLayout, QFrame, QPushButton, QSizePolicy, QVBoxLayout, QWidget
 
 from widgets import file_words, icons, parts, theme
@@ -43,11 +44,20 @@ class ActionButton(QPushButton):
         text, icon, tip, self._action = self._words(row, view, share)
         usable = self._action != "busy"
         self.setText(text)
-        self.setEnabled(usable)
+        self._settle(usable=usable, focused=self.hasFocus())
         self.setAccessibleName(f"{text}: {words.title(row)}")
         self.setAccessibleDescription(tip)
         parts.set_tip(self, tip)
         icons.dress(self, icon, self._ink if usable else "muted")
+
+    def _settle(self, *, usable: bool, focused: bool) -> None:
+        """A button that was just pressed keeps the keyboard's place, and does nothing, until the focus moves on."""
+        self.setEnabled(usable or focused)
+        parts.set_tone(self, "" if usable else "yes", "idle")
+
+    def focusOutEvent(self, event: QFocusEvent) -> None:
+        super().focusOutEvent(event)
+        self._settle(usable=self._action != "busy", focused=False)
 
     def action(self) -> Action:
         return self._action

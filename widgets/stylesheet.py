@@ -67,6 +67,9 @@ QPushButton[kind="primary"] {{
 QPushButton[kind="primary"]:hover {{ background: {c.accent_hover}; border-color: {c.accent_hover}; }}
 QPushButton[kind="primary"]:focus {{ border: 2px solid {c.text}; }}
 QPushButton[kind="primary"]:disabled {{ background: {c.sunken}; color: {c.muted}; border-color: {c.line}; }}
+QPushButton[idle="yes"], QPushButton[idle="yes"]:hover {{
+  color: {c.muted}; border-color: {c.line}; background: {c.sunken};
+}}
 QPushButton[kind="stop"] {{ color: {c.danger}; border: 1px solid {c.danger}; font-weight: 600; }}
 QPushButton[kind="stop"]:hover {{ background: {c.danger_soft}; }}
 QPushButton[kind="stop"]:focus {{ border: 2px solid {c.danger}; }}

@@ -110,6 +110,11 @@ class LocalEngine:
         """The worker's process id while it lives."""
         return self._worker.pid if self._worker is not None and self._worker.alive else None
 
+    @property
+    def is_loaded(self) -> bool:
+        """True while a worker has the model in memory."""
+        return self._report is not None and self.worker_pid is not None
+
     async def probe(self) -> WorkerFacts:
         """What llama.cpp runs on here, from the worker's hello; starts one where none runs. Raises WorkerError."""
         async with self._lock:

@@ -80,10 +80,10 @@ class ModelsWindow:
 
     def dialog(self, kind: type[D]) -> D:
         """The one that comes up."""
-        self.wait(lambda: self._open(kind))
-        return self._open(kind)[0]
+        self.wait(lambda: self.open_dialogs(kind))
+        return self.open_dialogs(kind)[0]
 
-    def _open(self, kind: type[D]) -> list[D]:
+    def open_dialogs(self, kind: type[D]) -> list[D]:
         return [each for each in self.session.window.findChildren(kind) if each.isVisible()]
 
     def accept_licence(self, kind: type[Dialog]) -> None:

@@ -48,6 +48,22 @@ def test_a_failure_comes_back_too(qtbot: QtBot, engine: EngineThread) -> None:
     assert isinstance(seen[0], ValueError)
 
 
+def test_whatever_becomes_of_it_the_end_is_told(qtbot: QtBot) -> None:
+    """Also where neither outcome comes: dropped before the start, or cancelled."""
+    ended: list[str] = []
+    thread = EngineThread()
+
+    async def work() -> None:
+        await asyncio.Event().wait()
+
+    thread.ask(work(), lambda _none: None, None, lambda: ended.append("dropped"))
+    assert ended == ["dropped"]
+    thread.start()
+    thread.ask(work(), lambda _none: None, None, lambda: ended.append("cancelled")).cancel()
+    qtbot.waitUntil(lambda: ended == ["dropped", "cancelled"])
+    thread.stop()
+
+
 def test_stopping_cancels_what_runs_and_then_says_goodbye(qtbot: QtBot) -> None:
     order: list[str] = []
     began = threading.Event()

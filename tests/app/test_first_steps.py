@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -11,8 +13,10 @@ from PySide6.QtWidgets import QApplication
 from pytestqt.qtbot import QtBot
 
 from app.session import Session
+from backends.local_models import LocalModels
 from backends.paths import app_paths
 from backends.workbench import Workbench
+from tests.app.models_command import REPO
 from tests.app.models_window import TALKS, ModelsWindow, hub, press
 from tests.app.test_window import compare, phases, texts, wait_for
 from tests.fakes.hub_server import HubServer
@@ -20,7 +24,9 @@ from tests.gguf_factory import write_script
 from widgets import theme
 from widgets.ask_dialog import ImportDialog
 from widgets.assistant import Assistant
+from widgets.busy_bar import BusyBar
 from widgets.licence_dialog import LicenceDialog
+from widgets.token_dialog import TokenDialog
 
 
 @pytest.fixture
@@ -155,8 +161,8 @@ def test_a_hub_that_is_not_there_is_told_here_and_can_be_tried_again(
     assert told.problem is not None
     assert told.problem.code == "hub_unreachable"
     press(sheet, "Try again")
-    assert sheet.shown().download is None
-    first.wait(lambda: sheet.shown().download is not None)
+    assert first.download_state() == "queued", "it says at once that the hub is being asked"
+    first.wait(lambda: first.download_state() == "failed")
     first.close(qapp)
 
 
@@ -174,3 +180,80 @@ def test_a_file_of_ones_own_ends_it_too(first: FirstStart, tmp_path: Path) -> No
     first.wait(lambda: session.first_steps.sheet is None)
     assert session.compare.lane(session.compare.lane_ids[0]).target.startswith("local:mine")
     assert session.bench.settings.first_start_done
+
+
+async def never(*_args: object, **_kwargs: object) -> None:
+    await asyncio.Event().wait()
+
+
+def test_while_the_hub_thinks_it_says_so_and_can_be_cancelled(
+    first: FirstStart, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(first.session.bench.models, "plan_for", never)
+    sheet = first.sheet()
+    sheet.go_to(2)
+    first.wait(first.offered)
+    press(sheet, "Download")
+    told = sheet.shown().download
+    assert told is not None
+    assert told.asking_hub
+    assert any(
+        bar.isVisible() and bar.accessibleName() == "Asking huggingface.co" for bar in sheet.findChildren(BusyBar)
+    )
+    press(sheet, "Cancel")
+    assert sheet.shown().download is None
+    assert not first.state.planning
+
+
+def test_a_token_that_is_not_given_is_told_here(first: FirstStart, server: HubServer) -> None:
+    server.gated.add(REPO)
+    sheet = first.sheet()
+    sheet.go_to(2)
+    first.wait(first.offered)
+    press(sheet, "Download")
+    first.wait(lambda: first.open_dialogs(LicenceDialog) or first.open_dialogs(TokenDialog))
+    if first.open_dialogs(LicenceDialog):
+        first.accept_licence(LicenceDialog)
+    first.dialog(TokenDialog).reject()
+    first.wait(lambda: first.download_state() == "failed")
+
+
+def test_the_machine_is_shown_before_its_memory_was_measured(
+    qtbot: QtBot, qapp: QApplication, server: HubServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(LocalModels, "measure_memory", never)
+    first = FirstStart(qtbot, qapp)
+    first.wait(lambda: first.sheet().shown().machine.devices)
+    first.close(qapp)
+
+
+def test_offers_come_again_once_the_memory_was_measured(
+    qtbot: QtBot, qapp: QApplication, server: HubServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    measured = LocalModels.measure_memory
+    go = threading.Event()
+
+    async def when_told(self: LocalModels, patience_s: float = 1.5) -> None:
+        await asyncio.to_thread(go.wait)
+        await measured(self, 0.0)
+
+    monkeypatch.setattr(LocalModels, "measure_memory", when_told)
+    first = FirstStart(qtbot, qapp)
+    first.wait(lambda: first.sheet().shown().machine.devices)
+    qtbot.wait(500)
+    assert first.sheet().shown().offers is None, "nothing is said to be unfit before the speed is known"
+    go.set()
+    first.wait(first.offered)
+    first.close(qapp)
+
+
+def test_an_import_that_was_cancelled_closes_nothing_later(first: FirstStart, tmp_path: Path) -> None:
+    sheet, session = first.sheet(), first.session
+    mine = write_script(tmp_path / "mine-Q8_0.gguf", [b" own"])
+    sheet.import_requested.emit((str(mine),))
+    first.dialog(ImportDialog).reject()
+    session.models.library.bring_in([str(mine)], "copy")
+    first.wait(lambda: "mine-Q8_0" in {model.ref for model in first.state.installed})
+    QApplication.processEvents()
+    assert session.first_steps.sheet is sheet
+    assert session.compare.lane(session.compare.lane_ids[0]).target == "local:demo"

@@ -22,7 +22,7 @@ from tests.app.models_window import press
 from tests.app.test_window import opened, phases, press_run, texts, type_prompt, use, wait_for
 from tests.gguf_factory import write_script
 from widgets.load_warning_dialog import LoadWarningDialog
-from widgets.model_values import LeverLine
+from widgets.model_values import LeverLine, LoadWarning
 
 GIB = 2**30
 
@@ -103,6 +103,34 @@ def test_what_was_freed_is_seen_when_it_is_checked_again(
     memory.free_bytes = 8 * GIB
     press(dialog, "Check again")
     answered(qtbot, session)
+
+
+def test_what_fits_by_now_is_asked_again_without_a_warning(
+    qtbot: QtBot, session: Session, memory: Memory, model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between the refusal and the second look something was closed: “0 bytes too little” would be nonsense."""
+    memory.free_bytes = 64 * 2**20
+    look_again = session.guard._look_again
+    opened: list[str] = []
+
+    def warning(*_told: object) -> LoadWarning:
+        opened.append("warning")
+        return LoadWarning("m", "d", 1, 1)
+
+    monkeypatch.setattr(session.guard, "_warning", warning)
+
+    async def later(*asked: object) -> object:
+        memory.free_bytes = 8 * GIB
+        return await look_again(*asked)  # type: ignore[arg-type]  # as it was called
+
+    monkeypatch.setattr(session.guard, "_look_again", later)
+    use(session, 0, f"local:{model}")
+    type_prompt(qtbot, session, "go")
+    press_run(qtbot, session)
+    wait_for(qtbot, lambda: memory.free_bytes == 8 * GIB)
+    answered(qtbot, session)
+    assert opened == []
+    assert session.guard.dialog is None
 
 
 def test_cancel_loads_nothing_and_keeps_the_prompt(qtbot: QtBot, session: Session, memory: Memory, model: Path) -> None:

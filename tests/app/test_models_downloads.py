@@ -16,6 +16,7 @@ from tests.app.models_command import LARGE, LARGE_BYTES, REPO
 from tests.app.models_window import REF, TALKS, ModelsWindow, hub, press
 from tests.fakes.hub_server import HubServer
 from widgets.choice_card import ChoiceCard
+from widgets.download_doubt import DownloadDoubt
 from widgets.licence_dialog import LicenceDialog
 from widgets.repo_dialog import AddRepoDialog
 from widgets.token_dialog import TokenDialog
@@ -72,21 +73,56 @@ def test_the_licence_is_asked_once_and_closing_it_downloads_nothing(window: Mode
     window.wait(lambda: TALKS in window.installed)
 
 
+def rail(window: ModelsWindow) -> str:
+    return window.session.window._rail._buttons["models"].accessibleName()
+
+
 def test_pause_resume_and_the_ring_on_the_rail(window: ModelsWindow, server: HubServer) -> None:
     server.bytes_s = 1_000_000
     window.download(BIG)
     window.wait(lambda: BIG in window.downloads and window.downloads[BIG].received_bytes > 0)
-    assert window.state.share() is not None
+    assert rail(window).startswith("Models page, downloading, ")
     window.page.pause_requested.emit(BIG)
     window.wait(lambda: window.downloads[BIG].state == "paused")
+    assert rail(window) == "Models page"
     assert 0 < window.downloads[BIG].received_bytes < LARGE_BYTES
     server.bytes_s = None
     window.page.resume_requested.emit(BIG)
     window.wait(lambda: BIG in window.installed and window.downloads[BIG].state == "done")
-    assert window.state.share() is None
+    assert rail(window) == "Models page", "who looks at the page sees that it is done"
     window.session.window.open_page("compare")
     window.session.window.open_page("models")
     window.wait(lambda: BIG not in window.downloads)
+
+
+def test_what_was_done_elsewhere_waits_to_be_seen(window: ModelsWindow, server: HubServer) -> None:
+    server.bytes_s = 1_000_000
+    window.download(BIG)
+    window.wait(lambda: BIG in window.downloads and window.downloads[BIG].received_bytes > 0)
+    window.session.window.open_page("compare")
+    server.bytes_s = None
+    window.wait(lambda: rail(window) == "Models page, a download is done")
+    window.session.window.open_page("history")
+    window.session.window.open_page("models")
+    assert rail(window) == "Models page"
+    window.wait(lambda: window.downloads[BIG].state == "done")
+
+
+def test_what_does_not_fit_is_asked_about_first(window: ModelsWindow, server: HubServer) -> None:
+    huge = "llama-3.1-405b:Q4_K_M"
+    window.wait(lambda: huge in window.rows)
+    window.page.download_requested.emit(huge)
+    window.dialog(DownloadDoubt).reject()
+    assert not window.state.planning
+    assert not server.seen
+    window.state.folder_free_bytes = 10
+    small = "llama-3.2-1b:Q4_K_M"
+    window.page.download_requested.emit(small)
+    dialog = window.dialog(DownloadDoubt)
+    assert any("only 10 bytes free" in label.text() for label in dialog.findChildren(QLabel))
+    press(dialog, "Download anyway")
+    assert small in window.state.planning
+    window.page.cancel_requested.emit(small, True)
 
 
 def test_a_download_that_the_close_paused_is_there_at_the_next_start(
@@ -167,3 +203,18 @@ def test_a_repo_is_listed_and_a_file_of_it_downloaded(window: ModelsWindow) -> N
     assert window.session.bench.settings.added_repos == (REPO,)
     window.wait(lambda: REF in window.rows)
     assert window.rows[REF].state == "installed"
+
+
+def test_verify_finds_a_changed_byte(window: ModelsWindow) -> None:
+    """Of a model whose hash the hub told."""
+    window.download(REF)
+    window.wait(lambda: REF in window.installed and window.installed[REF].check == "verified")
+    (path,) = app_paths().models.rglob("tiny-Q8_0.gguf")
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+    window.page.verify_requested.emit(REF)
+    window.wait(window.said)
+    assert window.installed[REF].check == "changed"
+    assert "tiny-Q8_0.gguf is not the file it should be: its sha256 is another." in window.said()
+    assert "It was left where it is." in window.said()

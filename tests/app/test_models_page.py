@@ -100,17 +100,6 @@ def test_closing_before_the_slider_rests_keeps_it(qtbot: QtBot, qapp: QApplicati
     assert SettingsFile(app_paths().settings_file).load().settings.n_ctx == 4096
 
 
-def test_the_machine_is_read_only_while_it_is_in_sight(window: ModelsWindow, qtbot: QtBot) -> None:
-    readings: list[object] = []
-    window.session.models.machine_read.connect(readings.append)
-    window.wait(lambda: len(readings) >= 2)
-    window.session.window.open_page("compare")
-    qtbot.wait(300)  # one that was on its way
-    seen = len(readings)
-    qtbot.wait(2500)
-    assert len(readings) == seen
-
-
 def test_llama_cpps_own_numbers_replace_those_of_an_installed_model(window: ModelsWindow, tmp_path: Path) -> None:
     window.wait(lambda: window.rows)
     mine = write_model(tmp_path / "mine.gguf")

@@ -63,6 +63,7 @@ DIALOGS: dict[str, Callable[[], QWidget]] = {
     "model-local-only": lambda: assistant(replace(told.FOUND, local_only=True, folder_free_bytes=2**30), 2),
     "model-nothing": lambda: assistant(told.NOTHING_FITS, 2),
     "model-downloading": lambda: assistant(told.DOWNLOADING, 2),
+    "model-asking": lambda: assistant(told.ASKING, 2),
     "model-ready": lambda: assistant(told.READY, 2),
     "model-failed": lambda: assistant(told.FAILED, 2),
     "licence": licence,

@@ -57,6 +57,7 @@ RUNNING = DownloadLine(
     EIGHT.ref, "Llama 3.1 8B Instruct, Q6_K", "running", 2_640_000_000, EIGHT.file_bytes, 38_200_000.0, 104.0
 )
 DOWNLOADING = replace(FOUND, download=RUNNING)
+ASKING = replace(FOUND, download=replace(RUNNING, state="queued", received_bytes=0, total_bytes=None, asking_hub=True))
 READY = replace(FOUND, download=replace(RUNNING, state="done", received_bytes=EIGHT.file_bytes))
 NO_NETWORK = Problem(
     "hub_unreachable", "huggingface.co does not answer.", "What was downloaded so far is kept.", "Check the network."

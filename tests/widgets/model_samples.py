@@ -9,6 +9,7 @@ from backends.errors import Problem
 from backends.records import KvType
 from tests.widgets.samples import NOW
 from widgets.model_values import (
+    ClosestModel,
     DeviceBar,
     DownloadLine,
     InstalledLine,
@@ -267,8 +268,9 @@ def nothing_fits() -> ModelsView:
     made = rows(TINY, SPEEDS["none"], 131072)
     at = next(at for at, each in enumerate(made) if each.ref == "llama-3.2-1b:Q2_K")
     lever = LeverLine("context", "4096", "ram", 0, 4 * GIB)
-    made[at] = replace(made[at], levers=(lever,), missing_bytes=412 * MIB)
-    return ModelsView(TINY, tuple(made), n_ctx=131072, folder="/home/maria/models", folder_free_bytes=6 * GIB)
+    made[at] = replace(made[at], missing_bytes=412 * MIB)
+    view = ModelsView(TINY, tuple(made), n_ctx=131072, folder="/home/maria/models", folder_free_bytes=6 * GIB)
+    return replace(view, closest=ClosestModel(made[at].ref, lever))
 
 
 INSTALLED = (

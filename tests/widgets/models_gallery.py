@@ -44,6 +44,21 @@ def too_large(page: ModelsPage) -> None:
     page.show_view(ms.wanted(view, ref), samples.NOW)
 
 
+def own_loaded(page: ModelsPage) -> None:
+    view = ms.on_4090()
+    gpu = replace(view.machine.devices[0], own_bytes=4 * ms.GIB, own_name="llama-3.2-3b:Q8_0", makes_room=True)
+    machine = replace(view.machine, devices=(gpu, *view.machine.devices[1:]))
+    page.show_view(replace(view, machine=machine), samples.NOW)
+
+
+def asking(page: ModelsPage) -> None:
+    selected(page)
+    view = page._view
+    ref = view.wanted_ref
+    rows = tuple(replace(row, asking=True) if row.ref == ref else row for row in view.rows)
+    page.show_view(replace(view, rows=rows), samples.NOW)
+
+
 def on_disk(page: ModelsPage) -> None:
     page.show_view(ms.on_4090(), samples.NOW)
     page.show_section(ON_DISK)
@@ -78,6 +93,8 @@ STATES: dict[str, tuple[Build, QSize]] = {
     "models-no-gpu": (shows(ms.without_gpu()), MEDIUM),
     "models-h100": (shows(ms.on_eight_h100()), MEDIUM),
     "models-h100-least": (shows(ms.on_eight_h100()), LEAST),
+    "models-own": (own_loaded, MEDIUM),
+    "models-asking": (asking, MEDIUM),
     "models-nothing": (shows(ms.nothing_fits()), MEDIUM),
     "models-looking": (shows(ModelsView()), MEDIUM),
     "models-shared": (shows(replace(ms.on_4090(), machine=ms.SHARED, rows=())), MEDIUM),

@@ -21,6 +21,7 @@ SIGNALS = (
     "context_changed", "kv_type_changed", "selected", "download_requested", "pause_requested", "resume_requested",
     "cancel_requested", "use_requested", "verify_requested", "stop_verify_requested", "remove_requested",
     "import_requested", "add_repo_requested", "find_requested", "folder_requested", "exact_requested",
+    "stop_exact_requested",
     "link_requested", "fix_copied",
 )  # fmt: skip
 W = TypeVar("W", bound=QWidget)

@@ -9,7 +9,7 @@ from pytestqt.qtbot import QtBot
 
 from tests.widgets import model_samples as ms
 from tests.widgets.models_shown import Models, button, buttons, models, plain, press, said, the
-from widgets.model_values import ModelsView
+from widgets.model_values import ClosestModel, ModelsView
 from widgets.recommendation_card import RecommendationCard
 
 pytestmark = pytest.mark.usefixtures("dressed")
@@ -108,7 +108,7 @@ def test_where_nothing_fits_it_says_so_and_names_the_lever(qtbot: QtBot) -> None
 
 def test_where_no_lever_helps_it_says_what_else_does(qtbot: QtBot) -> None:
     view = ms.nothing_fits()
-    shown = models(qtbot, replace(view, rows=tuple(replace(row, levers=()) for row in view.rows)))
+    shown = models(qtbot, replace(view, closest=ClosestModel("llama-3.2-1b:Q2_K")))
     assert (
         card_of(shown)
         .text()

@@ -6,9 +6,9 @@ from itertools import pairwise
 
 import pytest
 from PySide6.QtCore import QPoint, QPointF, Qt
-from PySide6.QtGui import QWheelEvent
+from PySide6.QtGui import QAccessible, QWheelEvent
 from PySide6.QtTest import QTest
-from PySide6.QtWidgets import QApplication, QLabel
+from PySide6.QtWidgets import QApplication, QLabel, QSlider
 from pytestqt.qtbot import QtBot
 
 from tests.widgets.models_shown import button, press
@@ -164,3 +164,15 @@ def test_segments_tell_the_kv_type(context: ContextSlider, qtbot: QtBot) -> None
     context.choose_kv_type("f16")
     context.choose_kv_type("f16")
     assert told == ["q8_0", "q4_0", "f16"]
+
+
+def test_a_screen_reader_hears_tokens_and_steps_by_stops(context: ContextSlider, heard: list[int]) -> None:
+    spoken = QAccessible.queryAccessibleInterface(context.slider()).valueInterface()
+    assert int(spoken.currentValue()) == 8192
+    context.show_values(9000, "f16")
+    assert int(spoken.currentValue()) == 9000, "also between two stops"
+    context.slider().triggerAction(QSlider.SliderAction.SliderSingleStepAdd)
+    assert int(spoken.currentValue()) == 16384
+    assert heard == [16384]
+    spoken.setCurrentValue(30_000)
+    assert int(spoken.currentValue()) == 32768, "what is set lands on a stop"

@@ -5,13 +5,16 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+from PySide6.QtWidgets import QApplication
 from pytestqt.qtbot import QtBot
 
 from tests.widgets import model_samples as ms
 from tests.widgets.models_shown import Models, button, buttons, models, plain, press, said, settle, the
+from widgets.busy_bar import BusyBar
 from widgets.memory_table import MemoryTable
 from widgets.model_details import ModelDetails
 from widgets.model_values import LeverLine, ModelRow, ModelsView
+from widgets.recommendation_card import ActionButton
 
 pytestmark = pytest.mark.usefixtures("dressed")
 SPLIT = "llama-3.3-70b:Q3_K_M"
@@ -103,7 +106,12 @@ def test_llama_cpp_is_asked_once(qtbot: QtBot) -> None:
     press(qtbot, shown.page, "Ask llama.cpp for the exact numbers")
     assert shown.heard == [("exact_requested", SPLIT)]
     shown.show_view(changed(SPLIT, asking=True))
-    assert not button(shown.page, "Asking llama.cpp").isEnabled()
+    assert not [made for made in buttons(shown.page) if made.accessibleName() == "Ask llama.cpp for the exact numbers"]
+    assert the(details_of(shown), BusyBar).isVisible()
+    press(qtbot, shown.page, "Stop asking llama.cpp")
+    assert shown.heard[1:] == [("stop_exact_requested", SPLIT)]
+    shown.show_view(changed(SPLIT, exact_note="The context was changed."))
+    assert "The context was changed." in said(details_of(shown))
     shown.show_view(changed(SPLIT, exact=True))
     assert "These are llama.cpp's own numbers." in said(details_of(shown))
     assert "Ask llama.cpp for the exact numbers" not in [made.accessibleName() for made in buttons(shown.page)]
@@ -176,3 +184,33 @@ def test_words_and_figures(qtbot: QtBot) -> None:
     text = plain(said(details_of(chosen(qtbot, SPLIT))))
     assert "The GPU has room for a part of it; the rest runs on the processor." in text
     assert f"Writing: {row.tok_s_low:.2f} to {row.tok_s_high:.2f} tok/s, slower than you read, estimated." in text
+
+
+def test_what_asking_contacts_is_said_beforehand(qtbot: QtBot) -> None:
+    shown = chosen(qtbot, SPLIT)
+    ask = button(details_of(shown), "Ask llama.cpp for the exact numbers")
+    assert "Asks huggingface.co for the head of the file (some 8 MB)" in ask.accessibleDescription()
+    assert "huggingface.co" in ask.toolTip()
+    shown.show_view(replace(ms.on_4090(), local_only=True))
+    assert not ask.isEnabled()
+    shown.show_view(replace(changed(SPLIT, state="installed"), local_only=True))
+    assert ask.isEnabled(), "for a file that is here nobody is asked"
+    assert "huggingface.co" not in ask.accessibleDescription()
+
+
+def test_the_keyboard_keeps_its_place(qtbot: QtBot) -> None:
+    shown = chosen(qtbot, SPLIT)
+    ask = button(details_of(shown), "Ask llama.cpp for the exact numbers")
+    ask.setFocus()
+    shown.show_view(changed(SPLIT, asking=True))
+    assert ask.hasFocus()
+    shown.show_view(changed(SPLIT, exact=True))
+    focus = QApplication.focusWidget()
+    assert isinstance(focus, ActionButton), "what can be done next"
+    shown.show_view(changed(SPLIT, exact=True, state="downloading"))
+    assert focus.hasFocus(), "not thrown elsewhere by its own press"
+    shown.heard.clear()
+    focus.click()
+    assert shown.heard == []
+    shown.window.setFocus()
+    assert not focus.isEnabled()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+from PySide6.QtCore import Qt
 from PySide6.QtGui import QGuiApplication, QImage
 from PySide6.QtWidgets import QWidget
 from pytestqt.qtbot import QtBot
@@ -12,7 +13,7 @@ from pytestqt.qtbot import QtBot
 from tests.widgets import model_samples as ms
 from tests.widgets.models_shown import button, buttons, said, settle
 from widgets import theme
-from widgets.device_bar import DevicePanel, MemoryBar, headline, legend
+from widgets.device_bar import DevicePanel, MemoryBar, headline, legend, short_bytes
 from widgets.fix_notice import command_of, said_beside
 from widgets.machine_card import MachineCard, drawn
 from widgets.model_values import DeviceBar, MachineView
@@ -36,7 +37,8 @@ def test_the_parts_of_a_bar_add_up_to_the_whole() -> None:
     """What the driver keeps is not free, so it counts as in use."""
     bar = MemoryBar()
     bar.show_device(CARD)
-    used, wanted, short = bar.shares()
+    others, used, wanted, short = bar.shares()
+    assert others == used
     assert used == pytest.approx(10 / 24)
     assert wanted == pytest.approx(16 / 24)
     assert not short
@@ -51,7 +53,7 @@ def test_what_does_not_fit_is_said_in_words_and_hatched() -> None:
     large = replace(CARD, wanted_bytes=17 * GIB)
     bar = MemoryBar()
     bar.show_device(large)
-    assert bar.shares()[1:] == (1.0, True)
+    assert bar.shares()[2:] == (1.0, True)
     assert legend(large, "selected model")[1:] == [("short", "17.0 GiB selected model, 3.00 GiB too much")]
 
 
@@ -188,3 +190,30 @@ def test_commands_in_a_fix(fix: str, command: str, beside: str) -> None:
 def test_no_bar_is_focusable(qtbot: QtBot) -> None:
     made: QWidget = card(qtbot, ms.RTX_4090)
     assert buttons(made) == []
+
+
+def test_who_holds_memory_is_reached_by_keyboard(qtbot: QtBot) -> None:
+    made = card(qtbot, MachineView((CARD,)))
+    (panel,) = made.panels()
+    assert panel.focusPolicy() == Qt.FocusPolicy.TabFocus
+    assert "In use by python3" in panel.accessibleDescription()
+    made.show_machine(MachineView((replace(CARD, in_use_by=()),)), "selected model")
+    assert panel.focusPolicy() == Qt.FocusPolicy.NoFocus, "nothing to tell, no stop on the way"
+
+
+def test_a_model_of_ours_has_a_part_of_its_own_and_makes_room() -> None:
+    own = replace(CARD, own_bytes=4 * GIB, own_name="llama-3.2-3b:Q8_0", makes_room=True, wanted_bytes=17 * GIB)
+    bar = MemoryBar()
+    bar.show_device(own)
+    others, ours, wanted, short = bar.shares()
+    assert others == pytest.approx(6 / 24)
+    assert ours == pytest.approx(7 / 24), "as far as the wanted one leaves it"
+    assert wanted == 1.0
+    assert not short, "14 GiB are free, and 4 are given back"
+    assert legend(own, "selected model") == [
+        ("used", "6.00 GiB in use"),
+        ("own", "4.00 GiB Nearfar: llama-3.2-3b:Q8_0"),
+        ("wanted", "17.0 GiB selected model"),
+        ("left", "1.00 GiB left"),
+    ]
+    assert short_bytes(replace(own, makes_room=False)) == 3 * GIB

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
@@ -14,8 +13,9 @@ from pytestqt.qtbot import QtBot
 from tests.widgets import model_samples as ms
 from tests.widgets.models_shown import Models, button, models, press, said, settle, the
 from widgets.catalogue_table import CatalogueTable
-from widgets.model_table import ROW, Column, Filter, ModelTable
+from widgets.model_table import CELL, ROW, Column, Filter, ModelTable
 from widgets.model_values import ModelRow, ModelsView
+from widgets.recommendation_card import ActionButton
 
 UP, DOWN = Qt.SortOrder.AscendingOrder, Qt.SortOrder.DescendingOrder
 pytestmark = pytest.mark.usefixtures("dressed")
@@ -133,22 +133,30 @@ def test_filters_by_mouse_and_back(qtbot: QtBot) -> None:
     assert search.text() == ""
 
 
-def test_only_rows_that_changed_are_announced(qtbot: QtBot) -> None:
+def test_only_cells_that_changed_are_announced(qtbot: QtBot) -> None:
     rows = list(ms.on_4090().rows)
     table = ModelTable()
     table.show_rows(rows, {})
-    told: list[tuple[int, int]] = []
-    table.dataChanged.connect(lambda first, last: told.append((first.row(), last.row())))
+    told: list[tuple[int, int, int]] = []
+    table.dataChanged.connect(lambda first, last: told.append((first.row(), last.row(), first.column())))
     resets: list[bool] = []
     table.modelReset.connect(lambda: resets.append(True))
     table.show_rows([replace(row) for row in rows], {})
     assert told == [], "the same values again are no news"
+    freer = tuple(replace(part, free_bytes=1) for part in rows[3].parts)
+    table.show_rows([replace(row, parts=freer) if at == 3 else row for at, row in enumerate(rows)], {})
+    assert told == [], "no cell shows what is free"
     for at in (3, 4, 9):
-        rows[at] = replace(rows[at], tok_s_low=1.0)
+        rows[at] = replace(rows[at], tok_s_low=77.0)
     table.show_rows(rows, {})
-    assert told == [(3, 4), (9, 9)]
+    assert told == [(3, 4, Column.SPEED), (9, 9, Column.SPEED)]
+    assert "77" in str(table.index(4, Column.SPEED).data(CELL).text), "what was kept for painting is made anew"
     table.show_rows(rows, {rows[20].ref: 0.5})
-    assert told[2:] == [(20, 20)], "a download moved"
+    assert told[2:] == [(20, 20, Column.STATE)], "a download moved"
+    rows[5] = replace(rows[5], verdict="no", missing_bytes=1)
+    told.clear()
+    table.show_rows(rows, {rows[20].ref: 0.5})
+    assert [column for _, _, column in told] == list(Column), "what no longer fits is greyed in every cell"
     assert resets == []
     table.show_rows(rows[:-1], {})
     assert resets == [True]
@@ -218,38 +226,34 @@ def test_a_row_that_leaves_the_catalogue_is_no_longer_selected(qtbot: QtBot) -> 
     assert table.currentIndex().data(ROW).ref == "llama-3.1-8b:Q6_K", "and is again when it comes back"
 
 
-def test_arrows_select_and_enter_acts(qtbot: QtBot) -> None:
+def test_arrows_select_and_enter_goes_to_the_button(qtbot: QtBot) -> None:
     shown = models(qtbot)
     table = table_of(shown)
     refs = table.shown_refs()
     click_row(qtbot, table, refs[2])
     qtbot.keyClick(table, Qt.Key.Key_Down)
     qtbot.keyClick(table, Qt.Key.Key_Return)
-    assert shown.heard == [("selected", refs[2]), ("selected", refs[3]), ("download_requested", refs[3])]
+    assert shown.heard == [("selected", refs[2]), ("selected", refs[3])]
+    focus = QApplication.focusWidget()
+    assert isinstance(focus, ActionButton)
+    qtbot.keyClick(focus, Qt.Key.Key_Space)
+    assert shown.heard[2:] == [("download_requested", refs[3])], "the second key downloads"
 
 
-@pytest.mark.parametrize(
-    ("ref", "heard"),
-    [
-        ("llama-3.2-3b:Q8_0", [("use_requested", "llama-3.2-3b:Q8_0")]),
-        ("llama-3.1-8b:Q4_K_M", []),  # is on its way
-        (ms.VISION.ref, []),  # cannot run
-        ("llama-3.1-8b:Q6_K", [("download_requested", "llama-3.1-8b:Q6_K")]),
-    ],
-)
-def test_enter_does_what_the_row_is_for(qtbot: QtBot, ref: str, heard: Sequence[object]) -> None:
+@pytest.mark.parametrize("ref", ["llama-3.2-3b:Q8_0", "llama-3.1-405b:F16", "llama-3.1-8b:Q6_K"])
+def test_a_double_click_only_selects(qtbot: QtBot, ref: str) -> None:
+    """It is how people open things; 400 GiB must not start by it."""
     shown = models(qtbot)
     table = table_of(shown)
-    table.setCurrentIndex(at_row(table, ref))
-    shown.heard.clear()
-    qtbot.keyClick(table, Qt.Key.Key_Enter)
-    assert shown.heard == heard
+    click_row(qtbot, table, ref)
+    qtbot.mouseDClick(table.viewport(), Qt.MouseButton.LeftButton, pos=table.visualRect(at_row(table, ref)).center())
+    assert shown.heard == [("selected", ref)]
 
 
-def test_enter_downloads_nothing_while_local_only_is_on(qtbot: QtBot) -> None:
+def test_enter_on_what_cannot_be_downloaded_goes_on_below(qtbot: QtBot) -> None:
     shown = models(qtbot, replace(ms.on_4090(), local_only=True))
     table = table_of(shown)
-    table.setCurrentIndex(at_row(table, "llama-3.1-8b:Q6_K"))
+    table.setCurrentIndex(at_row(table, "llama-3.1-8b:Q4_K_M"))
     shown.heard.clear()
     qtbot.keyClick(table, Qt.Key.Key_Return)
     assert shown.heard == []
@@ -292,11 +296,9 @@ def test_the_recommended_row_is_in_sight_at_first_and_the_place_is_then_the_pers
 
 def test_what_cannot_run_or_fit_is_greyed_with_its_reason(qtbot: QtBot) -> None:
     table = table_of(models(qtbot))
-    ink = table._cells._ink
-    rows = {row.ref: row for row in rows_of(table)}
-    assert ink(rows[ms.VISION.ref], Column.MODEL) == "muted"
-    assert ink(rows["llama-3.1-405b:F16"], Column.MODEL) == "muted"
-    assert ink(rows["llama-3.1-8b:Q6_K"], Column.MODEL) == "text"
+    assert at_row(table, ms.VISION.ref).data(CELL).ink == "muted"
+    assert at_row(table, "llama-3.1-405b:F16").data(CELL).ink == "muted"
+    assert at_row(table, "llama-3.1-8b:Q6_K").data(CELL).ink == "text"
     tip = at_row(table, ms.VISION.ref).data(Qt.ItemDataRole.ToolTipRole)
     assert "llama.cpp does not support" in tip
 

@@ -10,7 +10,7 @@ from tests.widgets import model_samples as ms
 from widgets import file_words
 from widgets import format as fmt
 from widgets import model_words as words
-from widgets.model_values import DownloadLine, LeverLine, ModelRow
+from widgets.model_values import ClosestModel, DownloadLine, LeverLine, ModelRow
 
 GIB = 2**30
 ROWS = {row.ref: row for row in ms.on_4090().rows}
@@ -125,7 +125,7 @@ def test_where_nothing_fits_the_lever_that_helps_is_found() -> None:
 
 def test_where_no_lever_helps_the_one_that_lacks_least_is_named() -> None:
     view = ms.nothing_fits()
-    view = replace(view, rows=tuple(replace(row, levers=()) for row in view.rows))
+    view = replace(view, closest=ClosestModel("llama-3.2-1b:Q2_K"))
     row, lever = words.closest(view) or pytest.fail("nothing found")
     assert lever is None
     assert row.missing_bytes == min(each.missing_bytes for each in view.rows if each.state != "not_runnable")
