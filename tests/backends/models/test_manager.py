@@ -11,7 +11,7 @@ import pytest
 
 from backends.egress import Egress, Policy
 from backends.errors import ModelMissing, NetworkNotAllowed, Problem, SettingsNotSaved, UsageError
-from backends.keys import SessionKeys
+from backends.key_ring import KeyRing
 from backends.models.errors import BadReference, InUse, LicenceNotAccepted, NotRunnable, RepoMissing
 from backends.models.manager import Models
 from backends.models.records import DownloadPlan, InstalledModel, RemoteFile
@@ -34,7 +34,7 @@ class Bench:
         self.file = SettingsFile(self.paths.settings_file)
         self.settings = self.file.load().settings
         self.egress = Egress(Policy(local_only=True))
-        self.keys = SessionKeys()
+        self.keys = KeyRing(kept=lambda: self.settings.kept_keys, change=self.change, save=self.save)
         self.refuses_to_save = False
         self.loaded: set[str] = set()
         self.models = Models(
