@@ -35,12 +35,21 @@ def key_holder(name: str, settings: Settings) -> Endpoint:
     if name == HUB:
         return _hub()
     if name.startswith(CUSTOM):
-        target = Target("custom", f"{name.removeprefix(CUSTOM)}/any")
-        return endpoint_for(target, addresses=settings.custom_servers)
+        return _own(name, settings)
     if name not in shipped_endpoints():
         known = ", ".join((*shipped_endpoints(), HUB))
         raise UsageError("There is no provider of this name.", fix=f"Name one of {known} or custom:NAME.")
     return endpoint_for(Target(name, "any"), addresses=settings.custom_servers)
+
+
+def _own(name: str, settings: Settings) -> Endpoint:
+    label = name.removeprefix(CUSTOM)
+    try:
+        return endpoint_for(Target("custom", f"{label}/any"), addresses=settings.custom_servers)
+    except NearfarError:
+        if name in settings.kept_keys:  # its address is gone, and its key can still be deleted
+            return Endpoint(provider="custom", label=label, base_url="", needs_key=False, key_name=name)
+    raise UsageError("None of your servers has this name.", fix="Set NEARFAR_NAME_BASE_URL to its address first.")
 
 
 def _hub() -> Endpoint:
