@@ -8,9 +8,11 @@ from concurrent.futures import Future
 from PySide6.QtCore import QObject, Qt, Signal, Slot
 
 from app.engine_thread import EngineThread
+from app.keyring_words import problem_of_state, tell_keyring
 from app.models_state import ModelsState, problem_of
 from app.models_view import title_of
 from backends.errors import NearfarError, Problem
+from backends.key_ring import KeyState
 from backends.keys import parse_key
 from backends.models.hub_listing import RepoListing
 from backends.models.records import DownloadPlan, DownloadProgress
@@ -134,6 +136,7 @@ class DownloadsController(QObject):
         await self._models.downloads.pause(ref)
 
     async def _go_on(self, ref: str) -> None:
+        await self._models.load_token()
         self._models.resume(ref)
 
     async def _cancel(self, ref: str, *, discard: bool) -> None:
@@ -200,15 +203,24 @@ class DownloadsController(QObject):
 
         def give(_repo: str, pasted: str) -> None:
             try:
-                self._models.keep_token(parse_key(pasted))
+                token = parse_key(pasted)
             except NearfarError as error:
                 self._page.show_problem(error.problem)
                 return
+            self._models.keep_token(token)  # at once: the download need not wait for the keyring
+            if dialog.keeps_in_keyring():
+                self._engine.ask(self._models.keep_token_for_good(token), self._token_kept)
             again()
 
         dialog.token_entered.connect(give)
         dialog.rejected.connect(lambda: self._page.show_problem(problem))
+        tell_keyring(self._engine, dialog)
         _open(dialog)
+
+    def _token_kept(self, state: KeyState) -> None:
+        problem = problem_of_state(state)
+        if problem is not None:
+            self._page.show_problem(problem)
 
     # -- repos -------------------------------------------------------------------------------------------------------
 

@@ -8,22 +8,18 @@ from PySide6.QtWidgets import QWidget
 from widgets.assistant_values import HUB_HOST
 from widgets.secret_dialog import SecretDialog
 
-KEPT_TEXT = "The token is kept in memory for this session only. It is never written to a file, a log or the history."
-
 
 class TokenDialog(SecretDialog):
     """`token_entered` carries the repo (OWNER/REPO) and the token when the person accepts; cancelling says nothing."""
 
     token_entered = Signal(str, str)
 
-    def __init__(
-        self, repo: str, *, host: str = HUB_HOST, kept: str = KEPT_TEXT, parent: QWidget | None = None
-    ) -> None:
+    def __init__(self, repo: str, *, host: str = HUB_HOST, parent: QWidget | None = None) -> None:
         says = (
             f"{repo} gives its files only to people who accepted its terms. Accept them on {host}, make a token with "
             f"read access in your account there, and paste it. It is sent to {host} and nowhere else."
         )
-        super().__init__("token", "Access token for a gated repo", says, kept, parent=parent)
+        super().__init__("token", "Access token for a gated repo", says, parent=parent)
         self._repo = repo
 
     def give(self, secret: str) -> None:
