@@ -13,13 +13,13 @@ from app.keyring_words import note_of, problem_of_state, tell_keyring
 from backends.cloud.key_test import KeyTest
 from backends.cloud.providers import Endpoint
 from backends.errors import NearfarError
-from backends.key_holders import key_holder, key_holders
+from backends.key_holders import HUB, key_holder, key_holders
 from backends.key_ring import KeyState
 from backends.keyring_state import KeyringState, find_keyring
 from backends.keys import Secret, key_from_env, parse_key, usual_variable
 from backends.records import Target
 from backends.workbench import Workbench
-from widgets.key_dialog import KeyDialog
+from widgets.key_dialog import WITH_DOWNLOADS, WITH_PROMPTS, KeyDialog
 from widgets.key_values import KeyLine, Tone
 from widgets.main_window import MainWindow
 from widgets.settings_keys import KeySettings
@@ -62,7 +62,8 @@ class KeysController(QObject):
         return not self._bench.needs_key(target)
 
     def _ask(self, endpoint: Endpoint) -> None:
-        dialog = KeyDialog(endpoint.key_name, endpoint.label, endpoint.host, parent=self._window)
+        sent = WITH_DOWNLOADS if endpoint.key_name == HUB else WITH_PROMPTS
+        dialog = KeyDialog(endpoint.key_name, endpoint.label, endpoint.host, sent=sent, parent=self._window)
         tests: list[Future[KeyTest]] = []
 
         def stop() -> None:

@@ -11,13 +11,16 @@ from widgets.key_test_line import KeyOutcome, TryButton
 from widgets.key_values import KeyLine, Tone
 from widgets.secret_dialog import SecretDialog
 
+WITH_PROMPTS = "with each prompt you run on this provider"
+WITH_DOWNLOADS = "when you look for or download a model"
+
 
 class KeyDialog(SecretDialog):
     """`key_entered` carries the provider and the key when the person accepts; cancelling says nothing.
 
     `provider` is the name that its key has (openai, custom:lab), `title` its name for people (OpenAI), `host` where
-    the key is sent. `test_requested` carries the key as it is typed now. `variable_chosen` carries the name of the
-    environment variable that was offered, and the dialog closes.
+    the key is sent, and `sent` when. `test_requested` carries the key as it is typed now. `variable_chosen` carries the
+    name of the environment variable that was offered, and the dialog closes.
     """
 
     key_entered = Signal(str, str)
@@ -25,16 +28,18 @@ class KeyDialog(SecretDialog):
     test_cancelled = Signal()
     variable_chosen = Signal(str)
 
-    def __init__(self, provider: str, title: str, host: str, *, parent: QWidget | None = None) -> None:
+    def __init__(
+        self, provider: str, title: str, host: str, *, sent: str = WITH_PROMPTS, parent: QWidget | None = None
+    ) -> None:
         self._provider = provider
         self._test = TryButton("the key")
         self._test.setAutoDefault(False)
         self._test.setEnabled(False)
         self._outcome = KeyOutcome("The key")
-        self._offer = parts.button("", "", kind="quiet")
+        self._offer = parts.button("", "")
         self._offer.setAutoDefault(False)
         self._offered = parts.label(role="caption", tone="muted", wrap=True)
-        says = f"It is sent to {host} with each prompt you run on this provider, and nowhere else."
+        says = f"It is sent to {host} {sent}, and nowhere else."
         super().__init__("key", f"API key for {title}", says, parent=parent)
         self._test.wanted.connect(self._start_test)
         self._test.stopped.connect(self._stop_test)
