@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass
 import pytest
 
 from backends.errors import KeyMissing, NearfarError, UsageError
-from backends.keys import BadKey, Secret, SessionKeys, key_from_env, parse_key
+from backends.keys import BadKey, Secret, SessionKeys, key_from_env, parse_key, usual_variable
 
 VALUE = "sk-CANARY-0123456789"
 
@@ -130,3 +130,15 @@ def test_keys_are_kept_for_the_session() -> None:
     keys.forget("openai")
     keys.forget("openai")
     assert not keys.has("openai")
+
+
+@pytest.mark.parametrize(
+    ("name", "variable"),
+    [
+        ("openai", "OPENAI_API_KEY"),
+        ("custom:my-lab.2", "MY_LAB_2_API_KEY"),
+        ("huggingface", "HF_TOKEN"),
+    ],
+)
+def test_the_variable_that_usually_holds_a_key(name: str, variable: str) -> None:
+    assert usual_variable(name) == variable

@@ -10,9 +10,13 @@ from pathlib import Path
 import pytest
 
 from backends.egress import Egress, Policy
-from backends.errors import ModelMissing, NetworkNotAllowed, Problem, SettingsNotSaved, UsageError
+from backends.errors import ModelMissing, NearfarError, NetworkNotAllowed, Problem, SettingsNotSaved, UsageError
+from backends.key_holders import HUB
 from backends.key_ring import KeyRing
+from backends.keyring_store import KeyringStore
+from backends.keys import Secret
 from backends.models.errors import BadReference, InUse, LicenceNotAccepted, NotRunnable, RepoMissing
+from backends.models.hub import KEY_NAME
 from backends.models.manager import Models
 from backends.models.records import DownloadPlan, InstalledModel, RemoteFile
 from backends.paths import app_paths
@@ -78,6 +82,7 @@ def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[HubServer]:
 def test_it_costs_nothing_until_it_is_used() -> None:
     program = """
 import sys
+from backends.models.hub import KEY_NAME
 from backends.models.manager import Models
 print(sorted(name for name in sys.modules if "." not in name))
 """
@@ -228,3 +233,26 @@ async def test_a_repo_is_remembered_once(bench: Bench, hub: HubServer) -> None:
     with pytest.raises(UsageError):
         await bench.models.add_repo("https://example.org/a/b")
     assert isinstance(bench.settings, Settings)
+
+
+class _Keyring(KeyringStore):
+    """Holds one token, in this process."""
+
+    async def read(self, name: str) -> Secret | None:
+        return Secret("hf_standin") if name == KEY_NAME else None
+
+
+async def test_a_token_that_the_keyring_holds_opens_a_gated_repo(bench: Bench, hub: HubServer) -> None:
+    hub.gated.add(REPO)
+    with pytest.raises(NearfarError):
+        await bench.models.plan_for(REF)
+    bench.keys._store = _Keyring()
+    with pytest.raises(NearfarError):
+        await bench.models.plan_for(REF)
+    bench.change(kept_keys=(KEY_NAME,))
+    assert (await bench.models.plan_for(REF)).repo == REPO
+    assert bench.keys.state(KEY_NAME).place == "keyring"
+
+
+def test_the_token_has_one_name_everywhere() -> None:
+    assert KEY_NAME == HUB
