@@ -119,6 +119,7 @@ class Session(QObject):
         self.models.machine_read.connect(lambda machine: self.status.show_devices((*machine.gpus, machine.cpu)))
         self.first_steps.use_wanted.connect(self._put_in_lane)
         self.keys.changed.connect(self._show_targets)
+        self.keys.changed.connect(self.status.show_privacy)  # a test of a key may have contacted somebody
         self.keys.troubled.connect(self._saved)
         self.settings.first_steps_requested.connect(self.first_steps.open)
         self.history.keep_history_toggled.connect(lambda keep: self._save(keep_history=keep))

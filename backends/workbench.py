@@ -200,7 +200,7 @@ class Workbench:
                 continue
             if self.settings.local_only:
                 raise NetworkNotAllowed(f"Local only is switched on, so {endpoint.host} is not contacted.")
-            began = began or self.egress.policy.local_only
+            began = began or self.settings.local_only is None  # the policy may be open for a download or a test
             self.egress.set_local_only(False)
             self.egress.allow(endpoint.host)
         return began

@@ -346,3 +346,13 @@ def test_a_key_is_deleted_from_keyring_and_memory(qtbot: QtBot, session: Session
     wait_for_place(qtbot, session, "none")
     assert held.entries == {}
     assert session.bench.settings.kept_keys == ()
+
+
+def test_a_test_is_no_choice_of_a_lane_and_does_not_hide_one(session: Session, dialogs: list[Act]) -> None:
+    """The key is tried beyond this machine before the lane is chosen; both are the person's own wish."""
+    bench = session.bench
+    bench.egress.set_local_only(False)  # as a test or a download does
+    assert bench.settings.local_only is None
+    dialogs.append(type_key(KEY, keep=False))
+    session.compare.target_chosen.emit(session.compare.lane_ids[1], "openai:gpt-4o")
+    assert bench.settings.local_only is False, "kept for the next start"

@@ -281,6 +281,7 @@ async def test_a_refused_key_stays_in_the_keyring_and_is_not_used_again() -> Non
     await bench.ring.load(["openai"])
     bench.ring.refuse("openai")
     await bench.ring.load(["openai"])
+    assert bench.store.asked == ["openai"]
     assert bench.ring.get("openai") is None
     assert not bench.ring.expects("openai"), "somebody must be asked"
     assert bench.ring.state("openai") == KeyState("openai", "keyring", REFUSED)
