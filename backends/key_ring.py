@@ -159,14 +159,14 @@ class KeyRing:
                 self._gone.add(name)
             self._reasons[name] = error.problem.what
             return
-        if self.has(name) or name in self._refused:
-            return  # another was typed, or this one refused, while it was read
+        if name in self._refused or self.has(name):
+            return  # this one was refused, or another typed, while it was read
         if key is None:
             self._gone.add(name)
             self._reasons[name] = GONE
-            return
-        self.put(name, key)
-        self._stored.add(name)
+        elif self._session.put_if_none(name, key):
+            self._reasons.pop(name, None)
+            self._stored.add(name)
 
     async def _set_kept(self, name: str, *, is_kept: bool) -> None:
         others = tuple(each for each in self._kept() if each != name)

@@ -107,6 +107,11 @@ class SessionKeys:
         with self._lock:
             self._keys[provider] = key
 
+    def put_if_none(self, provider: str, key: Secret) -> bool:
+        """As `put`, unless there is a key already; False then."""
+        with self._lock:
+            return self._keys.setdefault(provider, key) is key
+
     def get(self, provider: str) -> Secret | None:
         with self._lock:
             return self._keys.get(provider)

@@ -127,8 +127,11 @@ def test_keys_are_kept_for_the_session() -> None:
     assert keys.get("openai") == Secret(VALUE)
     assert keys.get("groq") is None
     assert "CANARY" not in repr(vars(keys))
+    assert not keys.put_if_none("openai", Secret("sk-late"))
+    assert keys.get("openai") == Secret(VALUE)
     keys.forget("openai")
     keys.forget("openai")
+    assert keys.put_if_none("groq", Secret(VALUE))
     assert not keys.has("openai")
 
 
