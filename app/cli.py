@@ -5,10 +5,12 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
-from typing import NoReturn, TypeVar
+from typing import TypeVar
 
 from app.cli_fit import add_fit
+from app.cli_key import add_key
 from app.cli_models import add_models
+from app.cli_parser import Parser
 from app.cli_print import discard_output, reader_is_gone, say, use_utf8
 from app.exits import EXIT_CANCELLED, EXIT_FAILED, EXIT_OK, EXIT_USAGE
 from backends.errors import NearfarError, UsageError
@@ -20,13 +22,6 @@ RUN_ENDS = (
     "Exit status: 0 every answer is complete; 1 a run failed, or the server ended an answer early so that it is "
     "incomplete; 2 bad usage, nothing was started; 130 stopped."
 )
-
-
-class Parser(argparse.ArgumentParser):
-    """argparse with our kind of error: one sentence, and exit status 2."""
-
-    def error(self, message: str) -> NoReturn:
-        raise UsageError(f"{message[:1].upper()}{message[1:].rstrip('.')}.", fix=f"See `{self.prog} --help`.")
 
 
 def build_parser() -> Parser:
@@ -41,6 +36,7 @@ def build_parser() -> Parser:
     _add_doctor(commands)
     add_fit(commands)
     add_models(commands)
+    add_key(commands)
     _add_history(commands)
     commands.add_parser("gui", help="open the window (the default)")
     return parser
@@ -67,7 +63,8 @@ def _add_run(commands: argparse._SubParsersAction[Parser]) -> None:
         metavar="[PROVIDER=]NAME",
         action="append",
         default=[],
-        help="variable that holds the API key of the cloud targets; with several providers, one for each: "
+        help="variable that holds the API key of the cloud targets, in place of one that `nearfar key set` keeps; with "
+        "several providers, one for each: "
         "--key-env openai=OPENAI_API_KEY --key-env custom:lab=LAB_API_KEY",
     )
     run.add_argument("--load-anyway", action="store_true", help="load local models even where they would not fit now")
@@ -164,6 +161,10 @@ def _dispatch(arguments: argparse.Namespace) -> int:
             from app.cli_models import models
 
             return models(arguments)
+        case "key":
+            from app.cli_key import key
+
+            return key(arguments)
         case "history":
             from app.cli_history import history
 

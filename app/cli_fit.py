@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from app.exits import EXIT_OK
 
 if TYPE_CHECKING:
-    from app.cli import Parser
+    from app.cli_parser import Parser
     from backends.devices.records import Machine
     from backends.fit.learned import Learned
     from backends.fit.records import Choice, Fit, Lever, Wish

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import re
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -16,6 +15,7 @@ from backends.compare import Comparison
 from backends.errors import KeyMissing, NearfarError, UsageError
 from backends.events import Cancelled, Event, Failed, Finished, is_terminal
 from backends.ids import new_id
+from backends.keys import usual_variable
 from backends.models.errors import WouldNotFit
 from backends.records import Prompt, RunRequest, Sampling, Target
 from backends.targets import parse_target
@@ -125,12 +125,11 @@ def _key_advice(bench: Workbench, targets: Sequence[Target]) -> str:
         endpoint = bench.endpoint(target)
         if endpoint is not None:
             servers[endpoint.key_name] = None
-    named = [(f"{name}=" if len(servers) > 1 else "") + _usual_variable(name) for name in servers]
-    return f"Name the variable that holds it: {' '.join(f'--key-env {each}' for each in named)}."
-
-
-def _usual_variable(server: str) -> str:
-    return re.sub(r"[^A-Za-z0-9]", "_", server.rpartition(":")[2]).upper() + "_API_KEY"
+    named = [(f"{name}=" if len(servers) > 1 else "") + usual_variable(name) for name in servers]
+    return (
+        f"Name the variable that holds it: {' '.join(f'--key-env {each}' for each in named)}, or keep it in the "
+        f"keyring: nearfar key set {next(iter(servers), 'PROVIDER')}."
+    )
 
 
 def _advised(event: Event, advice: str) -> Event:

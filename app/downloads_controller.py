@@ -9,10 +9,12 @@ from PySide6.QtCore import QObject, Qt, Signal, Slot
 
 from app.engine_thread import EngineThread
 from app.hub_talk import HubTalk
+from app.keyring_words import problem_of_state, tell_keyring
 from app.models_state import ModelsState, problem_of
 from app.models_view import title_of
-from app.repos_controller import ReposController
+from app.repos_controller import HIDDEN, WANTS_TOKEN, ReposController
 from backends.errors import NearfarError, Problem
+from backends.key_ring import KeyState
 from backends.keys import parse_key
 from backends.models.records import DownloadPlan, DownloadProgress
 from backends.workbench import Workbench
@@ -26,8 +28,6 @@ from widgets.model_values import LicenceView
 from widgets.models_page import ModelsPage
 from widgets.token_dialog import TokenDialog
 
-HIDDEN = "repo_hidden"
-WANTS_TOKEN = frozenset({"repo_gated", HIDDEN})
 BYTES_PER_MB = 10**6
 
 
@@ -169,6 +169,7 @@ class DownloadsController(QObject):
 
     async def _go_on(self, ref: str) -> None:
         async def resume() -> None:
+            await self._models.load_token()
             self._models.resume(ref)
 
         await self.hub.during(resume)
@@ -239,10 +240,13 @@ class DownloadsController(QObject):
 
         def give(_repo: str, pasted: str) -> None:
             try:
-                self._models.keep_token(parse_key(pasted))
+                token = parse_key(pasted)
             except NearfarError as error:
                 end(error.problem)
                 return
+            self._models.keep_token(token)  # at once: the download need not wait for the keyring
+            if dialog.keeps_in_keyring():
+                self._engine.ask(self._models.keep_token_for_good(token), self._token_kept)
             again()
 
         def end(why: Problem) -> None:
@@ -252,7 +256,13 @@ class DownloadsController(QObject):
 
         dialog.token_entered.connect(give)
         dialog.rejected.connect(lambda: end(problem))
+        tell_keyring(self._engine, dialog)
         _open(dialog)
+
+    def _token_kept(self, state: KeyState) -> None:
+        problem = problem_of_state(state)
+        if problem is not None:
+            self._page.show_problem(problem)
 
     # -- news --------------------------------------------------------------------------------------------------------
 

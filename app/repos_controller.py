@@ -19,7 +19,8 @@ from widgets.repo_dialog import AddRepoDialog
 if TYPE_CHECKING:
     from app.downloads_controller import DownloadsController
 
-GATED = "repo_gated"
+HIDDEN = "repo_hidden"
+WANTS_TOKEN = frozenset({"repo_gated", HIDDEN})
 
 
 class ReposController(QObject):
@@ -55,7 +56,7 @@ class ReposController(QObject):
             def refused(error: BaseException) -> None:
                 problem = problem_of(error)
                 dialog.show_problem(problem)
-                if problem.code == GATED:
+                if problem.code in WANTS_TOKEN:
                     self._downloads.ask_token(repo, dialog.look_up, problem)
 
             def listed(listing: RepoListing) -> None:

@@ -15,20 +15,19 @@ from app.compare_controller import CompareController
 from app.contacts_controller import ContactsController
 from app.engine_thread import EngineThread
 from app.history_controller import HistoryController
+from app.keys_controller import KeysController
 from app.load_guard import LoadGuard
 from app.models_controller import ModelsController
 from app.samples import sample_prompts
 from app.settings_controller import SettingsController
 from app.status_controller import StatusController
 from backends.errors import NearfarError, Problem
-from backends.keys import parse_key
 from backends.records import Target
 from backends.targets import parse_target
 from backends.workbench import Workbench
 from widgets import theme
 from widgets.compare_page import ComparePage
 from widgets.history_page import HistoryPage
-from widgets.key_dialog import KeyDialog
 from widgets.main_window import MODELS, MainWindow
 from widgets.models_page import ModelsPage
 from widgets.settings_page import SettingsPage
@@ -92,6 +91,7 @@ class Session(QObject):
         self.chosen = SettingsController(
             self.settings, self.window, self.engine, bench, self.models.library, save=self._save
         )
+        self.keys = KeysController(self.settings.keys, self.window, self.engine, bench)
         self._fill()
         self._connect()
 
@@ -128,6 +128,9 @@ class Session(QObject):
         self.models.settings_touched.connect(self._settings_touched)
         self.models.machine_read.connect(lambda machine: self.status.show_devices((*machine.gpus, machine.cpu)))
         self.first_steps.use_wanted.connect(self._put_in_lane)
+        self.keys.changed.connect(self._show_targets)
+        self.keys.changed.connect(self.status.show_privacy)  # a test of a key may have contacted somebody
+        self.keys.troubled.connect(self._saved)
         self.settings.first_steps_requested.connect(self.first_steps.open)
         self.history.keep_history_toggled.connect(lambda keep: self._save(keep_history=keep))
         hints = self._qt.styleHints()
@@ -191,21 +194,7 @@ class Session(QObject):
         self.status.show_privacy()
 
     def _ask_key(self, target: Target) -> bool:
-        endpoint = self.bench.endpoint(target)
-        if endpoint is None:
-            return True
-        dialog = KeyDialog(target.provider, endpoint.label, endpoint.host, parent=self.window)
-        dialog.key_entered.connect(lambda _provider, key: self._keep_key(target, key))
-        dialog.exec()
-        dialog.deleteLater()
-        self._show_targets()
-        return not self.bench.needs_key(target)
-
-    def _keep_key(self, target: Target, pasted: str) -> None:
-        try:
-            self.bench.keep_key(target, parse_key(pasted))
-        except NearfarError as error:
-            self.compare.show_problem(error.problem)
+        return self.keys.ask(target)
 
     @Slot(str)
     def _open_link(self, url: str) -> None:
@@ -264,6 +253,7 @@ class Session(QObject):
     def _settings_touched(self) -> None:
         """Settings are others now, whoever changed them."""
         self.chosen.show()
+        self.keys.show()
         self.history.set_keep_history(self.bench.settings.keep_history)
         self.compare.prompt_box.set_mode(self.bench.settings.lane_order)
         self.models.settings_changed()

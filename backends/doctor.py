@@ -98,6 +98,7 @@ async def examine(
         *_folder_problems(paths),
         *_disk_problems(paths),
         *_memory_problems(memory),
+        *_keyring_problems(keyring, settings),
         *pyside_problems(_pyside_version(), sys.version_info[:2]),
     )
     return DoctorReport(
@@ -199,6 +200,14 @@ def _memory_problems(memory: MemoryInfo) -> tuple[Problem, ...]:
         what = f"Only {gib(memory.free_bytes)} of {gib(memory.total_bytes)} of memory are free."
         return (Problem("memory", what, "", "Close other programs before you load a model."),)
     return ()
+
+
+def _keyring_problems(keyring: KeyringState, settings: Settings | None) -> tuple[Problem, ...]:
+    """Only where keys are kept in it: a machine without keyring is in order."""
+    if keyring.usable or settings is None or not settings.kept_keys:
+        return ()
+    what = f"The keyring holds the key for {', '.join(settings.kept_keys)}, and cannot be used now. {keyring.reason}"
+    return (Problem("keyring", what, "", "Unlock it, or enter the key again in Settings or with `nearfar key set`."),)
 
 
 def pyside_problems(installed: str | None, python: tuple[int, ...]) -> tuple[Problem, ...]:

@@ -69,7 +69,7 @@ def as_text(report: DoctorReport) -> str:
         ("Processor", _cpu(report)),
         ("Memory", _memory(report)),
         ("Keyring", _keyring(report.keyring)),
-        ("API keys", "this version keeps them for the session only, and never on disk"),
+        ("API keys", _keys(report)),
         ("Network", _network(report)),
         *_contacts(report.contacts),
         *_settings(report),
@@ -189,8 +189,14 @@ def _settings(report: DoctorReport) -> list[tuple[str, str]]:
     return [("Local only", local_only[report.settings.local_only]), ("Keep history", keep)]
 
 
+def _keys(report: DoctorReport) -> str:
+    kept = report.settings.kept_keys if report.settings is not None else ()
+    held = f"in the keyring for {', '.join(kept)}" if kept else "none in the keyring"
+    return f"{held}; any other for the session only, and never in a file of Nearfar's"
+
+
 def _keyring(keyring: KeyringState) -> str:
-    """No problem where there is none: nothing is kept in it yet."""
+    """Not usable is a problem only where keys are kept in it."""
     return f"{keyring.backend}, usable" if keyring.usable else f"{keyring.backend}, not usable: {keyring.reason}"
 
 

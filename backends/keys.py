@@ -10,7 +10,8 @@ from typing import NoReturn
 
 from backends.errors import KeyMissing, UsageError
 
-MAX_LENGTH = 1024  # Windows keeps at most 1,280 characters; the longest keys in use have about 170
+MAX_LENGTH = 1024
+WINDOWS_LENGTH = 1280  # CredWrite takes 2,560 bytes of UTF-16; the longest keys in use have about 170 characters
 VARIABLE_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 ASSIGNMENT = re.compile(r"[A-Za-z_][A-Za-z0-9_]*=[^=]")
 SHOWABLE_VARIABLE = re.compile(r"[A-Z][A-Z0-9_]{0,63}")
@@ -67,7 +68,10 @@ def parse_key(pasted: str) -> Secret:
     if not (key.isascii() and key.isprintable()):
         raise BadKey("The key has a character that no key has.")
     if len(key) > MAX_LENGTH:
-        raise BadKey(f"The key is longer than {MAX_LENGTH} characters.")
+        raise BadKey(
+            f"The key has {len(key):,} characters. Nearfar takes up to {MAX_LENGTH:,}, because the keyring of Windows "
+            f"holds no more than {WINDOWS_LENGTH:,}; API keys have fewer than 200."
+        )
     return Secret(key)
 
 
@@ -85,6 +89,13 @@ def key_from_env(name: str) -> Secret:
     return parse_key(value)
 
 
+def usual_variable(key_name: str) -> str:
+    """The environment variable that usually holds a provider's key: OPENAI_API_KEY, for custom:lab LAB_API_KEY."""
+    if key_name == "huggingface":
+        return "HF_TOKEN"
+    return re.sub(r"[^A-Za-z0-9]", "_", key_name.rpartition(":")[2]).upper() + "_API_KEY"
+
+
 class SessionKeys:
     """One key for each provider, in this process's memory only. Safe from any thread."""
 
@@ -95,6 +106,11 @@ class SessionKeys:
     def put(self, provider: str, key: Secret) -> None:
         with self._lock:
             self._keys[provider] = key
+
+    def put_if_none(self, provider: str, key: Secret) -> bool:
+        """As `put`, unless there is a key already; False then."""
+        with self._lock:
+            return self._keys.setdefault(provider, key) is key
 
     def get(self, provider: str) -> Secret | None:
         with self._lock:

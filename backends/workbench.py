@@ -6,6 +6,7 @@ Must not know windows or terminals. The window and the command line both stand o
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import threading
 from collections import Counter
@@ -16,6 +17,8 @@ from typing import TYPE_CHECKING
 
 from backends import egress_guard
 from backends.cloud.engine import CloudEngine
+from backends.cloud.key_test import PURPOSE as KEY_TEST
+from backends.cloud.key_test import KeyTest, try_key
 from backends.cloud.practice import PracticeEngine, PracticeServer
 from backends.cloud.providers import Endpoint, endpoint_for
 from backends.compare import Comparison, Mode
@@ -24,6 +27,7 @@ from backends.egress_log import ContactLog, read_contacts
 from backends.egress_route import Route
 from backends.engine import Engine
 from backends.errors import (
+    KeyMissing,
     NearfarError,
     NetworkNotAllowed,
     Problem,
@@ -33,7 +37,8 @@ from backends.errors import (
 )
 from backends.events import Emit
 from backends.history.store import History
-from backends.keys import Secret, SessionKeys, key_from_env
+from backends.key_ring import KeyRing
+from backends.keys import Secret, key_from_env
 from backends.local.engine import LocalEngine
 from backends.local_models import LocalModels, model_file
 from backends.models.manager import Models
@@ -65,7 +70,7 @@ class Workbench:
         self._contacts = ContactLog(paths.contacts_file, keep=lambda: self.settings.keep_history)
         self.egress.listener = self._contacts.heard
         egress_guard.tell(self.egress.went_around)
-        self.keys = SessionKeys()
+        self.keys = KeyRing(kept=lambda: self.settings.kept_keys, change=self.change, save=self.save)
         self.history = History(paths.history_file, keep=self.settings.keep_history, on_problem=self._history_problem)
         self.on_history_problem: Callable[[Problem | None], None] = _no_listener
         self.models = Models(
@@ -128,16 +133,44 @@ class Workbench:
         return endpoint_for(target, addresses=self.settings.custom_servers)
 
     def needs_key(self, target: Target) -> bool:
+        """Whether somebody must be asked; not where the keyring should give the key when it is needed."""
         endpoint = self.endpoint(target)
-        return endpoint is not None and endpoint.needs_key and not self.keys.has(endpoint.key_name)
+        return endpoint is not None and endpoint.needs_key and not self.keys.expects(endpoint.key_name)
 
     def forget_key(self, target: Target) -> None:
-        """Give up the key of a target's server, as when it was refused; idempotent."""
+        """Use the key of a target's server no more, as when it was refused; the keyring keeps what it has."""
         endpoint = self.endpoint(target)
         if endpoint is not None:
-            self.keys.forget(endpoint.key_name)
+            self.keys.refuse(endpoint.key_name)
+
+    async def load_keys(self, targets: Iterable[Target]) -> None:
+        """Read from the keyring what it is said to hold for these targets; at most about 3 s, and only once."""
+        names = []
+        for target in targets:
+            with contextlib.suppress(NearfarError):  # the run itself says what is wrong with a target
+                endpoint = self.endpoint(target)
+                names += [endpoint.key_name] if endpoint is not None else []
+        await self.keys.load(names)
+
+    async def try_key(self, endpoint: Endpoint, key: Secret | None = None) -> KeyTest:
+        """Ask a server whether it takes a key, by default the one that is kept; the person wished this contact."""
+        name = endpoint.key_name
+        if key is None:
+            self.keys.reconsider(name)
+            await self.keys.load([name])
+        tried = key or self.keys.get(name)
+        if tried is None:
+            return KeyTest("unclear", f"There is no key to test. {self.keys.state(name).reason}".rstrip())
+        if endpoint.leaves_machine and not self.settings.local_only:
+            self.egress.set_local_only(False)
+            self.egress.allow_for(KEY_TEST, [endpoint.host])
+        done = await try_key(endpoint, tried, self.egress)
+        if done.outcome == "refused" and key is None:
+            self.keys.refuse(name)
+        return done
 
     def keep_key(self, target: Target, key: Secret) -> None:
+        """For this session; `keys.keep` also puts it into the keyring."""
         endpoint = self.endpoint(target)
         if endpoint is None:
             raise UnknownTarget(f"{target} takes no key.")
@@ -179,10 +212,10 @@ class Workbench:
             endpoint = self.endpoint(target)
             if endpoint is None or not endpoint.leaves_machine:
                 continue
-            was_local_only = self.egress.policy.local_only
+            undecided = self.settings.local_only is None  # the policy may be open for a download or a test
             if not self.egress.end_local_only(unless=lambda: bool(self.settings.local_only)):
                 raise NetworkNotAllowed(f"Local only is switched on, so {endpoint.host} is not contacted.")
-            began = began or was_local_only
+            began = began or undecided
             self.egress.allow(endpoint.host)
         return began
 
@@ -201,8 +234,18 @@ class Workbench:
         endpoint = self.endpoint(target)
         if endpoint is None:
             return self.local.engine(target)
-        name = endpoint.key_name
-        return CloudEngine(endpoint, egress=self.egress, key=lambda: self.keys.get(name))
+        return CloudEngine(endpoint, egress=self.egress, key=lambda: self._key(endpoint))
+
+    def _key(self, endpoint: Endpoint) -> Secret | None:
+        """Raises KeyMissing where the keyring should have given it."""
+        key = self.keys.get(endpoint.key_name)
+        reason = self.keys.state(endpoint.key_name).reason
+        if key is None and endpoint.needs_key and reason:
+            raise KeyMissing(
+                f"{endpoint.label} needs an API key. {reason}",
+                fix="Press Retry when the keyring is unlocked, or enter the key again in Settings.",
+            )
+        return key
 
     async def warm_up(self, targets: Iterable[Target]) -> None:
         """Import and start what the first question to these servers would wait for; contacts nobody, loads no model.
@@ -211,9 +254,9 @@ class Workbench:
         """
         if self.settings.local_only:
             return
-        for target in targets:
-            if target.is_local:  # nothing to start, and its file is looked for when it runs
-                continue
+        wanted = tuple(target for target in targets if not target.is_local)  # a model's file is looked for when it runs
+        await self.load_keys(wanted)
+        for target in wanted:
             try:
                 engine = self.engine_for(target)
                 if isinstance(engine, CloudEngine | PracticeEngine):
@@ -231,6 +274,7 @@ class Workbench:
         self._in_use.update(targets)
         try:
             await self._release_idle(Counter(targets))
+            await self.load_keys(targets)
             await self.local.look_up(targets)
             if comparison.mode == "sequence":
                 comparison.also = self.local.watch

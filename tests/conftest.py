@@ -45,6 +45,8 @@ if _QT:
     os.environ.pop("QT_QPA_PLATFORMTHEME", None)
 for _name in [name for name in os.environ if _FOREIGN.fullmatch(name)]:
     del os.environ[_name]
+# No test reads or writes the keyring of whoever runs it; one that needs a keyring starts its own.
+os.environ["PYTHON_KEYRING_BACKEND"] = "keyring.backends.fail.Keyring"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

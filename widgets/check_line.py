@@ -26,6 +26,10 @@ class CheckLine(QCheckBox):
         policy.setHeightForWidth(True)
         self.setSizePolicy(policy)
 
+    def set_words(self, text: str) -> None:
+        self.setAccessibleName(text)
+        self._words.setText(text)
+
     def hitButton(self, pos: QPoint) -> bool:
         return self.rect().contains(pos)
 

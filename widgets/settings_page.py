@@ -12,6 +12,7 @@ from widgets import parts, theme
 from widgets.banner import Banner
 from widgets.prompt_box import MODES
 from widgets.scroll_column import ScrollColumn
+from widgets.settings_keys import KeySettings
 from widgets.settings_models import ModelSettings
 from widgets.settings_network import NetworkSettings
 from widgets.settings_rows import row, section
@@ -48,6 +49,7 @@ class SettingsPage(QWidget):
         self._keep.clicked.connect(lambda on: self._put(keep_history=on))
         self._local = parts.Switch("Local only", "While this is on, every connection to another machine is refused.")
         self._local.clicked.connect(lambda on: self._put(local_only=on))
+        self.keys = KeySettings()
         self._models = ModelSettings()
         self._models.changed.connect(self._took)
         self._models.folder_chosen.connect(self.folder_chosen)
@@ -70,6 +72,7 @@ class SettingsPage(QWidget):
         stack.setSpacing(theme.ROOM)
         for title, rows in self._sections():
             stack.addWidget(section(title, [row(*each) for each in rows]))
+        stack.addWidget(self.keys)
         stack.addWidget(self._models)
         stack.addWidget(self._network)
         stack.addStretch(1)

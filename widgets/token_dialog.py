@@ -8,8 +8,6 @@ from PySide6.QtWidgets import QWidget
 from widgets.assistant_values import HUB_HOST
 from widgets.secret_dialog import SecretDialog
 
-KEPT_TEXT = "The token is kept in memory for this session only. It is never written to a file, a log or the history."
-
 
 class TokenDialog(SecretDialog):
     """`token_entered` carries the repo (OWNER/REPO) and the token when the person accepts; cancelling says nothing."""
@@ -22,7 +20,6 @@ class TokenDialog(SecretDialog):
         *,
         hidden: bool = False,
         host: str = HUB_HOST,
-        kept: str = KEPT_TEXT,
         parent: QWidget | None = None,
     ) -> None:
         """`hidden`: the hub does not say whether the repo is gated, private or not there at all."""
@@ -37,7 +34,7 @@ class TokenDialog(SecretDialog):
                 "with read access in your account there, and paste it."
             )
         title = "Access token for a repo" if hidden else "Access token for a gated repo"
-        super().__init__("token", title, f"{why} It is sent to {host} and nowhere else.", kept, parent=parent)
+        super().__init__("token", title, f"{why} It is sent to {host} and nowhere else.", parent=parent)
         self._repo = repo
 
     def give(self, secret: str) -> None:

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 
 from backends.egress import Egress
 from backends.errors import ModelMissing, NetworkNotAllowed, Problem, SettingsNotSaved
-from backends.keys import Secret, SessionKeys
+from backends.key_ring import KeyRing, KeyState
+from backends.keys import Secret
 from backends.models.errors import BadReference, InUse, LicenceNotAccepted
 from backends.models.folder import never
 from backends.models.given_path import given_folder, given_path
@@ -56,7 +57,7 @@ class Models:
         change: Callable[..., None],
         save: Callable[[], Awaitable[Problem | None]],
         egress: Egress,
-        keys: SessionKeys,
+        keys: KeyRing,
         in_use: Callable[[], Collection[str]] = tuple,
         release: Callable[[str | None], Awaitable[None]] = _nothing_held,
     ) -> None:
@@ -263,6 +264,7 @@ class Models:
     async def listing(self, repo: str, revision: str | None = None) -> RepoListing:
         """The GGUF files of a repo that the person named; see `Hub.listing` for what it raises, and `consent`."""
         self.consent()
+        await self.load_token()
         return await self.hub.listing(repo, revision)
 
     async def plan_for(self, ref: str) -> DownloadPlan:
@@ -276,6 +278,18 @@ class Models:
         from backends.models.hub import KEY_NAME
 
         self._keys.put(KEY_NAME, token)
+
+    async def keep_token_for_good(self, token: Secret) -> KeyState:
+        """As `keep_token`, and in the keyring where that takes it."""
+        from backends.models.hub import KEY_NAME
+
+        return await self._keys.keep(KEY_NAME, token)
+
+    async def load_token(self) -> None:
+        """Read the token from the keyring where it was kept there; before a download goes on that may need it."""
+        from backends.models.hub import KEY_NAME
+
+        await self._keys.load([KEY_NAME])
 
     def is_accepted(self, plan: DownloadPlan) -> bool:
         """Whether the licence of a download was accepted before."""

@@ -58,6 +58,7 @@ WAYLAND = (
 )
 TESTS = (
     Need("dbus", "program", "dbus-daemon"),
+    Need("gnome-keyring", "program", "gnome-keyring-daemon"),
     Need("strace", "program", "strace"),
     Need("xauth", "program", "xauth"),
     Need("xvfb", "program", "Xvfb"),

@@ -287,8 +287,16 @@ def test_keyrings(tmp_path: Path, backend: str, name: str, usable: bool, words: 
     assert words in said
     assert ("not usable" in said) == (not usable)
     assert "secret-detail" not in body["text"]
-    assert "keeps them for the session only" in body["text"]
+    assert "none in the keyring; any other for the session only" in body["text"]
     assert "keyring" not in body["codes"], "no key is kept in it, so nothing is wrong without it"
+
+
+async def test_keys_that_are_kept_in_a_keyring_that_cannot_be_used_are_a_problem(tmp_path: Path) -> None:
+    paths = app_paths({"NEARFAR_HOME": str(tmp_path)})
+    report = await examine(paths=paths, network=QUIET, probe=cpu_only, settings=Settings(kept_keys=("openai", "groq")))
+    (problem,) = [each for each in report.problems if each.code == "keyring"]
+    assert problem.what.endswith("for openai, groq, and cannot be used now. This machine has no keyring.")
+    assert "in the keyring for openai, groq; any other for the session only" in as_text(report)
 
 
 async def test_it_says_what_loads_and_runs_have_taught(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass
 import pytest
 
 from backends.errors import KeyMissing, NearfarError, UsageError
-from backends.keys import BadKey, Secret, SessionKeys, key_from_env, parse_key
+from backends.keys import BadKey, Secret, SessionKeys, key_from_env, parse_key, usual_variable
 
 VALUE = "sk-CANARY-0123456789"
 
@@ -86,7 +86,7 @@ def test_what_a_person_pastes_is_taken(pasted: str, kept: str) -> None:
         (f"{VALUE}\N{ZERO WIDTH SPACE}", "character that no key has"),
         (f"{VALUE}é", "character that no key has"),
         (f"{VALUE}\x00", "character that no key has"),
-        ("a" * 1025, "longer than 1024"),
+        ("a" * 1025, "has 1,025 characters. Nearfar takes up to 1,024, .* Windows holds no more than 1,280"),
     ],
 )
 def test_what_is_no_key_is_a_sentence_without_it(pasted: str, words: str) -> None:
@@ -127,6 +127,21 @@ def test_keys_are_kept_for_the_session() -> None:
     assert keys.get("openai") == Secret(VALUE)
     assert keys.get("groq") is None
     assert "CANARY" not in repr(vars(keys))
+    assert not keys.put_if_none("openai", Secret("sk-late"))
+    assert keys.get("openai") == Secret(VALUE)
     keys.forget("openai")
     keys.forget("openai")
+    assert keys.put_if_none("groq", Secret(VALUE))
     assert not keys.has("openai")
+
+
+@pytest.mark.parametrize(
+    ("name", "variable"),
+    [
+        ("openai", "OPENAI_API_KEY"),
+        ("custom:my-lab.2", "MY_LAB_2_API_KEY"),
+        ("huggingface", "HF_TOKEN"),
+    ],
+)
+def test_the_variable_that_usually_holds_a_key(name: str, variable: str) -> None:
+    assert usual_variable(name) == variable

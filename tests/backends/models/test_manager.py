@@ -13,8 +13,12 @@ import pytest
 
 from backends.egress import Egress, Policy
 from backends.errors import ModelMissing, ModelUnusable, NetworkNotAllowed, Problem, SettingsNotSaved, UsageError
-from backends.keys import SessionKeys
+from backends.key_holders import HUB
+from backends.key_ring import KeyRing
+from backends.keyring_store import KeyringStore
+from backends.keys import Secret
 from backends.models.errors import BadReference, FileMismatch, InUse, LicenceNotAccepted, NotRunnable, RepoMissing
+from backends.models.hub import KEY_NAME
 from backends.models.manager import Models
 from backends.models.records import DownloadPlan, InstalledModel, RemoteFile
 from backends.paths import app_paths
@@ -36,7 +40,7 @@ class Bench:
         self.file = SettingsFile(self.paths.settings_file)
         self.settings = self.file.load().settings
         self.egress = Egress(Policy(local_only=True))
-        self.keys = SessionKeys()
+        self.keys = KeyRing(kept=lambda: self.settings.kept_keys, change=self.change, save=self.save)
         self.refuses_to_save = False
         self.loaded: set[str] = set()
         self.models = Models(
@@ -136,6 +140,7 @@ async def test_a_paused_download_moves_with_the_folder(bench: Bench, hub: HubSer
 def test_it_costs_nothing_until_it_is_used() -> None:
     program = """
 import sys
+from backends.models.hub import KEY_NAME
 from backends.models.manager import Models
 print(sorted(name for name in sys.modules if "." not in name))
 """
@@ -391,3 +396,24 @@ async def test_a_model_whose_download_is_in_the_queue_is_not_removed(bench: Benc
     await bench.models.downloads.cancel(plan.ref)
     await bench.models.remove(model.ref)
     assert not parts[0].exists()
+
+
+class _Keyring(KeyringStore):
+    """Holds one token, in this process."""
+
+    async def read(self, name: str) -> Secret | None:
+        return Secret("hf_standin") if name == KEY_NAME else None
+
+
+async def test_a_token_that_the_keyring_holds_is_there_before_the_hub_is_asked(bench: Bench, hub: HubServer) -> None:
+    bench.keys._store = _Keyring()
+    await bench.models.plan_for(REF)
+    assert not bench.models.hub.address.has_token, "it was never kept, so the keyring is not asked"
+    bench.change(kept_keys=(KEY_NAME,))
+    await bench.models.plan_for(REF)
+    assert bench.models.hub.address.has_token
+    assert bench.keys.state(KEY_NAME).place == "keyring"
+
+
+def test_the_token_has_one_name_everywhere() -> None:
+    assert KEY_NAME == HUB

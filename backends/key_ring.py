@@ -1,0 +1,177 @@
+"""The key of each provider: in this process's memory, and in the keyring where the person chose that and it holds.
+
+Must not know any screen. A provider whose key was never kept is never looked up: a locked keyring would then ask for
+its password for nothing. What the keyring holds is known from the settings, which name providers and hold no key.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass
+from typing import Literal
+
+from backends.errors import KeyNotKept, Problem
+from backends.keyring_store import KeyringStore, NoKeyring
+from backends.keys import Secret, SessionKeys
+
+Place = Literal["keyring", "session", "none"]
+
+GONE = "The keyring no longer gives the key back."
+REFUSED = "The server did not accept the key that the keyring holds."
+
+
+@dataclass(frozen=True, slots=True)
+class KeyState:
+    """Where the key of a provider is; `reason` says in one sentence what is not as it was wished, or is empty."""
+
+    name: str
+    place: Place
+    reason: str = ""
+
+
+class KeyRing:
+    """Names are those of `Endpoint.key_name`: openai, custom:lab, huggingface.
+
+    The short methods may be called from any thread, the coroutines on one event loop. None of them raises.
+    """
+
+    def __init__(
+        self,
+        *,
+        kept: Callable[[], tuple[str, ...]],
+        change: Callable[..., None],
+        save: Callable[[], Awaitable[Problem | None]],
+        store: KeyringStore | None = None,
+    ) -> None:
+        """`kept` reads the setting `kept_keys`; `change` and `save` write it."""
+        self._session = SessionKeys()
+        self._store = store or KeyringStore()
+        self._kept = kept
+        self._change = change
+        self._save = save
+        self._stored: set[str] = set()  # those whose key in memory is that of the keyring
+        self._gone: set[str] = set()
+        self._refused: set[str] = set()
+        self._reasons: dict[str, str] = {}
+
+    # -- memory ------------------------------------------------------------------------------------------------------
+
+    def get(self, name: str) -> Secret | None:
+        return self._session.get(name)
+
+    def has(self, name: str) -> bool:
+        return self._session.has(name)
+
+    def put(self, name: str, key: Secret) -> None:
+        """For this session; what the keyring holds stays as it is."""
+        self._stored.discard(name)
+        self._reasons.pop(name, None)
+        self._session.put(name, key)
+
+    def refuse(self, name: str) -> None:
+        """A server did not accept this key: it is not used again in this session. The keyring keeps what it has."""
+        self._session.forget(name)
+        self._reasons.pop(name, None)
+        if name in self._stored:
+            self._stored.discard(name)
+            self._refused.add(name)
+        if name in self._refused:
+            self._reasons[name] = REFUSED
+
+    def reconsider(self, name: str) -> None:
+        """Ask the keyring anew, also for a key that was refused or had gone: the person wishes it."""
+        self._refused.discard(name)
+        self._gone.discard(name)
+
+    def expects(self, name: str) -> bool:
+        """Whether there is a key, or the keyring should give one: then nobody needs to be asked."""
+        return self.has(name) or (name in self._kept() and name not in self._gone and name not in self._refused)
+
+    def state(self, name: str) -> KeyState:
+        """As far as it is known without asking the keyring."""
+        if self.has(name):
+            place: Place = "keyring" if name in self._stored else "session"
+        else:
+            place = "keyring" if name in self._kept() and name not in self._gone else "none"
+        return KeyState(name, place, self._reasons.get(name, ""))
+
+    # -- keyring -----------------------------------------------------------------------------------------------------
+
+    async def load(self, names: Iterable[str]) -> None:
+        """Read the keys that the keyring is said to hold and that are not in memory yet; at most about 3 s."""
+        kept = self._kept()
+        wanted = [name for name in dict.fromkeys(names) if name in kept and not self.has(name)]
+        await asyncio.gather(*(self._load(name) for name in wanted if name not in self._refused))
+
+    async def states(self, names: Iterable[str]) -> tuple[KeyState, ...]:
+        """The states after a look into the keyring, for those that it is said to hold."""
+        wanted = tuple(names)
+        await self.load(wanted)
+        return tuple(self.state(name) for name in wanted)
+
+    async def keep(self, name: str, key: Secret) -> KeyState:
+        """Put a key into memory at once and into the keyring for good, in place of an earlier one.
+
+        Where the keyring does not take it, or does not give it back, it stays in memory for this session, and the
+        state says why.
+        """
+        self.put(name, key)
+        try:
+            await self._store.write(name, key)
+        except KeyNotKept as error:
+            may_hold = " It may still hold an earlier key." if name in self._kept() else ""
+            self._reasons[name] = error.problem.what + may_hold
+            return self.state(name)
+        self.reconsider(name)
+        if self.get(name) == key:
+            self._stored.add(name)
+        await self._set_kept(name, is_kept=True)
+        return self.state(name)
+
+    async def forget(self, name: str, *, look_anyway: bool = False) -> KeyState:
+        """Delete a key from memory and from the keyring; the state says so where the keyring may still hold it.
+
+        The keyring is not touched for a key that was never kept there, unless with `look_anyway`.
+        """
+        self._session.forget(name)
+        self.reconsider(name)
+        self._stored.discard(name)
+        self._reasons.pop(name, None)
+        was_kept = name in self._kept()
+        if not was_kept and not look_anyway:
+            return self.state(name)
+        try:
+            await self._store.delete(name)
+        except KeyNotKept as error:
+            if was_kept or not isinstance(error, NoKeyring):
+                self._reasons[name] = f"The keyring may still hold the key. {error.problem.what}"
+            return self.state(name)
+        if was_kept:
+            await self._set_kept(name, is_kept=False)
+        return self.state(name)
+
+    async def _load(self, name: str) -> None:
+        try:
+            key = await self._store.read(name)
+        except KeyNotKept as error:
+            if isinstance(error, NoKeyring):  # a lock can be opened and the run repeated; this stays as it is
+                self._gone.add(name)
+            self._reasons[name] = error.problem.what
+            return
+        if name in self._refused or self.has(name):
+            return  # this one was refused, or another typed, while it was read
+        if key is None:
+            self._gone.add(name)
+            self._reasons[name] = GONE
+        elif self._session.put_if_none(name, key):
+            self._reasons.pop(name, None)
+            self._stored.add(name)
+
+    async def _set_kept(self, name: str, *, is_kept: bool) -> None:
+        others = tuple(each for each in self._kept() if each != name)
+        self._change(kept_keys=(*others, name) if is_kept else others)
+        problem = await self._save()
+        if problem is not None:
+            done = "is in the keyring, but is not looked for there at the next start" if is_kept else "was deleted"
+            self._reasons[name] = f"The key {done}: {problem.what}"

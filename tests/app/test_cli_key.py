@@ -1,0 +1,164 @@
+"""`nearfar key` as a person or a script meets it: real processes, a real Secret Service, and machines without one."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.app.test_cli import LIMIT_S, QUESTION, nearfar
+from tests.backends import keyrings
+from tests.backends.keyrings import stand_in, stored
+from tests.fakes.openai_server import OpenAIServer
+
+KEY = "sk-CANARY0123456789"
+
+
+def beside_service(home: Path, *arguments: str, stdin: str = "", **env: str) -> subprocess.CompletedProcess[str]:
+    """As `nearfar`, with a Secret Service whose files are in `home`."""
+    keyrings.need_secret_service()
+    argv = [sys.executable, "-m", "app", *arguments]
+    return subprocess.run(
+        keyrings.with_secret_service(home, argv, PYTHONPATH=os.getcwd(), **env),
+        input=stdin,
+        capture_output=True,
+        encoding="utf-8",
+        timeout=LIMIT_S,
+        check=False,
+    )
+
+
+def test_a_key_is_set_used_and_deleted(tmp_path: Path) -> None:
+    with OpenAIServer() as server:
+        env = {"NEARFAR_OPENAI_BASE_URL": server.base_url}
+        done = beside_service(tmp_path, "key", "set", "openai", stdin=f"{KEY}\n", **env)
+        assert (done.returncode, done.stdout) == (0, "openai  OpenAI: in the keyring (Secret Service).\n")
+        done = beside_service(tmp_path, "run", QUESTION, "--target", "openai:gpt-4o", **env)
+        assert done.returncode == 0, done.stderr
+        assert [each.headers["authorization"] for each in server.received] == [f"Bearer {KEY}"]
+        done = beside_service(tmp_path, "key", "status", "openai", "--json", **env)
+        said = {"provider": "openai", "place": "keyring", "reason": None, "backend": "Secret Service"}
+        assert (done.returncode, json.loads(done.stdout)) == (0, said)
+        done = beside_service(tmp_path, "key", "delete", "openai", **env)
+        assert (done.returncode, done.stdout) == (0, "openai  OpenAI: none.\n")
+        done = beside_service(tmp_path, "run", QUESTION, "--target", "openai:gpt-4o", **env)
+        assert done.returncode == 1
+        assert "nearfar key set openai" in done.stderr
+        assert len(server.received) == 1
+    files = [each for each in tmp_path.rglob("*") if each.is_file()]
+    assert not [each for each in files if KEY.encode() in each.read_bytes()]
+
+
+def test_a_named_variable_goes_before_the_keyring(tmp_path: Path) -> None:
+    env = stand_in(tmp_path, "Good")
+    assert nearfar("key", "set", "openai", stdin=KEY, env=env).returncode == 0
+    with OpenAIServer() as server:
+        env |= {"NEARFAR_OPENAI_BASE_URL": server.base_url, "OTHER": "sk-other"}
+        done = nearfar("run", QUESTION, "--target", "openai:gpt-4o", "--key-env", "OTHER", env=env)
+        assert done.returncode == 0, done.stderr
+        assert [each.headers["authorization"] for each in server.received] == ["Bearer sk-other"]
+    assert stored(tmp_path) == {"Nearfar/openai": KEY}
+
+
+@pytest.mark.parametrize(
+    ("backend", "words"),
+    [
+        ("keyring.backends.fail.Keyring", "This machine has no keyring."),
+        ("stand_ins.Plain", "may store keys in plain text"),
+        ("stand_ins.Locked", "locked or broken"),
+        ("stand_ins.Forgetful", "did not give it back"),
+        ("stand_ins.Slow", "did not answer in 3 seconds"),
+    ],
+)
+def test_a_key_that_is_not_kept_is_a_failure(tmp_path: Path, backend: str, words: str) -> None:
+    env = {**stand_in(tmp_path, "Plain"), "PYTHON_KEYRING_BACKEND": backend}
+    done = nearfar("key", "set", "openai", "--json", stdin=KEY, env=env)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert len(done.stderr.splitlines()) == 1
+    assert words in done.stderr
+    assert "The key was not kept anywhere." in done.stderr
+    assert "CANARY" not in done.stderr
+    assert stored(tmp_path) == {}
+
+
+def test_a_key_that_has_gone_is_said_where_it_is_needed(tmp_path: Path) -> None:
+    env = stand_in(tmp_path, "Good")
+    assert nearfar("key", "set", "openai", stdin=KEY, env=env).returncode == 0
+    (tmp_path / "stand-ins" / "stored.json").unlink()
+    done = nearfar("run", QUESTION, "--target", "openai:gpt-4o", env=env)
+    assert done.returncode == 1
+    assert "OpenAI needs an API key. The keyring no longer gives the key back." in done.stderr
+    done = nearfar("key", "status", "openai", env=env)
+    assert done.stdout == "openai  OpenAI: none. The keyring no longer gives the key back.\n"
+
+
+@pytest.mark.parametrize(
+    "typed",
+    [
+        ("set", "openai", KEY),
+        ("set", KEY),
+        ("set", f"custom:{KEY}"),
+        ("set", "--key", KEY, "openai"),
+        ("set", "openai", f"--json={KEY}"),
+        ("status", KEY),
+        ("delete", "openai", KEY),
+        (KEY,),
+        (f"--key={KEY}",),
+    ],
+)
+def test_a_key_on_the_command_line_is_refused_and_not_repeated(typed: tuple[str, ...]) -> None:
+    done = nearfar("key", *typed, stdin="sk-other")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert len(done.stderr.splitlines()) == 1
+    assert "CANARY" not in done.stderr
+
+
+@pytest.mark.parametrize("given", ["", "two words CANARY", f"Bearer {KEY}", "x" * 2000, "x" * 100_000])
+def test_what_is_no_key_is_bad_usage_without_it(tmp_path: Path, given: str) -> None:
+    done = nearfar("key", "set", "openai", stdin=given, env=stand_in(tmp_path, "Good"))
+    assert (done.returncode, done.stdout) == (2, "")
+    assert len(done.stderr.splitlines()) == 1
+    assert "CANARY" not in done.stderr
+    assert "xx" not in done.stderr
+    assert stored(tmp_path) == {}
+
+
+def test_status_of_all_and_of_none(tmp_path: Path) -> None:
+    env = {**stand_in(tmp_path, "Slow"), "NEARFAR_LAB_BASE_URL": "http://127.0.0.1:9/v1"}
+    began = time.monotonic()
+    done = nearfar("key", "status", "--json", env=env)
+    states = [json.loads(line) for line in done.stdout.splitlines()]
+    assert {"openai", "together", "huggingface"} <= {each["provider"] for each in states}
+    assert {each["place"] for each in states} == {"none"}
+    assert time.monotonic() - began < 8, "a keyring that holds nothing of ours is not asked"
+    done = nearfar("key", "status", "custom:lab", env=env)
+    assert (done.returncode, done.stdout) == (0, "custom:lab  lab: none.\n")
+
+
+def test_a_prompt_does_not_show_what_is_typed(tmp_path: Path) -> None:
+    person, terminal = pty.openpty()
+    child = subprocess.Popen(
+        [sys.executable, "-m", "app", "key", "set", "openai"],
+        stdin=terminal,
+        stdout=terminal,
+        stderr=terminal,
+        env={**os.environ, **stand_in(tmp_path, "Good")},
+        start_new_session=True,
+    )
+    os.close(terminal)
+    seen = b""
+    while b"not shown): " not in seen:
+        seen += os.read(person, 1024)
+    os.write(person, f"{KEY}\n".encode())
+    while b"in the keyring" not in seen:
+        seen += os.read(person, 1024)
+    assert child.wait(LIMIT_S) == 0
+    os.close(person)
+    assert b"CANARY" not in seen
+    assert stored(tmp_path) == {"Nearfar/openai": KEY}
