@@ -14,6 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from backends.cloud.budget import Spending
 from backends.cloud.engine import CloudEngine
 from backends.cloud.practice import PracticeEngine, PracticeServer
 from backends.cloud.providers import Endpoint, endpoint_for
@@ -55,6 +56,8 @@ class Workbench:
         self.warnings: tuple[str, ...] = loaded.warnings
         self.egress = Egress(Policy(local_only=self.settings.local_only is not False))
         self.keys = SessionKeys()
+        self.spending = Spending(paths, lambda: self.settings)
+        self.warnings += self.spending.prices.book.load()
         self.history = History(paths.history_file, keep=self.settings.keep_history, on_problem=self._history_problem)
         self.on_history_problem: Callable[[Problem | None], None] = _no_listener
         self.models = Models(
@@ -188,7 +191,7 @@ class Workbench:
         if endpoint is None:
             return self.local.engine(target)
         name = endpoint.key_name
-        return CloudEngine(endpoint, egress=self.egress, key=lambda: self.keys.get(name))
+        return CloudEngine(endpoint, egress=self.egress, key=lambda: self.keys.get(name), spending=self.spending)
 
     async def warm_up(self, targets: Iterable[Target]) -> None:
         """Import and start what the first question to these servers would wait for; contacts nobody, loads no model."""

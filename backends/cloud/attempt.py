@@ -20,7 +20,7 @@ from backends.cloud.providers import Endpoint
 from backends.cloud.request import ChatRequest
 from backends.cloud.stream import Reader
 from backends.egress_http import Wire
-from backends.errors import NotAnApi, Stalled, UnreadableReply
+from backends.errors import BudgetReached, NetworkNotAllowed, NotAnApi, Stalled, Unreachable, UnreadableReply
 from backends.keys import Secret
 from backends.records import RunRequest, frozen_map
 from backends.tally import Tally
@@ -47,11 +47,22 @@ class Setting:
 class Attempt:
     """Asks once; again without a parameter the server refused; and once more when it asks to wait, before any text."""
 
-    def __init__(self, setting: Setting, tally: Tally, request: RunRequest, model: str, key: Secret | None) -> None:
+    def __init__(
+        self,
+        setting: Setting,
+        tally: Tally,
+        request: RunRequest,
+        model: str,
+        key: Secret | None,
+        *,
+        must_limit: bool = False,
+    ) -> None:
+        """`must_limit`: rather ask nothing than without the limit on the answer that a budget rests on."""
         self._setting = setting
         self._tally = tally
         self._key = key
         self._model = model
+        self._must_limit = must_limit and request.sampling.max_tokens is not None
         self._chat = ChatRequest(request, setting.endpoint, model, setting.refused.get(model, frozenset()))
         self._call = Call(setting.endpoint, model, key, setting.patience.read_s, lambda: bool(tally.text))
 
@@ -60,7 +71,10 @@ class Attempt:
         try:
             await self._answer()
         except Exception as error:  # noqa: BLE001  a malformed stream raises anything at all
-            raise failures.as_nearfar_error(error, self._call) from None
+            told = failures.as_nearfar_error(error, self._call)
+            if isinstance(told, Unreachable | NetworkNotAllowed):
+                self._tally.may_be_charged = False  # it never reached the server
+            raise told from None
 
     async def _answer(self) -> None:
         self._say_what_differs()
@@ -84,10 +98,17 @@ class Attempt:
     async def _open(self) -> sdk.Chunks:
         has_waited = False
         for _ in range(MAX_DROPPED + 2):
+            if self._must_limit and "max_tokens" in self._chat.not_sent():
+                raise BudgetReached(
+                    f"{self._model} takes no limit on the answer, so nobody can say what it would cost.",
+                    fix="Remove the budget in Settings, or choose another model.",
+                )
             self._tally.sent()
+            self._tally.may_be_charged = True
             try:
                 return await sdk.open_stream(self._setting.client, self._chat.body(), self._key)
             except openai.APIStatusError as error:
+                self._tally.may_be_charged = False  # a request that was turned down is not billed
                 if self._drop_what_it_refuses(error):
                     continue
                 wait_s = None if has_waited else _wait_s(error)
