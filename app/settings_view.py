@@ -22,13 +22,16 @@ def settings_view(bench: Workbench, folder_free_bytes: int | None) -> SettingsVi
         download_limit_mb_s=settings.download_limit_mb_s,
         accepted_licences=tuple(AcceptedLicence(tag, _licence_name(tag)) for tag in settings.accepted_licences),
         added_repos=settings.added_repos,
+        session_budget_usd=settings.session_budget_usd,
+        month_budget_usd=settings.month_budget_usd,
     )
 
 
 def changes(before: SettingsView, after: SettingsView) -> dict[str, object]:
     """The settings that are others now, by their names; the models folder is changed elsewhere."""
     found: dict[str, object] = {}
-    for name in ("theme", "keep_history", "local_only", "n_ctx", "kv_type", "download_limit_mb_s", "added_repos"):
+    same = ("theme", "keep_history", "local_only", "n_ctx", "kv_type", "download_limit_mb_s", "added_repos")
+    for name in (*same, "session_budget_usd", "month_budget_usd"):
         if getattr(before, name) != getattr(after, name):
             found[name] = getattr(after, name)
     if before.mode != after.mode:

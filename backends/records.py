@@ -100,8 +100,8 @@ class Usage:
     Locally, completion counts the tokens of the text. Servers built on llama.cpp, practice among them, also count the
     token that ends the answer: for the same answer they report one more, unless it was cut off.
 
-    Some providers charge apart for tokens that they wrote into their cache (inside prompt), and by `service_tier`, their
-    name for how the request was served.
+    Some providers charge apart for tokens that they wrote into their cache (inside prompt), and by
+    `service_tier`, their name for how the request was served.
     """
 
     prompt_tokens: int | None = None

@@ -1,20 +1,24 @@
 """Stands before every question that costs money: what could pass a budget is not sent. Must not know protocols or keys.
 
-    allowed where   spent (broken answers with their upper bound) + upper bounds of runs under way + this one <= budget
+allowed where   spent (broken answers with their upper bound) + upper bounds of runs under way + this one <= budget
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import Decimal
 
 from backends.cloud.estimate import cents_down, cents_up
 from backends.cloud.ledger import Ledger
-from backends.cloud.prices import Prices
+from backends.cloud.price_table import TableInfo
+from backends.cloud.price_update import Progress, consent, update_prices
+from backends.cloud.prices import Prices, local_day
 from backends.cloud.providers import Endpoint
+from backends.egress import Egress
 from backends.errors import BudgetReached
 from backends.paths import Paths
 from backends.records import Cost, RunRequest
@@ -62,6 +66,12 @@ class Spending:
             ("month", chosen.month_budget_usd, lambda totals: totals.month),
         )
         return tuple(Budget(name, Decimal(str(usd)), of) for name, usd, of in set_now if usd is not None)
+
+    async def update_prices(self, egress: Egress, progress: Progress, stop: threading.Event) -> TableInfo | None:
+        """The person clicked: fetch new prices, see `price_update.update_prices`. Raises also NetworkNotAllowed under
+        local only; None where they stopped it."""
+        consent(egress, local_only=self._settings().local_only is True)
+        return await update_prices(self.prices.table, egress, local_day(), progress, stop)
 
     async def reserve(self, endpoint: Endpoint, model: str, request: RunRequest) -> Reservation:
         """Before a question is sent: count its upper bound as spent. Raises BudgetReached where it could pass a budget,

@@ -1,4 +1,4 @@
-"""What a question may cost before it is sent, and what a broken answer cost at least. Pure: must not know prices' origin.
+"""What a question may cost before it is sent, and a broken answer cost at least. Must not know where prices are from.
 
 Upper bound of the prompt: a byte-level tokeniser never makes more tokens of a text than it has UTF-8 bytes, and a chat
 template adds few per message. The likely count takes 4 characters per token, fewer in scripts that take more tokens

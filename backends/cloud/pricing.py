@@ -149,7 +149,8 @@ def _formula(calculation: PriceCalculation, usage: Usage) -> str:
     written = min(usage.cache_write_tokens or 0, prompt - cached) if has_writes else 0
     parts = [(prompt - cached - written, "prompt", _rate(price.input_mtok, prompt))]
     if cached:
-        parts.append((cached, "cached", _rate(read if (read := price.cache_read_mtok) is not None else price.input_mtok, prompt)))
+        read = price.input_mtok if price.cache_read_mtok is None else price.cache_read_mtok
+        parts.append((cached, "cached", _rate(read, prompt)))
     if written:
         parts.append((written, "written to cache", _rate(price.cache_write_mtok, prompt)))
     parts.append((completion, "completion", _rate(price.output_mtok, prompt)))
