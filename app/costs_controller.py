@@ -77,7 +77,7 @@ class CostsController(QObject):
         table = read.table
         self._page.costs.show_costs(
             CostsView(
-                total=SpentLine("Together", read.totals.session, read.totals.month),
+                total=SpentLine("All providers", read.totals.session, read.totals.month),
                 by_provider=tuple(sorted(lines, key=lambda line: line.label)),
                 own_prices=self._bench.spending.prices.book.rows,
                 providers=providers,

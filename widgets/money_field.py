@@ -28,6 +28,12 @@ def amount(text: str) -> Decimal | None:
     return value
 
 
+def _shown(value: Decimal) -> str:
+    """Cents at least, and every digit there is."""
+    places = -min(-2, int(value.normalize().as_tuple().exponent))
+    return f"${value:.{places}f}"
+
+
 class MoneyField(QLineEdit):
     """`settled` carries a Decimal or None once typing has ended on another amount; what is none is taken back."""
 
@@ -62,5 +68,5 @@ class MoneyField(QLineEdit):
             self.settled.emit(typed)
 
     def _say(self) -> None:
-        self.setText("" if self._amount is None else f"${self._amount:f}")
+        self.setText("" if self._amount is None else _shown(self._amount))
         self.setModified(False)

@@ -25,6 +25,7 @@ class PriceForm(QWidget):
     def __init__(self) -> None:
         super().__init__()
         self._provider = MenuChip("Provider", "Whose price it is")
+        self._provider.set_options((("", "Provider"),))
         self._model = _field("Model", f"The model's name at the provider; {EVERY_MODEL} is every model there", "gpt-4o")
         self._since = _field("Valid from", "The first day on which it holds, as YEAR-MONTH-DAY", "2026-11-23")
         self._input = _field("Input", f"Price of input. {SAYS}", "2.50")
@@ -97,6 +98,8 @@ class PriceForm(QWidget):
 
     def _price(self) -> OwnPrice:
         model = self._model.text().strip()
+        if not self._provider.value():
+            raise ValueError("Choose whose price it is.")
         if not model:
             raise ValueError(f"Type the model's name, or {EVERY_MODEL} for every model of this provider.")
         try:
