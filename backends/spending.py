@@ -60,6 +60,12 @@ class Spent:
             return Spent(self.usd + usd, self.at_most_usd + usd, self.runs + 1, self.unpriced + 1)
         return Spent(self.usd + usd, self.at_most_usd + at_most_usd, self.runs + 1, self.unpriced)
 
+    def minus(self, usd: Decimal, at_most_usd: Decimal | None) -> Spent:
+        """Without a run that `plus` counted."""
+        if at_most_usd is None:
+            return Spent(self.usd - usd, self.at_most_usd - usd, self.runs - 1, self.unpriced - 1)
+        return Spent(self.usd - usd, self.at_most_usd - at_most_usd, self.runs - 1, self.unpriced)
+
 
 @dataclass(frozen=True, slots=True)
 class Totals:

@@ -177,9 +177,11 @@ class Tally:
 
     def _cost(self, *, complete: bool) -> Cost:
         cost = self._cost_of(self.usage)
-        if complete or cost.basis != "usage_missing" or self.broken_cost_of is None or not self.may_be_charged:
+        text = "".join((*self._reasoning, *self._text))
+        # Before any text came, nobody knows whether the provider had begun: nothing is sure to cost anything.
+        if complete or not text or cost.basis != "usage_missing" or self.broken_cost_of is None:
             return cost
-        return self.broken_cost_of("".join((*self._reasoning, *self._text)))
+        return self.broken_cost_of(text)
 
     def _result(self, finish_reason: str | None, complete: bool) -> RunResult:
         metrics = (

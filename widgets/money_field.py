@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from decimal import Decimal, InvalidOperation
 
 from PySide6.QtCore import Signal
@@ -12,13 +13,17 @@ from widgets import parts
 WIDTH = 140
 LARGEST = Decimal(1_000_000)
 MOST_DIGITS = 24
+GROUPED = re.compile(r"\d{1,3}(,\d{3})+")  # nobody knows whether 2,500 is two and a half or more than two thousand
 
 
 def amount(text: str) -> Decimal | None:
     """What was typed, with or without a dollar sign, None where nothing was; ValueError where it is no amount."""
-    typed = text.strip().removeprefix("$").strip().replace(",", ".")
+    typed = text.strip().removeprefix("$").strip()
     if not typed:
         return None
+    if "," in typed and ("." in typed or GROUPED.fullmatch(typed)):
+        raise ValueError("Type an amount such as 2.50, without commas between thousands.")
+    typed = typed.replace(",", ".")
     try:
         value = Decimal(typed)
     except InvalidOperation:

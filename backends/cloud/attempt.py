@@ -28,6 +28,7 @@ from backends.tally import Tally
 log = logging.getLogger(__name__)
 
 MAX_DROPPED = 5
+GATEWAY_GAVE_UP = frozenset({408, 502, 504, 524})
 MAX_RETRY_WAIT_S = 60.0
 SERVER_RETRY_WAIT_S = 1.0
 
@@ -108,7 +109,8 @@ class Attempt:
             try:
                 return await sdk.open_stream(self._setting.client, self._chat.body(), self._key)
             except openai.APIStatusError as error:
-                self._tally.may_be_charged = False  # a request that was turned down is not billed
+                # A request that was turned down is not billed; of one that a gateway gave up on, nobody knows.
+                self._tally.may_be_charged = error.status_code in GATEWAY_GAVE_UP
                 if self._drop_what_it_refuses(error):
                     continue
                 wait_s = None if has_waited else _wait_s(error)

@@ -11,7 +11,6 @@ import logging
 import os
 import sys
 import threading
-from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -35,7 +34,11 @@ log = logging.getLogger(__name__)
 LOCK_AT = 2**40  # on Windows a lock keeps others from reading what it covers: far beyond the end there is nothing
 LONGEST_NAME = 200
 
+SESSION = (0, 0)
+EVERYBODY = ""
+
 Clock = Callable[[], datetime]
+Scope = tuple[int, int]  # year and month, or SESSION
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +62,8 @@ class Ledger:
         self.session = new_id("session")
         self._now = now
         self._lock = threading.Lock()
-        self._lines: dict[str, Line] = {}
+        self._open: dict[str, Line] = {}  # runs that have begun and not ended; of the others only the sums are kept
+        self._sums: dict[tuple[Scope, str], Spent] = {}
         self._read_to = 0
 
     def begin(
@@ -87,7 +91,7 @@ class Ledger:
         counting beside it. Raises OSError."""
         with self._opened() as handle:
             self._catch_up(handle)
-            begun = self._lines[run_id]
+            begun = self._open[run_id]
             self._append(handle, "ended", _settled(begun, usd, estimated=estimated), usd_known=usd is not None)
             self._catch_up(handle)
 
@@ -118,7 +122,7 @@ class Ledger:
         """Read what was appended since the last time, by whomever. A line that was cut short is left out."""
         size = os.fstat(handle).st_size
         if size < self._read_to:  # somebody began a new file
-            self._read_to, self._lines = 0, {}
+            self._read_to, self._open, self._sums = 0, {}, {}
         os.lseek(handle, self._read_to, os.SEEK_SET)
         data = b""
         while len(data) < size - self._read_to:
@@ -140,9 +144,22 @@ class Ledger:
         except (ValueError, KeyError, TypeError, InvalidOperation, RecursionError):
             log.warning("a line of the spending ledger cannot be read and is left out")
             return
-        if step["step"] == "ended" and line.run_id in self._lines:
-            line = replace(line, at=self._lines[line.run_id].at)  # a run belongs to the month in which it began
-        self._lines[line.run_id] = line
+        begun = self._open.pop(line.run_id, None)
+        if begun is not None:
+            line = replace(line, at=begun.at)  # a run belongs to the month in which it began
+            self._count(begun, Spent.minus)
+        if step["step"] == "begun":
+            self._open[line.run_id] = line
+        self._count(line, Spent.plus)
+
+    def _count(self, line: Line, how: Callable[[Spent, Decimal, Decimal | None], Spent]) -> None:
+        scopes: list[Scope] = [_month(line.at)]
+        if line.session == self.session:
+            scopes.append(SESSION)
+        for scope in scopes:
+            for provider in (line.provider, EVERYBODY):
+                before = self._sums.get((scope, provider), Spent())
+                self._sums[scope, provider] = how(before, line.usd, line.at_most_usd)
 
     def _append(self, handle: int, step: str, line: Line, *, usd_known: bool = False) -> None:
         """In one write, so that a kill leaves a whole line or an end without a line break, which the next one mends."""
@@ -169,19 +186,23 @@ class Ledger:
         os.fsync(handle)
 
     def _totals(self) -> Totals:
-        month = self._now().astimezone()
-        session_by: dict[str, Spent] = defaultdict(Spent)
-        month_by: dict[str, Spent] = defaultdict(Spent)
-        session_all, month_all = Spent(), Spent()
-        for line in self._lines.values():
-            at = line.at.astimezone()
-            if line.session == self.session:
-                session_all = session_all.plus(line.usd, line.at_most_usd)
-                session_by[line.provider] = session_by[line.provider].plus(line.usd, line.at_most_usd)
-            if (at.year, at.month) == (month.year, month.month):
-                month_all = month_all.plus(line.usd, line.at_most_usd)
-                month_by[line.provider] = month_by[line.provider].plus(line.usd, line.at_most_usd)
-        return Totals(session_all, month_all, tuple(session_by.items()), tuple(month_by.items()))
+        now = _month(self._now())
+        by: dict[Scope, list[tuple[str, Spent]]] = {SESSION: [], now: []}
+        for (scope, provider), spent in self._sums.items():
+            if scope in by and provider != EVERYBODY:
+                by[scope].append((provider, spent))
+        return Totals(
+            session=self._sums.get((SESSION, EVERYBODY), Spent()),
+            month=self._sums.get((now, EVERYBODY), Spent()),
+            session_by_provider=tuple(by[SESSION]),
+            month_by_provider=tuple(by[now]),
+        )
+
+
+def _month(at: datetime) -> tuple[int, int]:
+    """Year and month where the person is."""
+    local = at.astimezone()
+    return local.year, local.month
 
 
 def _settled(begun: Line, usd: Decimal | None, *, estimated: bool) -> Line:

@@ -193,6 +193,15 @@ async def test_what_never_reached_a_server_costs_nothing() -> None:
     assert Spending(app_paths(), Settings).ledger.totals().month == Spent(Decimal(0), Decimal(0), 1)
 
 
+async def test_what_a_gateway_gave_up_on_may_have_cost_its_bound() -> None:
+    with OpenAIServer(error(504)) as server:
+        async with paid(server) as (engine, spending):
+            cost = failed(await run(engine)).result.cost
+    assert (cost.usd, cost.basis) == (None, "usage_missing")
+    assert month(spending).usd == 0
+    assert month(spending).at_most_usd > Decimal("0.01")
+
+
 async def begin_and_wait(exchange: Exchange) -> None:
     await exchange.head()
     await exchange.event(chunk({"role": "assistant", "content": "Once upon a time, "}))
