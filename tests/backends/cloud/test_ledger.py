@@ -123,7 +123,7 @@ def test_a_torn_line_costs_itself_alone(path: Path, torn: bytes) -> None:
 
 
 TWO_WRITERS = """
-    import sys
+    import sys, time
     from decimal import Decimal
     from pathlib import Path
     from backends.cloud.ledger import Ledger
@@ -133,6 +133,7 @@ TWO_WRITERS = """
     def allowed(totals):
         if totals.month.at_most_usd + Decimal("0.05") > Decimal("1"):
             raise BudgetReached("no")
+        time.sleep(0.01)  # long enough for the other to look at the same sums, if it may
     print("ready", flush=True)
     sys.stdin.readline()
     for number in range(30):
