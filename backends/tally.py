@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
+from decimal import Decimal
 from types import MappingProxyType
 
 from backends.errors import NearfarError, Problem
@@ -32,6 +33,7 @@ CostOf = Callable[[Usage], Cost]
 Clock = Callable[[], int]
 
 NOT_MEASURED = Cost(None, "not_measured")
+NOT_CHARGED = Cost(Decimal(0), "not_charged")
 
 
 class Tally:
@@ -178,8 +180,11 @@ class Tally:
     def _cost(self, *, complete: bool) -> Cost:
         cost = self._cost_of(self.usage)
         text = "".join((*self._reasoning, *self._text))
-        # Before any text came, nobody knows whether the provider had begun: nothing is sure to cost anything.
-        if complete or not text or cost.basis != "usage_missing" or self.broken_cost_of is None:
+        if complete or cost.basis != "usage_missing" or self.broken_cost_of is None:
+            return cost
+        if not self.may_be_charged:
+            return NOT_CHARGED
+        if not text:  # nobody knows whether the provider had begun
             return cost
         return self.broken_cost_of(text)
 

@@ -32,6 +32,7 @@ _AT_LEAST = (
     "published. At least about: "
 )
 _NOTES: dict[CostBasis, str] = {
+    "not_charged": "Nothing was charged.",
     "not_measured": "No provider is paid; electricity is not measured.",
     "unknown_price": "No price is known for this model.",
     "usage_missing": "The server reported no token counts.",
@@ -176,6 +177,8 @@ def _cost(cost: Cost) -> Figure:
     if cost.basis == "practice_at_gpt4o_price":
         tip = f"Nothing was paid. What GPT-4o would have charged for these tokens: {formula}{price}"
         return Figure("would cost", fmt.usd(cost.usd), tip, known=cost.usd is not None)
+    if cost.basis == "not_charged":
+        return Figure("cost", fmt.usd(cost.usd), "Nothing was charged: it was not sent, or the server turned it down.")
     if cost.usd is not None and cost.basis == "estimated":
         return Figure("cost", f"≥ ~{fmt.usd(cost.usd)}", f"{_AT_LEAST}{formula}.{price}")
     if cost.usd is not None:

@@ -112,6 +112,8 @@ def _money(ended: Sequence[Outcome]) -> str:
             unpaid += 1
             if cost.basis == "not_measured":
                 unmeasured.append(outcome.label)
+        elif cost.basis == "not_charged":
+            continue
         elif cost.usd is not None and cost.basis == "estimated":
             at_least.append(f"{outcome.label} cost at least about {fmt.usd(cost.usd)}.")
         elif cost.usd is not None:

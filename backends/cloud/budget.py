@@ -38,6 +38,12 @@ class Budget:
     usd: Decimal
     of: Callable[[Totals], Spent]
 
+    @property
+    def words(self) -> str:
+        """`$5.00`: cents at least, and every digit there is."""
+        exponent = self.usd.normalize().as_tuple().exponent
+        return f"${self.usd:.{max(2, -int(exponent))}f}"
+
 
 @dataclass(frozen=True, slots=True)
 class Reservation:
@@ -134,7 +140,7 @@ def _check(budget: Budget, spent: Spent, at_most: Decimal, model: str) -> None:
     if at_most > left:
         raise BudgetReached(
             f"A question to {model} could cost up to ${cents_up(at_most)}, and ${cents_down(left)} is left of the "
-            f"{budget.name} budget of ${budget.usd:.2f}."
+            f"{budget.name} budget of {budget.words}."
         )
 
 
@@ -142,11 +148,11 @@ def _unbounded(budget: Budget, model: str, found: Estimate) -> BudgetReached:
     if found.unlimited:
         return BudgetReached(
             f"Without a limit on the answer, nobody can say what {model} would cost, and there is a {budget.name} "
-            f"budget of ${budget.usd:.2f}.",
+            f"budget of {budget.words}.",
             fix="Set a longest answer (Max tokens), or remove the budget in Settings.",
         )
     return BudgetReached(
-        f"No price is known for {model}, so the {budget.name} budget of ${budget.usd:.2f} cannot be kept.",
+        f"No price is known for {model}, so the {budget.name} budget of {budget.words} cannot be kept.",
         fix="Give it a price in Settings (0 where it costs nothing), or remove the budget.",
     )
 
@@ -164,6 +170,6 @@ def _warning(budget: Budget, spent: Spent) -> str:
     share = f"{spent.at_most_usd / budget.usd:.0%}" if budget.usd else "100%"
     left = cents_down(budget.usd - spent.at_most_usd)
     return (
-        f"With this question, up to {share.replace('%', ' %')} of the {budget.name} budget of ${budget.usd:.2f} is "
+        f"With this question, up to {share.replace('%', ' %')} of the {budget.name} budget of {budget.words} is "
         f"spent; ${left} is left."
     )

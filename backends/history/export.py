@@ -80,6 +80,7 @@ def _run_line(run: RunRecord) -> str:
 
 _MONEY: dict[CostBasis, str] = {
     "practice_at_gpt4o_price": "{} USD at gpt-4o's price (nothing was paid)",
+    "not_charged": "{} USD (nothing was charged)",
     "estimated": "at least about {} USD (it broke off)",
 }
 

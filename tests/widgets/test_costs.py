@@ -212,6 +212,11 @@ def test_an_estimate_never_poses_as_exact() -> None:
     assert "GPT-4o cost at least about $0.000" in said
 
 
+def test_what_was_not_sent_cost_nothing() -> None:
+    shown = figures.final(samples.cloud_result(cost=Cost(Decimal(0), "not_charged")))
+    assert (shown.cost.value, shown.note) == ("$0", "Nothing was charged.")
+
+
 def test_the_source_of_a_price_is_in_the_tooltip() -> None:
     cost = Cost(Decimal("0.00872"), "api_price", "2026-10-12", "gpt-4o: sums", "genai-prices 0.2.3, checked 2026-10-12")
     tip = figures.final(samples.cloud_result(cost=cost)).cost.tip

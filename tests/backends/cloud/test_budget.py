@@ -63,6 +63,12 @@ def warnings(events: list[Event]) -> list[str]:
     return [event.text for event in events if isinstance(event, Notice) and event.code == "budget"]
 
 
+async def test_a_small_budget_is_named_to_its_last_digit() -> None:
+    with OpenAIServer() as server:
+        async with paid(server, session_budget_usd=0.0005) as (engine, _spending):
+            assert "session budget of $0.0005." in failed(await run(engine)).problem.what
+
+
 async def test_the_exact_cost_is_in_the_result_and_in_the_ledger() -> None:
     with OpenAIServer(answer("Hi", counts=COUNTS)) as server:
         async with paid(server) as (engine, spending):
@@ -178,7 +184,9 @@ async def test_from_80_percent_on_the_person_is_told() -> None:
 async def test_what_a_server_turns_down_costs_nothing(script: Any, code: str) -> None:
     with OpenAIServer(script) as server:
         async with paid(server) as (engine, spending):
-            assert failed(await run(engine)).problem.code == code
+            end = failed(await run(engine))
+    assert end.problem.code == code
+    assert (end.result.cost.usd, end.result.cost.basis) == (Decimal(0), "not_charged")
     assert month(spending) == Spent(Decimal(0), Decimal(0), 1)
 
 
