@@ -58,11 +58,13 @@ class Attempt:
         *,
         must_limit: bool = False,
     ) -> None:
-        """`must_limit`: rather ask nothing than without the limit on the answer that a budget rests on."""
+        """`must_limit`: a budget rests on the upper bound of one request. Rather ask nothing than without a limit on
+        the answer, and not again where the first request may have been billed."""
         self._setting = setting
         self._tally = tally
         self._key = key
         self._model = model
+        self._pays_once = must_limit
         self._must_limit = must_limit and request.sampling.max_tokens is not None
         self._chat = ChatRequest(request, setting.endpoint, model, setting.refused.get(model, frozenset()))
         self._call = Call(setting.endpoint, model, key, setting.patience.read_s, lambda: bool(tally.text))
@@ -113,7 +115,8 @@ class Attempt:
                 self._tally.may_be_charged = error.status_code in GATEWAY_GAVE_UP
                 if self._drop_what_it_refuses(error):
                     continue
-                wait_s = None if has_waited else _wait_s(error)
+                is_last = has_waited or (self._pays_once and self._tally.may_be_charged)
+                wait_s = None if is_last else _wait_s(error)
                 if wait_s is None:
                     raise
                 has_waited = True

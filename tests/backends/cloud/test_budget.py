@@ -210,6 +210,14 @@ async def test_what_a_gateway_gave_up_on_may_have_cost_its_bound() -> None:
     assert month(spending).at_most_usd > Decimal("0.01")
 
 
+async def test_under_a_budget_what_may_be_billed_is_not_asked_twice() -> None:
+    for budgets, requests in (({"month_budget_usd": 5.0}, 1), ({}, 2)):
+        with OpenAIServer(error(504), answer("Hi", counts=COUNTS)) as server:
+            async with paid(server, **budgets) as (engine, _spending):  # type: ignore[arg-type]  # settings by name
+                await run(engine)
+            assert len(server.received) == requests
+
+
 async def begin_and_wait(exchange: Exchange) -> None:
     await exchange.head()
     await exchange.event(chunk({"role": "assistant", "content": "Once upon a time, "}))
