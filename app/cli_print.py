@@ -177,6 +177,8 @@ def cost_words(result: RunResult) -> str:
         return "cost not measured" if basis == "not_measured" else "cost unknown"
     if basis == "practice_at_gpt4o_price":
         return f"would cost ${usd:f} at gpt-4o's price"
+    if basis == "estimated":
+        return f"at least about ${usd:f}"
     return f"${usd:f}"
 
 

@@ -144,7 +144,7 @@ class CompareController(QObject):
         self._page.begin([lane.lane_id for lane in lanes])
         self._page.set_running(True)
         self._inbox.work_began()
-        self._engine.ask(self._bench.run(comparison, requests), lambda _none: self._inbox.work_ended(), self._defect)
+        self._engine.ask(self._bench.run(comparison, requests), self._over, self._defect)
         self._changed()
 
     def _both(self, record: Emit) -> Emit:
@@ -153,6 +153,11 @@ class CompareController(QObject):
             self._inbox.put(event)
 
         return emit
+
+    def _over(self, _none: None) -> None:
+        """Every engine is done with it: also what it cost is written down."""
+        self._inbox.work_ended()
+        self._changed()
 
     def _defect(self, _error: BaseException) -> None:
         self._inbox.work_ended()

@@ -13,7 +13,9 @@ from app.assistant_controller import AssistantController
 from app.choices import FIRST_LANES, choice_for, target_choices
 from app.compare_controller import CompareController
 from app.contacts_controller import ContactsController
+from app.costs_controller import CostsController
 from app.engine_thread import EngineThread
+from app.estimate_controller import EstimateController
 from app.history_controller import HistoryController
 from app.keys_controller import KeysController
 from app.load_guard import LoadGuard
@@ -92,6 +94,8 @@ class Session(QObject):
             self.settings, self.window, self.engine, bench, self.models.library, save=self._save
         )
         self.keys = KeysController(self.settings.keys, self.window, self.engine, bench)
+        self.estimates = EstimateController(self.compare, self.engine, bench)
+        self.costs = CostsController(self.settings, self.window, self.engine, bench, changed=self._prices_changed)
         self._fill()
         self._connect()
 
@@ -191,6 +195,7 @@ class Session(QObject):
     @Slot(str)
     def _lanes_changed(self, _lane_id: str) -> None:
         self._show_targets()
+        self.estimates.refresh()
         self.status.show_privacy()
 
     def _ask_key(self, target: Target) -> bool:
@@ -260,6 +265,10 @@ class Session(QObject):
         self._show_targets()
         self.status.show_privacy()
 
+    def _prices_changed(self) -> None:
+        self.estimates.refresh()
+        self.status.show_privacy()
+
     def _saved(self, problem: Problem | None) -> None:
         if problem is not None and not self.chosen.take(problem):
             self.compare.show_problem(problem)
@@ -274,6 +283,7 @@ class Session(QObject):
     def _runs_changed(self) -> None:
         self.status.runs_changed(self.runs.busy)
         self.first_steps.settle()
+        self.costs.runs_changed()
         if self.window.current_page() == "history":
             self.past.refresh()
 

@@ -8,7 +8,7 @@ from widgets.values import AcceptedLicence, SettingsView
 # Of the page as of the settings.
 SAME_NAMES = (
     *("theme", "keep_history", "local_only", "n_ctx", "kv_type", "download_limit_mb_s", "added_repos"),
-    *("proxy_url", "ca_file"),
+    *("proxy_url", "ca_file", "session_budget_usd", "month_budget_usd"),
 )
 
 
@@ -30,6 +30,8 @@ def settings_view(bench: Workbench, folder_free_bytes: int | None) -> SettingsVi
         added_repos=settings.added_repos,
         proxy_url=settings.proxy_url,
         ca_file=settings.ca_file,
+        session_budget_usd=settings.session_budget_usd,
+        month_budget_usd=settings.month_budget_usd,
     )
 
 

@@ -50,6 +50,9 @@ def as_json(report: DoctorReport) -> dict[str, Any]:
             "settings_file": str(paths.settings_file),
             "history_file": str(paths.history_file),
             "connections_file": str(paths.contacts_file),
+            "prices_file": str(paths.prices_file),
+            "price_table_file": str(paths.price_table_file),
+            "ledger_file": str(paths.ledger_file),
         },
         "settings": {
             "local_only": settings.local_only if settings is not None else None,

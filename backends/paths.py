@@ -29,6 +29,21 @@ class Paths:
         return self.config / "settings.json"
 
     @property
+    def prices_file(self) -> Path:
+        """The person's own prices."""
+        return self.config / "prices.json"
+
+    @property
+    def price_table_file(self) -> Path:
+        """A table of prices that the person fetched; without it the one of the package holds."""
+        return self.data / "price-table.json"
+
+    @property
+    def ledger_file(self) -> Path:
+        """What hosted answers cost, without a word of them."""
+        return self.data / "spending.jsonl"
+
+    @property
     def history_file(self) -> Path:
         return self.data / "history.sqlite3"
 

@@ -19,6 +19,8 @@ CostBasis = Literal[
     "not_measured",  # local run without measured energy or a tariff
     "unknown_price",  # no price is known for this model
     "usage_missing",  # the server reported no usage
+    "not_charged",  # it was not sent, or turned down by the server
+    "estimated",  # the answer broke off before the usage came: at least about this much
 ]
 
 
@@ -98,22 +100,31 @@ class Usage:
 
     Locally, completion counts the tokens of the text. Servers built on llama.cpp, practice among them, also count the
     token that ends the answer: for the same answer they report one more, unless it was cut off.
+
+    Some providers charge apart for tokens that they wrote into their cache (inside prompt), and by
+    `service_tier`, their name for how the request was served.
     """
 
     prompt_tokens: int | None = None
     completion_tokens: int | None = None
     cached_tokens: int | None = None
     reasoning_tokens: int | None = None
+    cache_write_tokens: int | None = None
+    service_tier: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """`usd` is None when it is not known; never 0 for unknown. `price_as_of` is an ISO date."""
+    """`usd` is None when it is not known; never 0 for unknown, and a lower bound where the basis is `estimated`.
+
+    `price_as_of` is an ISO date; `source` says whose price it is, as "your price of 2026-11-01".
+    """
 
     usd: Decimal | None
     basis: CostBasis
     price_as_of: str | None = None
     formula: str | None = None
+    source: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
+from decimal import Decimal
 from types import MappingProxyType
 
 from backends.errors import NearfarError, Problem
@@ -32,12 +33,15 @@ CostOf = Callable[[Usage], Cost]
 Clock = Callable[[], int]
 
 NOT_MEASURED = Cost(None, "not_measured")
+NOT_CHARGED = Cost(Decimal(0), "not_charged")
 
 
 class Tally:
     """Books of one run. Call `started` first; after `finished`, `failed` or `cancelled` nothing is emitted.
 
     `cost_of` turns the final usage into a cost and must not raise. `settings` is what was asked, kept in the result.
+    An engine that is paid sets `may_be_charged` once a request is on its way, and `broken_cost_of`, which says of the
+    text that arrived what a broken answer cost at least. `result` is there once the run has ended.
     """
 
     def __init__(
@@ -57,6 +61,9 @@ class Tally:
         self.engine_build: str | None = None
         self.load_ms: float | None = None
         self.settings: dict[str, object] = dict(settings or {})
+        self.may_be_charged = False
+        self.broken_cost_of: Callable[[str], Cost] | None = None
+        self.result: RunResult | None = None
         self._emit = emit
         self._cost_of = cost_of
         self._clock = clock
@@ -139,11 +146,12 @@ class Tally:
     def cancelled(self) -> None:
         self._end(lambda at_ns: Cancelled(self.request.run_id, at_ns, self._result(None, False)))
 
-    def _end(self, build: Callable[[int], Event]) -> None:
+    def _end(self, build: Callable[[int], Finished | Failed | Cancelled]) -> None:
         if self._ended:
             return
         event = build(self._stamp())
         self._ended = True
+        self.result = event.result
         self._emit(event)
 
     def _delta(self, delta: Delta) -> None:
@@ -169,6 +177,17 @@ class Tally:
         # Some servers count reasoning apart from the completion: how many are visible is then unknown.
         return visible if visible > 0 else None
 
+    def _cost(self, *, complete: bool) -> Cost:
+        cost = self._cost_of(self.usage)
+        text = "".join((*self._reasoning, *self._text))
+        if complete or cost.basis != "usage_missing" or self.broken_cost_of is None:
+            return cost
+        if not self.may_be_charged:
+            return NOT_CHARGED
+        if not text:  # nobody knows whether the provider had begun
+            return cost
+        return self.broken_cost_of(text)
+
     def _result(self, finish_reason: str | None, complete: bool) -> RunResult:
         metrics = (
             self._meter.final(self._visible_tokens())
@@ -193,7 +212,7 @@ class Tally:
             chars_s=metrics.chars_s,
             e2e_ms=metrics.e2e_ms,
             load_ms=self.load_ms,
-            cost=self._cost_of(self.usage),
+            cost=self._cost(complete=complete),
             device=report.device if report else None,
             gpu_layers=report.gpu_layers if report else None,
             quant=report.quant if report else None,

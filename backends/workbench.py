@@ -16,6 +16,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from backends import egress_guard
+from backends.cloud.budget import Spending
 from backends.cloud.engine import CloudEngine
 from backends.cloud.key_test import PURPOSE as KEY_TEST
 from backends.cloud.key_test import KeyTest, try_key
@@ -71,6 +72,8 @@ class Workbench:
         self.egress.listener = self._contacts.heard
         egress_guard.tell(self.egress.went_around)
         self.keys = KeyRing(kept=lambda: self.settings.kept_keys, change=self.change, save=self.save)
+        self.spending = Spending(paths, lambda: self.settings)
+        self.warnings += self.spending.prices.book.load()
         self.history = History(paths.history_file, keep=self.settings.keep_history, on_problem=self._history_problem)
         self.on_history_problem: Callable[[Problem | None], None] = _no_listener
         self.models = Models(
@@ -234,7 +237,7 @@ class Workbench:
         endpoint = self.endpoint(target)
         if endpoint is None:
             return self.local.engine(target)
-        return CloudEngine(endpoint, egress=self.egress, key=lambda: self._key(endpoint))
+        return CloudEngine(endpoint, egress=self.egress, key=lambda: self._key(endpoint), spending=self.spending)
 
     def _key(self, endpoint: Endpoint) -> Secret | None:
         """Raises KeyMissing where the keyring should have given it."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from PySide6.QtCore import QPoint, QRectF, QSize, Qt
 from PySide6.QtGui import QPainter, QPaintEvent, QPen
-from PySide6.QtWidgets import QLabel, QRadioButton, QSizePolicy, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QLabel, QLayout, QRadioButton, QSizePolicy, QVBoxLayout, QWidget
 
 from widgets import parts, theme
 
@@ -83,8 +83,8 @@ class ChoiceCard(QRadioButton):
             painter.drawRoundedRect(QRectF(self.rect()).adjusted(1, 1, -1, -1), theme.RADIUS, theme.RADIUS)
 
 
-def clear(layout: QVBoxLayout) -> None:
-    """Take every widget out of a column, for showing others."""
+def clear(layout: QLayout) -> None:
+    """Take every widget out of a column or grid, for showing others."""
     while layout.count():
         item = layout.takeAt(0)
         widget = item.widget() if item is not None else None

@@ -27,7 +27,12 @@ _WHY_NO_COST: dict[CostBasis, str] = {
     "unknown_price": "No price is known for this model, so no cost is shown.",
     "usage_missing": "The server did not report token counts, so the cost cannot be computed.",
 }
+_AT_LEAST = (
+    "The answer broke off before the server reported its token counts, and what a provider charges then is not "
+    "published. At least about: "
+)
 _NOTES: dict[CostBasis, str] = {
+    "not_charged": "Nothing was charged.",
     "not_measured": "No provider is paid; electricity is not measured.",
     "unknown_price": "No price is known for this model.",
     "usage_missing": "The server reported no token counts.",
@@ -166,12 +171,18 @@ def _time(result: RunResult) -> Figure:
 
 def _cost(cost: Cost) -> Figure:
     price = f" Price of {fmt.iso_day(cost.price_as_of)}." if cost.price_as_of else ""
+    if cost.source:
+        price = f" Price: {cost.source}."
     formula = cost.formula or COST_TIP
     if cost.basis == "practice_at_gpt4o_price":
         tip = f"Nothing was paid. What GPT-4o would have charged for these tokens: {formula}{price}"
         return Figure("would cost", fmt.usd(cost.usd), tip, known=cost.usd is not None)
+    if cost.basis == "not_charged":
+        return Figure("cost", fmt.usd(cost.usd), "Nothing was charged: it was not sent, or the server turned it down.")
+    if cost.usd is not None and cost.basis == "estimated":
+        return Figure("cost", f"≥ ~{fmt.usd(cost.usd)}", f"{_AT_LEAST}{formula}.{price}")
     if cost.usd is not None:
-        return Figure("cost", fmt.usd(cost.usd), f"{formula}{price}")
+        return Figure("cost", fmt.usd(cost.usd), f"{formula}.{price}" if cost.source else f"{formula}{price}")
     value = "not measured" if cost.basis == "not_measured" else fmt.UNKNOWN
     return Figure("cost", value, _WHY_NO_COST.get(cost.basis, "The cost is not known."), known=False)
 
@@ -181,6 +192,8 @@ def _note(result: RunResult) -> str:
     cost = result.cost
     if cost.basis == "practice_at_gpt4o_price":
         return "Practice: nothing was paid. Cost at GPT-4o's price."
+    if cost.basis == "estimated":
+        return "It broke off: the cost is an estimate, at least about this."
     if cost.basis == "api_price" and cost.price_as_of:
         return f"At the price of {fmt.iso_day(cost.price_as_of)}."
     return _NOTES.get(cost.basis, "")

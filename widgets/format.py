@@ -6,7 +6,7 @@ Unknown is said in words ("n/a", "unknown"), never as 0. Groups of decimals are 
 from __future__ import annotations
 
 from datetime import date, datetime, timedelta
-from decimal import ROUND_HALF_EVEN, Decimal
+from decimal import ROUND_CEILING, ROUND_HALF_EVEN, Decimal
 
 NA = "n/a"
 UNKNOWN = "unknown"
@@ -61,7 +61,12 @@ def count(value: int | None) -> str:
     return NA if value is None else f"{value:,}"
 
 
-def usd(amount: Decimal | None) -> str:
+def usd_at_most(amount: Decimal | None) -> str:
+    """As `usd`, rounded up: what cannot be passed must not read as less."""
+    return usd(amount, rounding=ROUND_CEILING)
+
+
+def usd(amount: Decimal | None, *, rounding: str = ROUND_HALF_EVEN) -> str:
     """Up to three significant figures, cents at least: `$12.34`, `$0.50`, `$0.0421`, `$0.000 123`; else `unknown`."""
     if amount is None:
         return UNKNOWN
@@ -72,9 +77,9 @@ def usd(amount: Decimal | None) -> str:
     if amount < _SMALLEST_USD:
         return f"under ${_grouped(_SMALLEST_USD)}"
     if amount >= 1:
-        return f"${amount.quantize(Decimal('0.01'), ROUND_HALF_EVEN):,}"
+        return f"${amount.quantize(Decimal('0.01'), rounding):,}"
     places = max(2, 2 - amount.adjusted())
-    return f"${_grouped(amount.quantize(Decimal(1).scaleb(-places), ROUND_HALF_EVEN))}"
+    return f"${_grouped(amount.quantize(Decimal(1).scaleb(-places), rounding))}"
 
 
 def ratio(value: float) -> str:

@@ -54,6 +54,7 @@ class PromptBox(QFrame):
         self._mode = parts.Segments("Lane order", MODES)
         self._mode.chosen.connect(self._mode_picked)
         self._meaning = parts.Elided(role="caption", tone="muted")
+        self._estimate = parts.label(role="caption", tone="muted")
         self._run = parts.button("Run", "Ask every lane (Enter)", icon="play-fill", kind="primary", tone="on_accent")
         self._run.clicked.connect(self._submit)
         self._stop = parts.button("Stop", "Stop every lane (Esc)", icon="stop-fill", kind="stop", tone="danger")
@@ -74,10 +75,12 @@ class PromptBox(QFrame):
         line = parts.row(self._more, self._mode, gap=theme.TIGHT)
         line.addWidget(self._meaning, 3)
         line.addWidget(self._summary, 1)
+        line.addWidget(self._estimate)
         line.addWidget(self._run)
         line.addWidget(self._stop)
         layout.addLayout(line)
         self._samples.hide()
+        self._estimate.hide()
 
     # -- what it holds -------------------------------------------------------------------------------------------
 
@@ -139,6 +142,18 @@ class PromptBox(QFrame):
     def meaning(self) -> str:
         """The sentence beside the lane order."""
         return self._meaning.text()
+
+    def show_estimate(self, words: str, tip: str = "") -> None:
+        """What this question may cost, beside Run; empty where it costs nothing or that is not known yet."""
+        self._estimate.setText(words)
+        self._estimate.setAccessibleName(words)
+        self._estimate.setAccessibleDescription(tip)
+        parts.set_tip(self._estimate, tip)
+        self._estimate.setVisible(bool(words))
+
+    def estimate(self) -> str:
+        """What stands beside Run."""
+        return self._estimate.text()
 
     def focus(self) -> None:
         self.editor.setFocus(Qt.FocusReason.ShortcutFocusReason)

@@ -12,6 +12,7 @@ from widgets import parts, theme
 from widgets.banner import Banner
 from widgets.prompt_box import MODES
 from widgets.scroll_column import ScrollColumn
+from widgets.settings_costs import CostSettings
 from widgets.settings_keys import KeySettings
 from widgets.settings_models import ModelSettings
 from widgets.settings_network import NetworkSettings
@@ -50,6 +51,8 @@ class SettingsPage(QWidget):
         self._local = parts.Switch("Local only", "While this is on, every connection to another machine is refused.")
         self._local.clicked.connect(lambda on: self._put(local_only=on))
         self.keys = KeySettings()
+        self.costs = CostSettings()
+        self.costs.changed.connect(self._took)
         self._models = ModelSettings()
         self._models.changed.connect(self._took)
         self._models.folder_chosen.connect(self.folder_chosen)
@@ -73,6 +76,7 @@ class SettingsPage(QWidget):
         for title, rows in self._sections():
             stack.addWidget(section(title, [row(*each) for each in rows]))
         stack.addWidget(self.keys)
+        stack.addWidget(self.costs)
         stack.addWidget(self._models)
         stack.addWidget(self._network)
         stack.addStretch(1)
@@ -126,6 +130,7 @@ class SettingsPage(QWidget):
         self._mode.choose(view.mode)
         self._keep.setChecked(view.keep_history)
         self._local.setChecked(view.local_only)
+        self.costs.show_settings(view)
         self._models.show_settings(view)
         self._network.show_settings(view)
 
@@ -146,11 +151,14 @@ class SettingsPage(QWidget):
 
     def _put(self, **changes: object) -> None:
         self._view = replace(self._view, **changes)  # type: ignore[arg-type]  # mypy cannot follow ** into replace
+        self.costs.show_settings(self._view)
         self._models.show_settings(self._view)
         self._network.show_settings(self._view)
         self.changed.emit(self._view)
 
     def _took(self, view: SettingsView) -> None:
-        """A change of the models section, which has all the others as they were shown."""
+        """A change of a section, which has all the others as they were shown."""
         self._view = view
+        self.costs.show_settings(view)
+        self._models.show_settings(view)
         self.changed.emit(view)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import date, datetime
 from typing import Literal
 
 from backends.errors import Problem
 from backends.records import KvType, RunResult, Sampling
+from backends.spending import Estimate, OwnPrice, Spent
 
 THIS_MACHINE = "this machine"
 GROUP_HERE = "On this machine"
@@ -182,3 +183,42 @@ class SettingsView:
     added_repos: tuple[str, ...] = ()
     proxy_url: str | None = None
     ca_file: str | None = None
+    session_budget_usd: float | None = None
+    month_budget_usd: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LaneEstimate:
+    """What one lane's answer may cost; lanes that cost nothing have none."""
+
+    label: str
+    estimate: Estimate
+
+
+@dataclass(frozen=True, slots=True)
+class SpentLine:
+    """What one provider was paid in this session and in this month."""
+
+    label: str
+    session: Spent = field(default_factory=Spent)
+    month: Spent = field(default_factory=Spent)
+
+
+@dataclass(frozen=True, slots=True)
+class PriceTableLine:
+    """The table of prices in use: the package's version, and the day of its release or of its fetching."""
+
+    version: str
+    day: date
+    fetched: bool
+
+
+@dataclass(frozen=True, slots=True)
+class CostsView:
+    """What the Costs section shows. `providers` are (name, label) of those that a price can be given for."""
+
+    total: SpentLine | None = None
+    by_provider: tuple[SpentLine, ...] = ()
+    own_prices: tuple[OwnPrice, ...] = ()
+    providers: tuple[tuple[str, str], ...] = ()
+    table: PriceTableLine | None = None

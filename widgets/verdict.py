@@ -103,7 +103,7 @@ def _wrote(rates: Sequence[tuple[float, str]]) -> tuple[str, str]:
 
 def _money(ended: Sequence[Outcome]) -> str:
     """Who was paid: every run that ended counts, since a provider charges for broken answers too."""
-    charged, unmeasured, unknown, unpaid = [], [], [], 0
+    charged, at_least, unmeasured, unknown, unpaid = [], [], [], [], 0
     for outcome in ended:
         if outcome.result is None:
             continue
@@ -112,6 +112,10 @@ def _money(ended: Sequence[Outcome]) -> str:
             unpaid += 1
             if cost.basis == "not_measured":
                 unmeasured.append(outcome.label)
+        elif cost.basis == "not_charged":
+            continue
+        elif cost.usd is not None and cost.basis == "estimated":
+            at_least.append(f"{outcome.label} cost at least about {fmt.usd(cost.usd)}.")
         elif cost.usd is not None:
             charged.append((cost.usd, outcome.label))
         elif outcome.phase != "failed" or outcome.result.text:
@@ -119,6 +123,7 @@ def _money(ended: Sequence[Outcome]) -> str:
     if unpaid == len(ended):
         return "Nothing was paid to a provider."
     parts = [_charged(sorted(charged))] if charged else []
+    parts.extend(at_least)
     parts.extend(f"The cost of {label} is unknown." for label in unknown)
     if parts and unmeasured:
         parts.append(f"The cost of {_list(unmeasured)} is not measured.")

@@ -20,7 +20,7 @@ from backends.cloud.providers import Endpoint
 from backends.cloud.request import ChatRequest
 from backends.cloud.stream import Reader
 from backends.egress_http import Wire
-from backends.errors import NotAnApi, Stalled, UnreadableReply
+from backends.errors import BudgetReached, NetworkNotAllowed, NotAnApi, Stalled, Unreachable, UnreadableReply
 from backends.keys import Secret
 from backends.records import RunRequest, frozen_map
 from backends.tally import Tally
@@ -28,6 +28,7 @@ from backends.tally import Tally
 log = logging.getLogger(__name__)
 
 MAX_DROPPED = 5
+GATEWAY_GAVE_UP = frozenset({408, 502, 504, 524})
 MAX_RETRY_WAIT_S = 60.0
 SERVER_RETRY_WAIT_S = 1.0
 
@@ -47,11 +48,24 @@ class Setting:
 class Attempt:
     """Asks once; again without a parameter the server refused; and once more when it asks to wait, before any text."""
 
-    def __init__(self, setting: Setting, tally: Tally, request: RunRequest, model: str, key: Secret | None) -> None:
+    def __init__(
+        self,
+        setting: Setting,
+        tally: Tally,
+        request: RunRequest,
+        model: str,
+        key: Secret | None,
+        *,
+        must_limit: bool = False,
+    ) -> None:
+        """`must_limit`: a budget rests on the upper bound of one request. Rather ask nothing than without a limit on
+        the answer, and not again where the first request may have been billed."""
         self._setting = setting
         self._tally = tally
         self._key = key
         self._model = model
+        self._pays_once = must_limit
+        self._must_limit = must_limit and request.sampling.max_tokens is not None
         self._chat = ChatRequest(request, setting.endpoint, model, setting.refused.get(model, frozenset()))
         self._call = Call(setting.endpoint, model, key, setting.patience.read_s, lambda: bool(tally.text))
 
@@ -60,7 +74,10 @@ class Attempt:
         try:
             await self._answer()
         except Exception as error:  # noqa: BLE001  a malformed stream raises anything at all
-            raise failures.as_nearfar_error(error, self._call) from None
+            told = failures.as_nearfar_error(error, self._call)
+            if isinstance(told, Unreachable | NetworkNotAllowed):
+                self._tally.may_be_charged = False  # it never reached the server
+            raise told from None
 
     async def _answer(self) -> None:
         self._say_what_differs()
@@ -84,13 +101,22 @@ class Attempt:
     async def _open(self) -> sdk.Chunks:
         has_waited = False
         for _ in range(MAX_DROPPED + 2):
+            if self._must_limit and "max_tokens" in self._chat.not_sent():
+                raise BudgetReached(
+                    f"{self._model} takes no limit on the answer, so nobody can say what it would cost.",
+                    fix="Remove the budget in Settings, or choose another model.",
+                )
             self._tally.sent()
+            self._tally.may_be_charged = True
             try:
                 return await sdk.open_stream(self._setting.client, self._chat.body(), self._key)
             except openai.APIStatusError as error:
+                # A request that was turned down is not billed; of one that a gateway gave up on, nobody knows.
+                self._tally.may_be_charged = error.status_code in GATEWAY_GAVE_UP
                 if self._drop_what_it_refuses(error):
                     continue
-                wait_s = None if has_waited else _wait_s(error)
+                is_last = has_waited or (self._pays_once and self._tally.may_be_charged)
+                wait_s = None if is_last else _wait_s(error)
                 if wait_s is None:
                     raise
                 has_waited = True

@@ -12,6 +12,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from backends.cloud import pricing
+from backends.cloud.budget import Spending
 from backends.cloud.patience import Patience
 from backends.cloud.providers import Endpoint, model_of
 from backends.egress import POOL_S, WRITE_S, Egress
@@ -32,7 +33,10 @@ CostOf = Callable[[str, Usage], Cost]
 
 
 class CloudEngine:
-    """One server. `key` is asked for at each run; `cost_of` prices a model's usage, by the table if not given."""
+    """One server. `key` is asked for at each run; `cost_of` prices a model's usage, by the table if not given.
+
+    With `spending`, its prices hold, every run is in its ledger, and what could pass a budget is not sent.
+    """
 
     def __init__(
         self,
@@ -41,11 +45,13 @@ class CloudEngine:
         egress: Egress,
         key: Callable[[], Secret | None],
         cost_of: CostOf | None = None,
+        spending: Spending | None = None,
         patience: Patience | None = None,
     ) -> None:
         self.endpoint = endpoint
         self._egress = egress
         self._key = key
+        self._spending = spending
         self._cost_of = cost_of or self._price
         self._patience = patience or Patience()
         self._setting: Setting | None = None
@@ -57,6 +63,9 @@ class CloudEngine:
         settings = asdict(request.sampling)
         tally = Tally(request, emit, cost_of=lambda usage: self._cost_of(model, usage), settings=settings)
         tally.model = model
+        if self._spending is not None:
+            prices, prompt = self._spending.prices, request.prompt
+            tally.broken_cost_of = lambda text: prices.broken_cost(self.endpoint, model, prompt, text)
         return tally
 
     async def run(self, request: RunRequest, emit: Emit) -> None:
@@ -101,9 +110,36 @@ class CloudEngine:
             await self.warm_up()
             tally.notice("preparing", "")
         assert self._setting is not None
+        if self._spending is None:
+            await self._attempt(self._setting, tally, request, key, must_limit=False)
+        else:
+            await self._attempt_within(self._spending, self._setting, tally, request, key)
+
+    async def _attempt_within(
+        self, spending: Spending, setting: Setting, tally: Tally, request: RunRequest, key: Secret | None
+    ) -> None:
+        """The one way to a provider that is paid: the ledger knows of it before and after. Raises BudgetReached."""
+        reserved = await spending.reserve(self.endpoint, model_of(request.target), request)
+        try:
+            for words in reserved.warnings:
+                tally.notice("budget", words)
+            await self._attempt(setting, tally, request, key, must_limit=reserved.limited)
+        except asyncio.CancelledError:
+            tally.cancelled()
+            raise
+        except NearfarError as error:
+            tally.failed(error)
+        finally:
+            cost = tally.result.cost if tally.result is not None else Cost(None, "usage_missing")
+            await spending.settle(reserved, cost, may_be_charged=tally.may_be_charged)
+
+    async def _attempt(
+        self, setting: Setting, tally: Tally, request: RunRequest, key: Secret | None, *, must_limit: bool
+    ) -> None:
         from backends.cloud.attempt import Attempt  # in memory since warm_up
 
-        await Attempt(self._setting, tally, request, model_of(request.target), key).answer()
+        model = model_of(request.target)
+        await Attempt(setting, tally, request, model, key, must_limit=must_limit).answer()
 
     def _prepare(self) -> Setting:
         """Runs in a thread: these imports take seconds."""
@@ -113,7 +149,10 @@ class CloudEngine:
         from backends.cloud.attempt import Setting
         from backends.cloud.guard import bound_response
 
-        pricing.load_prices_now()
+        if self._spending is not None:
+            self._spending.prices.load()
+        else:
+            pricing.load_prices_now()
         sdk.rehearse()
         patience = self._patience
         http = self._egress.http_client(PURPOSE, self.endpoint.base_url)
@@ -122,4 +161,6 @@ class CloudEngine:
         return Setting(sdk.make_client(self.endpoint.base_url, http, timeout), self.endpoint, patience, {})
 
     def _price(self, model: str, usage: Usage) -> Cost:
+        if self._spending is not None:
+            return self._spending.prices.cost(self.endpoint, model, usage)
         return pricing.cost(self.endpoint.price_provider, model, usage, price_as_of=self.endpoint.price_as_of)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol
 
 from backends.errors import AnswerTooLarge
@@ -70,6 +71,7 @@ class Reader:
         self._text = Whole()
         self._reasoning = Whole()
         self._n_bytes = 0
+        self._tier: str | None = None
         self.finish_reason: str | None = None
         self.chunks = 0
         self.error: object = None
@@ -150,6 +152,10 @@ class Reader:
         usage = _as_dict(chunk.usage) or _as_dict(groq_usage)
         if usage:
             self._tally.usage = usage_of(usage)
+        if isinstance(tier := getattr(chunk, "service_tier", None), str) and tier:
+            self._tier = _name(tier)
+        if self._tier is not None and self._tally.usage.service_tier is None:
+            self._tally.usage = replace(self._tally.usage, service_tier=self._tier)
         timings = dict(_timings(_as_dict(fields.get("timings"))))
         timings |= {name: value for name, value in _timings(usage) if name.endswith(TIME_SUFFIXES)}
         if timings:
@@ -165,6 +171,7 @@ def usage_of(fields: Mapping[str, object]) -> Usage:
         completion_tokens=_count(fields.get("completion_tokens")),
         cached_tokens=_count(prompt_details.get("cached_tokens")),
         reasoning_tokens=_count(completion_details.get("reasoning_tokens")),
+        cache_write_tokens=_count(prompt_details.get("cache_write_tokens")),
     )
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from backends.history.codec import TEXT_FIELDS, plain, result_as_json
 from backends.history.records import ComparisonRecord, RunRecord
-from backends.records import RunResult
+from backends.records import CostBasis, RunResult
 from backends.version import APP_VERSION
 
 
@@ -78,6 +78,13 @@ def _run_line(run: RunRecord) -> str:
     return " · ".join(figures + ([f"voted {run.vote}"] if run.vote else []))
 
 
+_MONEY: dict[CostBasis, str] = {
+    "practice_at_gpt4o_price": "{} USD at gpt-4o's price (nothing was paid)",
+    "not_charged": "{} USD (nothing was charged)",
+    "estimated": "at least about {} USD (it broke off)",
+}
+
+
 def _figures(result: RunResult) -> list[str]:
     """The figures that are known; what is unknown is left out, never 0."""
     usage, cost = result.usage, result.cost
@@ -86,7 +93,7 @@ def _figures(result: RunResult) -> list[str]:
         (result.decode_tok_s, "{:.1f} tok/s"),
         (usage.completion_tokens, "{} tokens"),
         (result.e2e_ms, "{:.0f} ms in all"),
-        (cost.usd, "{} USD" if cost.basis == "api_price" else "{} USD at gpt-4o's price (nothing was paid)"),
+        (cost.usd, _MONEY.get(cost.basis, "{} USD")),
         (result.device, "on {}"),
     ]
     return [form.format(value) for value, form in shown if value is not None]

@@ -149,7 +149,8 @@ def _run_summary(row: Sequence[Any]) -> RunSummary:
         ttft_ms=_number(figures.get("ttft_ms")),
         decode_tok_s=_number(figures.get("decode_tok_s")),
         e2e_ms=_number(figures.get("e2e_ms")),
-        cost_usd=_money(cost.get("usd")) if isinstance(cost, dict) else None,
+        # A line has no room to say that a sum is only an estimate, so there it is unknown.
+        cost_usd=_money(cost.get("usd")) if isinstance(cost, dict) and cost.get("basis") != "estimated" else None,
         vote=_vote(vote),
     )
 

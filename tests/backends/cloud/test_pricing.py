@@ -92,3 +92,29 @@ def test_practice_is_not_priced_as_if_openai_had_cached_it() -> None:
     """The practice server reuses its own cache from the second question on; OpenAI would have charged in full."""
     usage = Usage(prompt_tokens=33, completion_tokens=100, cached_tokens=32)
     assert pricing.practice_cost(usage, None) == pricing.practice_cost(Usage(33, 100), None)
+
+
+def test_what_a_provider_writes_into_its_cache_has_its_own_rate() -> None:
+    cost = pricing.cost("openai", "gpt-6-luna", Usage(2000, 100, 500, cache_write_tokens=1000))
+    by_hand = 500 * Decimal("0.1") + 500 * Decimal("0.01") + 1000 * Decimal("0.125") + 100 * Decimal("0.5")
+    assert cost.usd == by_hand / MILLION
+    assert cost.formula is not None
+    assert "1000 written to cache × $0.125/M" in cost.formula
+
+
+@pytest.mark.parametrize(
+    ("tier", "rate_in", "rate_out"),
+    [("priority", "4.25", "17"), ("default", "2.5", "10"), (None, "2.5", "10"), ("on_demand", "2.5", "10")],
+)
+def test_a_service_tier_has_its_own_price(tier: str | None, rate_in: str, rate_out: str) -> None:
+    cost = pricing.cost("openai", "gpt-4o", Usage(1000, 100, service_tier=tier))
+    assert cost.usd == (1000 * Decimal(rate_in) + 100 * Decimal(rate_out)) / MILLION
+
+
+def test_a_tier_without_a_known_price_is_unknown() -> None:
+    assert pricing.cost("openai", "gpt-4o", Usage(1000, 100, service_tier="scale")).basis == "unknown_price"
+
+
+def test_the_source_of_the_price_is_said() -> None:
+    cost = pricing.cost("openai", "gpt-4o", Usage(1, 1), price_as_of="2026-10-12")
+    assert cost.source == "genai-prices 0.2.3, checked 2026-10-12"

@@ -43,6 +43,7 @@ costs = st.builds(
     basis=st.sampled_from(get_args(CostBasis)),
     price_as_of=st.none() | words,
     formula=st.none() | words,
+    source=st.none() | words,
 )
 results = st.builds(
     RunResult,
@@ -54,7 +55,7 @@ results = st.builds(
     },
     complete=st.booleans(),
     gpu_layers=counts,
-    usage=st.builds(Usage, counts, counts, counts, counts),
+    usage=st.builds(Usage, counts, counts, counts, counts, counts, st.none() | words),
     cost=costs,
     engine_timings=st.dictionaries(words, finite | st.integers(), max_size=4).map(frozen_map),
     settings=st.dictionaries(words, asked, max_size=4).map(MappingProxyType),

@@ -1,0 +1,64 @@
+"""Prices of servers and their models: the person's own first, then the table. Must not know what was spent."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import date
+
+from backends.cloud import pricing
+from backends.cloud.estimate import Asked, broken_cost, estimate
+from backends.cloud.price_book import PriceBook
+from backends.cloud.price_table import PriceTable
+from backends.cloud.pricing import Quote
+from backends.cloud.providers import Endpoint
+from backends.paths import Paths
+from backends.records import Cost, Prompt, Sampling, Usage
+from backends.spending import Estimate
+
+
+def local_day() -> date:
+    """Today where the person is: their prices begin by their own calendar."""
+    return date.today()  # noqa: DTZ011
+
+
+class Prices:
+    """Safe to read from any thread. `load` first, off the loop; without it the first question waits for the table."""
+
+    def __init__(self, paths: Paths, today: Callable[[], date] = local_day) -> None:
+        self.book = PriceBook(paths.prices_file)
+        self.table = PriceTable(paths.price_table_file)
+        self._today = today
+
+    def load(self) -> None:
+        """Read the table, about a second the first time. The book is read when the program starts."""
+        self.table.load()
+
+    def quote(self, endpoint: Endpoint, model: str, usage: Usage) -> Quote | None:
+        """What these counts cost today, None where no price is known. Missing counts are 0; never raises."""
+        own = self.book.find(endpoint.key_name, model, self._today())
+        if own is not None:
+            return pricing.own_quote(own, model, usage)
+        as_of = endpoint.price_as_of
+        return pricing.quote(endpoint.price_provider, model, usage, price_as_of=as_of, table=self.table)
+
+    def cost(self, endpoint: Endpoint, model: str, usage: Usage) -> Cost:
+        """What an answer cost, or why that is not known; never raises."""
+        if usage.prompt_tokens is None or usage.completion_tokens is None:
+            return Cost(None, "usage_missing")
+        found = self.quote(endpoint, model, usage)
+        return Cost(None, "unknown_price") if found is None else found.cost("api_price")
+
+    def broken_cost(self, endpoint: Endpoint, model: str, prompt: Prompt, text: str) -> Cost:
+        """At least about what an answer cost that broke off after `text`; never raises."""
+        return broken_cost(prompt, text, lambda usage: self.quote(endpoint, model, usage))
+
+    def estimate(self, endpoint: Endpoint, model: str, prompt: Prompt, sampling: Sampling) -> Estimate:
+        """What a question may cost before it is sent; never raises."""
+        own = self.book.find(endpoint.key_name, model, self._today())
+        window = pricing.context_window(endpoint.price_provider, model, self.table)
+        asked = Asked(model, reasons=not endpoint.takes_sampling(model), context_window=window)
+        found = estimate(asked, prompt, sampling, lambda usage: self.quote(endpoint, model, usage))
+        free = own is not None and own.input_usd_per_mtok == own.output_usd_per_mtok == 0
+        # What costs nothing has an upper bound however long it gets.
+        return replace(found, high_usd=found.low_usd) if free and found.high_usd is None else found

@@ -1,0 +1,74 @@
+"""`nearfar run` within budgets: nothing is sent that could pass one, and the ledger is the window's."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from backends.cloud.budget import Spending
+from backends.paths import app_paths
+from backends.settings import Settings
+from backends.spending import Spent
+from backends.workbench import Workbench
+from tests.app.test_cli import QUESTION, lines, nearfar
+from tests.fakes.openai_server import OpenAIServer, answer, usage
+
+COUNTS = usage(2000, 500, cached=1024)
+
+
+@pytest.fixture
+def server() -> Iterator[OpenAIServer]:
+    with OpenAIServer(answer("Hello", counts=COUNTS)) as made:
+        yield made
+
+
+def choose(**settings: Any) -> None:
+    bench = Workbench(app_paths())
+    bench.change(**settings)
+    assert asyncio.run(bench.save()) is None
+
+
+def run(server: OpenAIServer, *more: str, target: str = "openai:gpt-4o") -> Any:
+    env = {"NEARFAR_OPENAI_BASE_URL": server.base_url, "OPENAI_API_KEY": "sk-test"}
+    return nearfar("run", QUESTION, "--target", target, "--key-env", "OPENAI_API_KEY", *more, env=env)
+
+
+def test_the_result_says_what_the_cost_rests_on(server: OpenAIServer) -> None:
+    result = lines(run(server, "--json"))[-1]["result"]
+    assert result["cost_usd"] == 0.00872
+    assert result["cost_basis"] == "api_price"
+    assert result["cost_formula"].endswith("= $0.00872")
+    assert result["price_source"] == "genai-prices 0.2.3, checked 2026-10-12"
+    assert Spending(app_paths(), Settings).ledger.totals().month == Spent(Decimal("0.00872"), Decimal("0.00872"), 1)
+
+
+def test_a_run_that_could_pass_a_budget_is_not_sent(server: OpenAIServer) -> None:
+    choose(month_budget_usd=0.01)
+    done = run(server, "--json")
+    assert done.returncode == 1
+    end = lines(done)[-1]
+    assert (end["event"], end["error"]["code"]) == ("failed", "budget_reached")
+    assert server.received == []
+    assert run(server, "--max-tokens", "500").returncode == 0
+    second = run(server, "--max-tokens", "500")
+    assert "of the month budget of $0.01" in second.stderr
+    assert len(server.received) == 1
+
+
+def test_a_model_without_a_price_is_refused_under_a_budget(server: OpenAIServer) -> None:
+    choose(session_budget_usd=1.0)
+    done = run(server, target="openai:house-model")
+    assert done.returncode == 1
+    assert "No price is known for house-model" in done.stderr
+    assert server.received == []
+
+
+def test_what_runs_here_needs_no_budget_and_is_in_no_ledger() -> None:
+    choose(session_budget_usd=0.0, month_budget_usd=0.0)
+    done = nearfar("run", QUESTION, "--target", "local:demo", "--target", "practice", "--max-tokens", "4")
+    assert done.returncode == 0, done.stderr
+    assert not app_paths().ledger_file.exists()
