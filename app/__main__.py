@@ -4,12 +4,19 @@ from __future__ import annotations
 
 import sys
 
+from backends.core_files import leave_no_core_file
 from backends.egress_guard import guard
+
+
+def prepare() -> None:
+    """Before anything of anybody's could open a connection, or crash with a key in its memory."""
+    guard()
+    leave_no_core_file()
 
 
 def main() -> int:
     """Entry point of `nearfar` and of the app's own child processes; returns the exit status."""
-    guard()  # before anything of anybody's could open a connection
+    prepare()
     arguments = sys.argv[1:]
     if arguments[:1] == ["--worker"]:
         from backends.local.worker import main as worker

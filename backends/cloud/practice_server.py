@@ -12,6 +12,7 @@ import signal
 import sys
 from typing import TextIO
 
+from backends.core_files import leave_no_core_file
 from backends.egress_guard import guard
 
 PR_SET_PDEATHSIG = 1
@@ -24,7 +25,7 @@ def main() -> int:
     guard()  # it answers, and asks nobody
     report = _take_over_stdout()
     _die_with_parent()
-    _no_core_file()
+    leave_no_core_file()
     settings = json.loads(sys.stdin.readline())
     try:
         server, port = _serve(settings)
@@ -68,14 +69,6 @@ def _take_over_stdout() -> TextIO:
     report = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
     return report
-
-
-def _no_core_file() -> None:
-    """A core file would hold the prompt and the key."""
-    if sys.platform != "win32":
-        import resource
-
-        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
 def _die_with_parent() -> None:

@@ -9,11 +9,11 @@ import signal
 import sys
 
 from backends import egress_guard
+from backends.core_files import leave_no_core_file
 
 STDIN, STDOUT, STDERR = 0, 1, 2
 PR_SET_PDEATHSIG = 1
 FOLDER_PREFIX = "nearfar-worker-"
-SEM_FAILCRITICALERRORS, SEM_NOGPFAULTERRORBOX, SEM_NOOPENFILEERRORBOX = 0x1, 0x2, 0x8000
 
 
 def take_stdout() -> int:
@@ -49,12 +49,7 @@ def guard() -> None:
     egress_guard.guard()
     os.environ["GGML_NO_BACKTRACE"] = "1"
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    if sys.platform == "win32":
-        ctypes.windll.kernel32.SetErrorMode(SEM_FAILCRITICALERRORS | SEM_NOGPFAULTERRORBOX | SEM_NOOPENFILEERRORBOX)
-        return
-    import resource
-
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    leave_no_core_file()
     if sys.platform == "linux":
         # Kills this process even while it is stopped; end of input covers every other case and system.
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)

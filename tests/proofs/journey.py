@@ -32,9 +32,9 @@ def _hear(event: str, args: tuple[object, ...]) -> None:
 def main() -> int:
     sys.addaudithook(_hear)
     prompt, targets = sys.argv[1], sys.argv[2:]
-    from backends.egress_guard import guard
+    from app.__main__ import prepare
 
-    guard()
+    prepare()
     from PySide6.QtWidgets import QApplication
 
     from app import gui
