@@ -94,7 +94,7 @@ def _choice(bench: Workbench, target: Target, endpoint: Endpoint, retires: date 
         label=model_of(target),
         detail=endpoint.label,
         group=GROUP_CLOUD,
-        where=endpoint.host if endpoint.leaves_machine else "this machine",
+        where=endpoint.destination if endpoint.leaves_machine else "this machine",
         needs_key=bench.needs_key(target),
         retires_on=retires.isoformat() if retires else None,
         disabled_reason=LOCAL_ONLY_REASON if refused else None,

@@ -12,11 +12,14 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from datetime import date
 from typing import TYPE_CHECKING
 
 from backends.cloud.engine import CloudEngine
+from backends.cloud.known_models import KnownModels
+from backends.cloud.offers import offers
 from backends.cloud.practice import PracticeEngine, PracticeServer
-from backends.cloud.providers import Endpoint, endpoint_for
+from backends.cloud.providers import CloudModel, Endpoint, endpoint_for
 from backends.compare import Comparison, Mode
 from backends.egress import Egress, Policy
 from backends.engine import Engine
@@ -55,6 +58,7 @@ class Workbench:
         self.warnings: tuple[str, ...] = loaded.warnings
         self.egress = Egress(Policy(local_only=self.settings.local_only is not False))
         self.keys = SessionKeys()
+        self.known_models = KnownModels(paths.cache)
         self.history = History(paths.history_file, keep=self.settings.keep_history, on_problem=self._history_problem)
         self.on_history_problem: Callable[[Problem | None], None] = _no_listener
         self.models = Models(
@@ -113,6 +117,11 @@ class Workbench:
             return None
         return endpoint_for(target, addresses=self.settings.custom_servers)
 
+    def offered(self, endpoint: Endpoint) -> tuple[CloudModel, ...]:
+        """What a server has today, as far as it is known: its own list if it was asked, and the shipped table."""
+        listed = self.known_models.of(endpoint.base_url)
+        return offers(endpoint, listed, date.today())  # noqa: DTZ011  announced days are calendar days
+
     def needs_key(self, target: Target) -> bool:
         endpoint = self.endpoint(target)
         return endpoint is not None and endpoint.needs_key and not self.keys.has(endpoint.key_name)
@@ -166,10 +175,11 @@ class Workbench:
             if endpoint is None or not endpoint.leaves_machine:
                 continue
             if self.settings.local_only:
-                raise NetworkNotAllowed(f"Local only is switched on, so {endpoint.host} is not contacted.")
+                raise NetworkNotAllowed(f"Local only is switched on, so {endpoint.destination} is not contacted.")
             began = began or self.egress.policy.local_only
             self.egress.set_local_only(False)
-            self.egress.allow(endpoint.host)
+            for host in {endpoint.host, endpoint.destination}:
+                self.egress.allow(host)
         return began
 
     # -- engines -------------------------------------------------------------------------------------------------
@@ -188,7 +198,9 @@ class Workbench:
         if endpoint is None:
             return self.local.engine(target)
         name = endpoint.key_name
-        return CloudEngine(endpoint, egress=self.egress, key=lambda: self.keys.get(name))
+        return CloudEngine(
+            endpoint, egress=self.egress, key=lambda: self.keys.get(name), offered=lambda: self.offered(endpoint)
+        )
 
     async def warm_up(self, targets: Iterable[Target]) -> None:
         """Import and start what the first question to these servers would wait for; contacts nobody, loads no model."""

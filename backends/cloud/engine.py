@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from backends.cloud import pricing
 from backends.cloud.patience import Patience
-from backends.cloud.providers import Endpoint, model_of
+from backends.cloud.providers import CloudModel, Endpoint, model_of
 from backends.egress import POOL_S, WRITE_S, Egress
 from backends.errors import CloudError, KeyMissing, NearfarError
 from backends.events import Emit
@@ -27,12 +27,16 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 PURPOSE = "ask a model"
+HTTPS_PORT = 443
 
 CostOf = Callable[[str, Usage], Cost]
 
 
 class CloudEngine:
-    """One server. `key` is asked for at each run; `cost_of` prices a model's usage, by the table if not given."""
+    """One server. `key` is asked for at each run; `cost_of` prices a model's usage, by the table if not given.
+
+    `offered` is what its provider has today, for the words about a model that is gone.
+    """
 
     def __init__(
         self,
@@ -41,9 +45,11 @@ class CloudEngine:
         egress: Egress,
         key: Callable[[], Secret | None],
         cost_of: CostOf | None = None,
+        offered: Callable[[], Sequence[CloudModel]] = tuple,
         patience: Patience | None = None,
     ) -> None:
         self.endpoint = endpoint
+        self._offered = offered
         self._egress = egress
         self._key = key
         self._cost_of = cost_of or self._price
@@ -93,6 +99,8 @@ class CloudEngine:
     async def _answer(self, tally: Tally, request: RunRequest) -> None:
         endpoint = self.endpoint
         self._egress.check(PURPOSE, endpoint.base_url)
+        if endpoint.sent_on_to is not None:
+            self._egress.check_host(PURPOSE, endpoint.sent_on_to, HTTPS_PORT)
         key = self._key()
         if key is None and endpoint.needs_key:
             raise KeyMissing(f"{endpoint.label} needs an API key.")
@@ -119,7 +127,10 @@ class CloudEngine:
         http = self._egress.http_client(PURPOSE, self.endpoint.base_url)
         http.event_hooks = {"request": [], "response": [bound_response]}
         timeout = httpx2.Timeout(connect=patience.connect_s, read=patience.read_s, write=WRITE_S, pool=POOL_S)
-        return Setting(sdk.make_client(self.endpoint.base_url, http, timeout), self.endpoint, patience, {})
+        client = sdk.make_client(self.endpoint.base_url, http, timeout)
+        return Setting(client, self.endpoint, patience, {}, self._offered)
 
     def _price(self, model: str, usage: Usage) -> Cost:
+        if self.endpoint.self_hosted and not self.endpoint.leaves_machine:
+            return Cost(None, "not_measured")  # nobody charges for it; what it took of this machine is not measured
         return pricing.cost(self.endpoint.price_provider, model, usage, price_as_of=self.endpoint.price_as_of)

@@ -33,11 +33,33 @@ class CloudModel:
 
 
 @dataclass(frozen=True, slots=True)
+class Probe:
+    """How a server tells what it is: a GET of `path` answers with a JSON object that has the field `has`.
+
+    Where that alone would be too little, its models are also `owned_by` this name.
+    """
+
+    path: str
+    has: str
+    owned_by: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PassesOn:
+    """Models, by the ends of their ids, whose prompts the server sends on to `host`."""
+
+    ends: tuple[str, ...]
+    host: str
+
+
+@dataclass(frozen=True, slots=True)
 class Endpoint:
     """One server and how to speak to it.
 
     `sampling` maps our names of parameters beyond OpenAI's to the server's; `fixed_sampling` holds the beginnings of
-    model ids that refuse a temperature; `key_name` is where its key is kept.
+    model ids that refuse a temperature; `no_chat` beginnings or parts of ids that do not chat; `key_name` is where its
+    key is kept. `self_hosted` is a kind of server that people run themselves. `sent_on_to` is set for a model whose
+    prompts this server sends on to another host.
     """
 
     provider: str
@@ -54,15 +76,25 @@ class Endpoint:
     sampling: tuple[tuple[str, str], ...] = ()
     fixed_sampling: tuple[str, ...] = ()
     models: tuple[CloudModel, ...] = ()
+    self_hosted: bool = False
+    no_chat: tuple[str, ...] = ()
+    probe: Probe | None = None
+    passes_on: PassesOn | None = None
+    sent_on_to: str | None = None
 
     @property
     def host(self) -> str:
-        """The host that prompts are sent to, as the window names it."""
+        """The host that is asked."""
         return urlsplit(self.base_url).hostname or ""
 
     @property
+    def destination(self) -> str:
+        """The host that prompts end up at, as the window names it."""
+        return self.sent_on_to or self.host
+
+    @property
     def leaves_machine(self) -> bool:
-        return not on_this_machine(self.host)
+        return not on_this_machine(self.destination)
 
     @property
     def encrypted(self) -> bool:
@@ -74,6 +106,17 @@ class Endpoint:
     def takes_sampling(self, model_id: str) -> bool:
         """False where the model is known to refuse every temperature and top_p but its own."""
         return not model_id.startswith(self.fixed_sampling)
+
+    def chats(self, model_id: str) -> bool:
+        """False where the model is known for something else: embeddings, speech, pictures."""
+        name = model_id.lower().rpartition("/")[2]
+        return not any(name.startswith(part) or (part[0] == "-" and part in name) for part in self.no_chat)
+
+    def asked_for(self, model_id: str) -> Endpoint:
+        """This server as it is for one model."""
+        if self.passes_on is None or not model_id.endswith(self.passes_on.ends):
+            return self
+        return replace(self, sent_on_to=self.passes_on.host)
 
 
 @cache
@@ -105,6 +148,10 @@ def _read(provider: str, row: Mapping[str, Any]) -> Endpoint:
         sampling=tuple(row.get("sampling", {}).items()),
         fixed_sampling=tuple(row.get("fixed_sampling", ())),
         models=tuple(CloudModel(**model) for model in row.get("models", ())),
+        self_hosted=row.get("self_hosted", False),
+        no_chat=tuple(row.get("no_chat", ())),
+        probe=Probe(**row["probe"]) if "probe" in row else None,
+        passes_on=PassesOn(tuple(row["passes_on"]["ends"]), row["passes_on"]["host"]) if "passes_on" in row else None,
     )
 
 
@@ -122,7 +169,8 @@ def endpoint_for(
     if shipped is None:
         raise UnknownTarget(f"{target.provider} is not a server in the cloud.")
     address = environ.get(variable_of(target.provider)) or (addresses or {}).get(target.provider)
-    return replace(shipped, base_url=check_address(address)) if address else shipped
+    moved = replace(shipped, base_url=check_address(address)) if address else shipped
+    return moved.asked_for(target.model)
 
 
 def practice_endpoint(base_url: str) -> Endpoint:
