@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from app.server_choices import server_lines
 from backends.workbench import Workbench
 from widgets.values import AcceptedLicence, SettingsView
 
@@ -22,6 +23,7 @@ def settings_view(bench: Workbench, folder_free_bytes: int | None) -> SettingsVi
         download_limit_mb_s=settings.download_limit_mb_s,
         accepted_licences=tuple(AcceptedLicence(tag, _licence_name(tag)) for tag in settings.accepted_licences),
         added_repos=settings.added_repos,
+        servers=server_lines(bench),
     )
 
 

@@ -20,6 +20,7 @@ from urllib.parse import urlsplit
 import pydantic_core
 from pydantic import AfterValidator, Field, TypeAdapter, ValidationError
 
+from backends.cloud.providers import SERVER_NAME
 from backends.errors import SettingsNotSaved, UnknownTarget
 from backends.files import replace_file
 from backends.records import KvType, Sampling
@@ -30,7 +31,6 @@ MAX_LANES = 4
 PRIVATE_CHOICES: Mapping[str, bool] = MappingProxyType({"local_only": True, "keep_history": False})
 CAUTION = "Until you choose again, nothing outside this machine is contacted and no history is kept."
 REPO_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,95}/[A-Za-z0-9][A-Za-z0-9._-]{0,95}")
-SERVER_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,39}")
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,6 +20,7 @@ from backends.cloud.known_models import KnownModels
 from backends.cloud.offers import offers
 from backends.cloud.practice import PracticeEngine, PracticeServer
 from backends.cloud.providers import CloudModel, Endpoint, endpoint_for
+from backends.cloud.servers import Servers
 from backends.compare import Comparison, Mode
 from backends.egress import Egress, Policy
 from backends.engine import Engine
@@ -59,6 +60,13 @@ class Workbench:
         self.egress = Egress(Policy(local_only=self.settings.local_only is not False))
         self.keys = SessionKeys()
         self.known_models = KnownModels(paths.cache)
+        self.servers = Servers(
+            self.known_models,
+            settings=lambda: self.settings,
+            egress=self.egress,
+            key=self.keys.get,
+            offered=self.offered,
+        )
         self.history = History(paths.history_file, keep=self.settings.keep_history, on_problem=self._history_problem)
         self.on_history_problem: Callable[[Problem | None], None] = _no_listener
         self.models = Models(

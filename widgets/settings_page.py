@@ -14,6 +14,7 @@ from widgets.prompt_box import MODES
 from widgets.scroll_column import ScrollColumn
 from widgets.settings_models import ModelSettings
 from widgets.settings_rows import row, section
+from widgets.settings_servers import ServerSettings
 from widgets.values import SettingsView
 
 WIDTH = 760
@@ -27,7 +28,8 @@ THEMES = (
 class SettingsPage(QWidget):
     """`changed` carries all settings after each change; `show_settings` sets them without a signal.
 
-    The models folder changes by `folder_chosen` (a path), since its models may move with it.
+    The models folder changes by `folder_chosen` (a path), since its models may move with it; servers by the signals
+    of `servers`.
     """
 
     changed = Signal(object)
@@ -51,6 +53,7 @@ class SettingsPage(QWidget):
         self._models.folder_chosen.connect(self.folder_chosen)
         self._models.folder_open_requested.connect(self.folder_open_requested)
         self._models.first_steps_requested.connect(self.first_steps_requested)
+        self.servers = ServerSettings()
         self._banner = Banner(closable=True)
         self._banner.setMaximumWidth(WIDTH)
         self._lay_out()
@@ -65,6 +68,7 @@ class SettingsPage(QWidget):
         for title, rows in self._sections():
             stack.addWidget(section(title, [row(*each) for each in rows]))
         stack.addWidget(self._models)
+        stack.addWidget(self.servers)
         stack.addStretch(1)
         scroll = ScrollColumn()
         line = QHBoxLayout()  # it asks for the height at the width that the body gets, which is not all there is
@@ -117,6 +121,7 @@ class SettingsPage(QWidget):
         self._keep.setChecked(view.keep_history)
         self._local.setChecked(view.local_only)
         self._models.show_settings(view)
+        self.servers.show_lines(view.servers)
 
     def show_problem(self, problem: Problem | None) -> None:
         """A problem with the settings or with what they are about, at the top of the page."""

@@ -198,7 +198,7 @@ def _of_missing_model(call: Call) -> NearfarError:
     known = call.endpoint.model(call.model)
     day = known.retires if known is not None else None
     retired = day is not None and day <= date.today()  # noqa: DTZ011  a calendar day
-    other = instead_of(call.model, call.offered(), retired=retired)
+    other = instead_of(call.endpoint, call.model, call.offered())
     fix = None if other is None else f"Choose {call.quote(other)}, which {call.name} offers, or another model."
     if retired:
         return CloudModelUnknown(f"{call.name} has retired {call.model} on {day:%Y-%m-%d}.", fix=fix)

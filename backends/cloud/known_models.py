@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import UTC, date, datetime
 from pathlib import Path
 
@@ -16,8 +16,8 @@ from backends.files import replace_file
 log = logging.getLogger(__name__)
 
 FILE_NAME = "model-lists.json"
-MAX_FILE_BYTES = 32_000_000
-MAX_LISTS = 100
+MAX_FILE_BYTES = 8_000_000
+MAX_LISTS = 50
 
 
 class KnownModels:
@@ -29,6 +29,7 @@ class KnownModels:
     def __init__(self, folder: Path) -> None:
         self._path = folder / FILE_NAME
         self._lock = threading.Lock()
+        self._writing = threading.Lock()  # apart, so that nobody who only asks waits for the disk
         self._lists: dict[str, ModelList] | None = None
 
     def of(self, base_url: str) -> ModelList | None:
@@ -44,21 +45,27 @@ class KnownModels:
             lists[listed.base_url] = listed
             for oldest in list(lists)[:-MAX_LISTS]:
                 del lists[oldest]
-            self._write(lists)
+        self._write()
 
     def forget(self, base_url: str) -> None:
         """As when its server is taken off the list; idempotent."""
         with self._lock:
-            lists = self._loaded()
-            if lists.pop(base_url, None) is not None:
-                self._write(lists)
+            known = self._loaded().pop(base_url, None) is not None
+        if known:
+            self._write()
 
     def _loaded(self) -> dict[str, ModelList]:
         if self._lists is None:
             self._lists = _read(self._path)
         return self._lists
 
-    def _write(self, lists: Mapping[str, ModelList]) -> None:
+    def _write(self) -> None:
+        with self._writing:
+            with self._lock:
+                lists = tuple(self._loaded().values())
+            self._replace(lists)
+
+    def _replace(self, lists: Iterable[ModelList]) -> None:
         stored = {
             "version": 1,
             "lists": [
@@ -69,7 +76,7 @@ class KnownModels:
                         [model.id, model.retires.isoformat() if model.retires else None] for model in each.models
                     ],
                 }
-                for each in lists.values()
+                for each in lists
             ],
         }
         try:

@@ -44,13 +44,13 @@ def retires_on(endpoint: Endpoint, listed: ModelList | None, model_id: str) -> d
     return shipped.retires if shipped is not None else None
 
 
-def instead_of(model_id: str, offered: Sequence[CloudModel], *, retired: bool) -> str | None:
+def instead_of(endpoint: Endpoint, model_id: str, offered: Sequence[CloudModel]) -> str | None:
     """The model to name in place of one that its server does not have, or None where it offers no other.
 
     For one that was never known, the id that is most like it, since it may be a slip of typing.
     """
     others = [model for model in offered if model.id != model_id]
-    if not retired:
+    if endpoint.model(model_id) is None:
         alike = get_close_matches(model_id, [model.id for model in others], n=1, cutoff=ALIKE)
         if alike:
             return alike[0]

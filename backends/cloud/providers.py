@@ -6,7 +6,7 @@ import ipaddress
 import os
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass, replace
 from datetime import date
 from functools import cache
@@ -14,12 +14,13 @@ from typing import Any, Literal
 from urllib.parse import urlsplit
 
 from backends.egress import on_this_machine
-from backends.errors import BadAddress, UnknownTarget
+from backends.errors import BadAddress, BadServerName, UnknownTarget
 from backends.records import Target
 from resources import resource_path
 
 LimitParameter = Literal["max_completion_tokens", "max_tokens"]
 
+SERVER_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,39}")
 ENDPOINT_PATH = "/chat/completions"
 
 
@@ -199,6 +200,22 @@ def _custom(name: str, addresses: Mapping[str, str], environ: Mapping[str, str])
         )
     row = _read("custom", _table()["custom"])
     return replace(row, base_url=check_address(address), label=name, key_name=f"custom:{name}")
+
+
+def check_server_name(text: str, *, taken: Container[str] = ()) -> str:
+    """A name for a server of the person's own; raises BadServerName with what is wrong with it.
+
+    The name of a kind that people run themselves moves that kind; that of any other provider is refused.
+    """
+    name = text.strip()
+    if not SERVER_NAME.fullmatch(name):
+        raise BadServerName(f"“{name[:40]}” cannot be the name of a server.")
+    row = _table().get(name)
+    if name == "local" or (row is not None and not row.get("self_hosted")):
+        raise BadServerName(f"A server of your own cannot be called {name}: that is a provider's name.")
+    if name in taken:
+        raise BadServerName(f"There is a server called {name} already.", fix="Choose another name, or remove that one.")
+    return name
 
 
 def check_address(text: str) -> str:

@@ -270,18 +270,18 @@ def test_dates_of_both_are_merged() -> None:
 
 
 @pytest.mark.parametrize(
-    ("model", "retired", "instead"),
+    ("model", "instead"),
     [
-        ("gone", True, "second"),  # one that stays, before one that ends too
-        ("frist", False, "first"),  # a slip of typing
-        ("nothing like it", False, "second"),
-        ("second", True, "first"),
+        ("gone", "second"),  # one that stays, before one that ends too
+        ("frist", "first"),  # a slip of typing
+        ("nothing like it", "second"),
+        ("second", "first"),
     ],
 )
-def test_what_to_choose_instead(model: str, retired: bool, instead: str) -> None:
-    assert instead_of(model, offers(SHIPPED, None, TODAY), retired=retired) == instead
+def test_what_to_choose_instead(model: str, instead: str) -> None:
+    assert instead_of(SHIPPED, model, offers(SHIPPED, None, TODAY)) == instead
 
 
 def test_nothing_is_named_where_nothing_is_offered() -> None:
-    assert instead_of("x", (), retired=True) is None
-    assert instead_of("x", (CloudModel("x"),), retired=False) is None
+    assert instead_of(SHIPPED, "x", ()) is None
+    assert instead_of(SHIPPED, "x", (CloudModel("x"),)) is None
