@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from PySide6.QtCore import Qt
-from PySide6.QtWidgets import QLabel, QLineEdit, QPushButton, QToolButton, QWidget
+from PySide6.QtWidgets import QAbstractButton, QLabel, QLineEdit, QWidget
 from pytestqt.qtbot import QtBot
 
 from backends.errors import BadAddress
@@ -24,8 +24,8 @@ def field(page: QWidget, name: str) -> QLineEdit:
     return next(each for each in page.findChildren(QLineEdit) if each.accessibleName() == name)
 
 
-def button(page: QWidget, name: str) -> QPushButton | QToolButton:
-    every = [*page.findChildren(QPushButton), *page.findChildren(QToolButton)]
+def button(page: QWidget, name: str) -> QAbstractButton:
+    every = page.findChildren(QAbstractButton)
     return next(each for each in every if each.accessibleName() == name)
 
 

@@ -184,8 +184,29 @@ async def test_cancelling_frees_the_server(engine: PracticeEngine) -> None:
     with pytest.raises(asyncio.CancelledError):
         await task
     assert isinstance(end_of(events), Cancelled)
-    # It has one slot, so this would wait for the rest of the long answer if that went on.
     assert isinstance(end_of(await ask(engine)), Finished)
+
+
+async def test_questions_asked_together_are_answered_together(engine: PracticeEngine) -> None:
+    """With one slot, the others would wait for the end of the first."""
+    await engine.warm_up()
+    order: list[int] = []
+
+    async def one(place: int) -> str:
+        events: list[Event] = []
+
+        def listen(event: Event) -> None:
+            events.append(event)
+            if isinstance(event, Delta):
+                order.append(place)
+
+        await engine.run(question(max_tokens=300), listen)
+        return finished(events).result.text
+
+    texts = await asyncio.gather(*(one(place) for place in range(4)))
+    assert len(set(texts)) == 1
+    first_end = max(at for at, place in enumerate(order) if place == order[0])
+    assert len(set(order[:first_end])) == 4
 
 
 async def test_closing_ends_the_child(server: PracticeServer) -> None:
