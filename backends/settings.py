@@ -23,7 +23,7 @@ from pydantic import AfterValidator, Field, TypeAdapter, ValidationError
 from backends.cloud.providers import SERVER_NAME
 from backends.errors import SettingsNotSaved, UnknownTarget
 from backends.files import replace_file
-from backends.records import KvType, Sampling
+from backends.records import Effort, KvType, Sampling
 from backends.targets import parse_target
 
 MAX_FILE_BYTES = 1_000_000
@@ -125,6 +125,12 @@ class Settings:
         Field(max_length=16),
         Wording("Stop at", "The answer ends before any of these texts."),
     ] = ()
+    reasoning_effort: Annotated[
+        Effort | None,
+        Wording(
+            "Reasoning effort", "How much a model thinks before it answers, where it lets you say; empty is its own."
+        ),
+    ] = None
     n_ctx: Annotated[
         int,
         Field(ge=256, le=1_048_576),

@@ -151,12 +151,15 @@ class Workbench:
 
         Raises UsageError or KeyMissing; a sentence never repeats what was named, which may be a key by mistake.
         """
-        servers = {endpoint.key_name for target in targets if (endpoint := self.endpoint(target)) is not None}
+        asked = [endpoint for target in targets if (endpoint := self.endpoint(target)) is not None]
+        servers = {endpoint.key_name for endpoint in asked}
+        # A server on this machine gets a key only by its name, so that one key for a provider stays unambiguous.
+        takers = {each.key_name for each in asked if not (each.self_hosted and not each.leaves_machine)} or servers
         listed = " and ".join(sorted(servers))
         given: dict[str, Secret] = {}
         for each in named:
             server, _equals, variable = each.rpartition("=")
-            if not server and len(servers) > 1:
+            if not server and len(takers) > 1:
                 example = " ".join(f"--key-env {name}=NAME" for name in sorted(servers))
                 raise UsageError(f"One key would be sent to {listed}.", fix=f"Name one for each: {example}.")
             if server and server not in servers:
@@ -165,7 +168,7 @@ class Workbench:
                     fix=f"The targets ask {listed}." if servers else "Leave it out: no target asks a provider.",
                 )
             key = key_from_env(variable)
-            for name in {server} if server else servers:
+            for name in {server} if server else takers:
                 if name in given:
                     raise UsageError(f"--key-env names two keys for {name}.", fix="Name one.")
                 given[name] = key

@@ -279,7 +279,8 @@ class ComparePage(QWidget):
             return
         used = {lane.target for lane in self._lanes.values()}
         open_to_choose = [choice for choice in self._choices if choice.disabled_reason is None]
-        fresh = next((choice for choice in open_to_choose if choice.name not in used and not choice.needs_key), None)
+        # One that stays here: what leaves this machine is chosen by the person, never by a shortcut.
+        fresh = next((choice for choice in open_to_choose if choice.name not in used and choice.is_here), None)
         target = fresh or next(iter(open_to_choose), None)
         if target is not None:
             lane_id = self.add_lane(target.name)

@@ -54,6 +54,14 @@ class PassesOn:
 
 
 @dataclass(frozen=True, slots=True)
+class Efforts:
+    """Which values of reasoning_effort models take whose ids begin so."""
+
+    begins: tuple[str, ...]
+    values: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
 class Endpoint:
     """One server and how to speak to it.
 
@@ -76,6 +84,7 @@ class Endpoint:
     obfuscation: bool = False
     sampling: tuple[tuple[str, str], ...] = ()
     fixed_sampling: tuple[str, ...] = ()
+    efforts: tuple[Efforts, ...] = ()
     models: tuple[CloudModel, ...] = ()
     self_hosted: bool = False
     no_chat: tuple[str, ...] = ()
@@ -107,6 +116,13 @@ class Endpoint:
     def takes_sampling(self, model_id: str) -> bool:
         """False where the model is known to refuse every temperature and top_p but its own."""
         return not model_id.startswith(self.fixed_sampling)
+
+    def takes_effort(self, model_id: str) -> frozenset[str]:
+        """The values of reasoning_effort that the model is known to take; the longest beginning decides."""
+        known = [
+            (len(begin), each.values) for each in self.efforts for begin in each.begins if model_id.startswith(begin)
+        ]
+        return max(known, key=lambda pair: pair[0])[1] if known else frozenset()
 
     def chats(self, model_id: str) -> bool:
         """False where the model is known for something else: embeddings, speech, pictures."""
@@ -148,6 +164,7 @@ def _read(provider: str, row: Mapping[str, Any]) -> Endpoint:
         obfuscation=row.get("obfuscation", False),
         sampling=tuple(row.get("sampling", {}).items()),
         fixed_sampling=tuple(row.get("fixed_sampling", ())),
+        efforts=tuple(Efforts(tuple(each["begins"]), frozenset(each["values"])) for each in row.get("efforts", ())),
         models=tuple(CloudModel(**model) for model in row.get("models", ())),
         self_hosted=row.get("self_hosted", False),
         no_chat=tuple(row.get("no_chat", ())),

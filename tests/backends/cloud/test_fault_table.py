@@ -86,8 +86,8 @@ async def _hangs_up(exchange: Exchange) -> None:
     exchange.close()
 
 
-def _after(break_it: breaks.Break, code: str, words: str = "", **more: str) -> Row:
-    return Row(break_it.__name__, after_some_text(break_it), code, words, kept=SAID, **more)
+def _after(break_it: breaks.Break, code: str, words: str = "", fix: str = "") -> Row:
+    return Row(break_it.__name__, after_some_text(break_it), code, words, fix, kept=SAID)
 
 
 TWICE = answer("ok")
