@@ -159,6 +159,8 @@ def ending_words(result: RunResult) -> str:
     """What is to be said of an answer that ended by itself and is not whole; empty where it is."""
     if not result.complete:
         return "The answer is incomplete: the server ended it early. Run it again."
+    if result.finish_reason == "content_filter":
+        return "The provider's content filter ended the answer."
     match cut_by(result):
         case "max_tokens":
             limit = result.settings.get("max_tokens")

@@ -159,7 +159,8 @@ class LaneState:
             case "done":
                 cut = cut_by(self.result) if self.result is not None else None
                 if cut is not None:
-                    return _CUT_TEXT[cut]
+                    before = "" if self.result is None or self.result.text.strip() else " before any text came"
+                    return f"{_CUT_TEXT[cut]}{before}"
                 reason = self.result.finish_reason if self.result is not None else None
                 return _FINISH_TEXT.get(reason or "stop", "Done")
             case _:

@@ -75,6 +75,14 @@ def test_what_cut_an_answer_off(provider: str, tokens: int, text: str) -> None:
     assert state.status_text() == state.status_tip() == text
 
 
+def test_thinking_that_used_the_whole_limit_is_said() -> None:
+    ended = samples.cloud_result(
+        finish_reason="length", text="", settings={"max_tokens": 16}, usage=Usage(completion_tokens=16)
+    )
+    said = fed(*samples.whole_run("openai:gpt-6-luna", ended, 0)).status_text()
+    assert said == "Done: the token limit was reached before any text came"
+
+
 def test_a_reason_of_the_servers_own_is_quoted_in_full_view_of_nobody_but_the_curious() -> None:
     ended = samples.cloud_result(finish_reason="function_call" + "!" * 5_000)
     tip = fed(*samples.whole_run("openai:gpt-4o", ended, 0)).status_tip()
