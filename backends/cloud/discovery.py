@@ -71,12 +71,14 @@ async def _is_what_it_is_called(egress: Egress, endpoint: Endpoint, probe: Probe
     http = await asyncio.to_thread(egress.http_client, PURPOSE, root)
     http.timeout = httpx2.Timeout(connect=CONNECT_S, read=READ_S, write=READ_S, pool=READ_S)
     async with http:
-        status, said = await _get(http, root + probe.path)
+        status, name, said = await _get(http, root + probe.path)
+        if status == 401:
+            return probe.server is not None and name == probe.server
         if not (200 <= status < 300 and isinstance(said, Mapping) and probe.has in said):
             return False
         if probe.owned_by is None:
             return True
-        status, said = await _get(http, endpoint.base_url + MODELS_PATH)
+        status, _name, said = await _get(http, endpoint.base_url + MODELS_PATH)
     if status == 401:
         return True
     rows = said.get("data") if isinstance(said, Mapping) else None
@@ -85,15 +87,16 @@ async def _is_what_it_is_called(egress: Egress, endpoint: Endpoint, probe: Probe
     )
 
 
-async def _get(http: httpx2.AsyncClient, url: str) -> tuple[int, object]:
-    """The status, and the JSON that came with it, or None."""
+async def _get(http: httpx2.AsyncClient, url: str) -> tuple[int, str, object]:
+    """The status, what the server calls itself, and the JSON that came, or None."""
     async with http.stream("GET", url, headers={"Accept": "application/json"}) as response:
+        name = response.headers.get("server", "")
         body = bytearray()
         async for part in response.aiter_raw():
             body += part
             if len(body) > MAX_BYTES:
-                return response.status_code, None
+                return response.status_code, name, None
     try:
-        return response.status_code, json.loads(bytes(body))
+        return response.status_code, name, json.loads(bytes(body))
     except (ValueError, RecursionError):
-        return response.status_code, None
+        return response.status_code, name, None

@@ -37,12 +37,14 @@ class CloudModel:
 class Probe:
     """How a server tells what it is: a GET of `path` answers with a JSON object that has the field `has`.
 
-    Where that alone would be too little, its models are also `owned_by` this name.
+    Where that alone would be too little, its models are also `owned_by` this name. Where it wants a key before it says
+    anything, the header `Server` is `server`.
     """
 
     path: str
     has: str
     owned_by: str | None = None
+    server: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -81,6 +81,17 @@ async def test_a_server_that_asks_for_a_key_is_found_without_models() -> None:
     assert (found.models, found.asks_key) == (None, True)
 
 
+@pytest.mark.parametrize(("name", "number"), [("llama.cpp", 1), ("nginx", 0)])
+async def test_a_llama_cpp_that_wants_a_key_for_everything_is_told_by_its_name(name: str, number: int) -> None:
+    async def script(exchange: Exchange) -> None:
+        await exchange.answer_json(401, {"error": {"message": "Invalid API Key"}}, {"Server": name})
+
+    with OpenAIServer(script) as server:
+        found = await look(server, "llamacpp")
+        assert await look(server, "ollama") == ()
+    assert [each.asks_key for each in found] == [True] * number
+
+
 async def test_a_server_that_cannot_list_yet_is_found_without_models() -> None:
     """As llama.cpp's while it loads its model."""
     with OpenAIServer(by_path({"/props": ROUTES["llamacpp"]["/props"], "/v1/models": 503})) as server:
