@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from datetime import date
 
 from app.models_view import OWNERS
-from backends.cloud.providers import Endpoint, endpoint_for, model_of, shipped_endpoints
+from app.server_choices import LOCAL_ONLY_REASON, Server, servers
+from backends.cloud.offers import retires_on
+from backends.cloud.providers import CloudModel, Endpoint, model_of, shipped_endpoints
+from backends.cloud.servers import ANY_MODEL
 from backends.errors import NearfarError
 from backends.records import Target
 from backends.targets import DEMO, PRACTICE
 from backends.workbench import Workbench
-from widgets.values import GROUP_CLOUD, GROUP_PRACTICE, TargetChoice
+from widgets.values import GROUP_CLOUD, GROUP_OWN, GROUP_PRACTICE, THIS_MACHINE, TargetChoice
 
 FIRST_LANES = (str(DEMO), str(PRACTICE))
-LOCAL_ONLY_REASON = "Local only is on"
 
 
-def target_choices(bench: Workbench, today: date) -> list[TargetChoice]:
+def target_choices(bench: Workbench) -> list[TargetChoice]:
     """Every target the picker lists; what cannot be chosen now says why."""
     here = [
         TargetChoice(str(DEMO), "Nearfar demo", "tiny demo model, shipped with Nearfar", is_demo=True),
@@ -30,10 +33,10 @@ def target_choices(bench: Workbench, today: date) -> list[TargetChoice]:
             is_demo=True,
         ),
     ]
-    return [*here, *_installed(bench), *_cloud(bench, today), *_own_servers(bench)]
+    return [*here, *_installed(bench), *_served(bench)]
 
 
-def choice_for(bench: Workbench, target: Target, today: date) -> TargetChoice | None:
+def choice_for(bench: Workbench, target: Target) -> TargetChoice | None:
     """The description of a target that is in no list, so that a lane says where its prompts go."""
     if target.is_local:
         return None
@@ -41,7 +44,10 @@ def choice_for(bench: Workbench, target: Target, today: date) -> TargetChoice | 
         endpoint = bench.endpoint(target)
     except NearfarError:
         return None
-    return None if endpoint is None else _choice(bench, target, endpoint, None)
+    if endpoint is None:
+        return None
+    listed = bench.known_models.of(endpoint.base_url)
+    return _choice(bench, target, endpoint, retires_on(endpoint, listed, model_of(target)))
 
 
 def _installed(bench: Workbench) -> Iterator[TargetChoice]:
@@ -58,43 +64,53 @@ def _installed(bench: Workbench) -> Iterator[TargetChoice]:
         )
 
 
-def _cloud(bench: Workbench, today: date) -> Iterator[TargetChoice]:
-    for provider, shipped in shipped_endpoints().items():
-        for model in shipped.models:
-            if model.offered and (model.retires is None or model.retires >= today):
-                yield _listed(bench, Target(provider, model.id), shipped.label, model.retires)
+def _served(bench: Workbench) -> Iterator[TargetChoice]:
+    """Models of every server: those that it listed, else the shipped ones; servers of one's own at least by name."""
+    for server in servers(bench):
+        for model in _models(bench, server):
+            target = replace(server.target, model=_under(server.target, model.id))
+            yield _listed(bench, server, target, model.retires)
 
 
-def _own_servers(bench: Workbench) -> Iterator[TargetChoice]:
-    for name in bench.settings.custom_servers:
-        if name not in shipped_endpoints():  # by a provider's name it moves that provider, which is listed already
-            yield _listed(bench, Target("custom", f"{name}/default"), name, None)
+def _models(bench: Workbench, server: Server) -> Sequence[CloudModel]:
+    if server.endpoint is None:
+        shipped = shipped_endpoints().get(server.target.provider)
+        found = [model for model in shipped.models if model.offered] if shipped is not None else []
+    else:
+        found = list(bench.offered(server.endpoint))
+    return found or ([CloudModel(ANY_MODEL)] if server.group == GROUP_OWN else [])
 
 
-def _listed(bench: Workbench, target: Target, label: str, retires: date | None) -> TargetChoice:
+def _under(target: Target, model: str) -> str:
+    return f"{target.model.partition('/')[0]}/{model}" if target.provider == "custom" else model
+
+
+def _listed(bench: Workbench, server: Server, target: Target, retires: date | None) -> TargetChoice:
     """A target of the list; one whose address cannot be used is shown with the reason and cannot be chosen."""
-    try:
-        endpoint = endpoint_for(target, addresses=bench.settings.custom_servers)
-    except NearfarError as error:
-        return TargetChoice(
-            name=str(target),
-            label=model_of(target),
-            group=GROUP_CLOUD,
-            where=label,
-            retires_on=retires.isoformat() if retires else None,
-            disabled_reason=f"{label}: {error.problem.what}",
-        )
-    return _choice(bench, target, endpoint, retires)
+    if server.endpoint is not None:
+        return _choice(bench, target, server.endpoint.asked_for(model_of(target)), retires, server.group)
+    shipped = shipped_endpoints().get(server.target.provider)
+    label = shipped.label if shipped is not None else server.name
+    return TargetChoice(
+        name=str(target),
+        label=model_of(target),
+        group=server.group,
+        where=label,
+        retires_on=retires.isoformat() if retires else None,
+        disabled_reason=f"{label}: {server.problem}",
+    )
 
 
-def _choice(bench: Workbench, target: Target, endpoint: Endpoint, retires: date | None) -> TargetChoice:
+def _choice(
+    bench: Workbench, target: Target, endpoint: Endpoint, retires: date | None, group: str = GROUP_CLOUD
+) -> TargetChoice:
     refused = endpoint.leaves_machine and bench.settings.local_only is True
     return TargetChoice(
         name=str(target),
         label=model_of(target),
         detail=endpoint.label,
-        group=GROUP_CLOUD,
-        where=endpoint.host if endpoint.leaves_machine else "this machine",
+        group=group,
+        where=endpoint.destination if endpoint.leaves_machine else THIS_MACHINE,
         needs_key=bench.needs_key(target),
         retires_on=retires.isoformat() if retires else None,
         disabled_reason=LOCAL_ONLY_REASON if refused else None,

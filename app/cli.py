@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
-from typing import TypeVar
+from typing import TypeVar, get_args
 
 from app.cli_fit import add_fit
 from app.cli_key import add_key
@@ -14,6 +14,7 @@ from app.cli_parser import Parser
 from app.cli_print import discard_output, reader_is_gone, say, use_utf8
 from app.exits import EXIT_CANCELLED, EXIT_FAILED, EXIT_OK, EXIT_USAGE
 from backends.errors import NearfarError, UsageError
+from backends.records import Effort
 from backends.version import APP_VERSION
 
 Number = TypeVar("Number", int, float)
@@ -51,12 +52,19 @@ def _add_run(commands: argparse._SubParsersAction[Parser]) -> None:
         metavar="T",
         action="append",
         required=True,
-        help="local:demo, local:/path/to/file.gguf, practice, openai:gpt-4o, custom:NAME/MODEL; repeat to compare",
+        help="local:demo, local:/path/to/file.gguf, practice, openai:gpt-4o, ollama:MODEL, custom:NAME/MODEL; "
+        "repeat to compare",
     )
     run.add_argument("--system", metavar="S", help="system prompt")
     run.add_argument("--max-tokens", type=_positive, metavar="N", default=1024)
     run.add_argument("--temperature", type=_temperature, metavar="X", default=0.7)
     run.add_argument("--seed", type=_seed, metavar="N")
+    run.add_argument(
+        "--reasoning-effort",
+        choices=get_args(Effort),
+        metavar="E",
+        help=f"{', '.join(get_args(Effort))}: sent to models that are known to take it",
+    )
     run.add_argument(
         "--key-env",
         dest="key_variables",

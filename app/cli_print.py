@@ -11,6 +11,7 @@ import sys
 from collections.abc import Sequence
 from typing import TextIO
 
+from backends.endings import cut_by
 from backends.events import Cancelled, Delta, Event, Failed, Finished, Loading, Notice, Started
 from backends.records import RunRequest, RunResult
 from backends.wire import event_as_json
@@ -105,8 +106,7 @@ class Terminal:
             case Failed():
                 self._end(event.run_id, event.result, event.problem.sentence)
             case Finished():
-                incomplete = "The answer is incomplete: the server ended it early. Run it again."
-                self._end(event.run_id, event.result, "" if event.result.complete else incomplete)
+                self._end(event.run_id, event.result, ending_words(event.result))
             case Cancelled():
                 self._end(event.run_id, event.result, "Stopped; what arrived is above.")
 
@@ -153,6 +153,24 @@ class Terminal:
 
     def _styled(self, code: str, text: str) -> str:
         return f"\x1b[{code}m{text}\x1b[0m" if self._colour else text
+
+
+def ending_words(result: RunResult) -> str:
+    """What is to be said of an answer that ended by itself and is not whole; empty where it is."""
+    if not result.complete:
+        return "The answer is incomplete: the server ended it early. Run it again."
+    if result.finish_reason == "content_filter":
+        return "The provider's content filter ended the answer."
+    match cut_by(result):
+        case "max_tokens":
+            limit = result.settings.get("max_tokens")
+            return f"The answer was cut off at {limit:,} tokens. Ask for more with --max-tokens."
+        case "context":
+            return "The answer was cut off because the context is full. Shorten the prompt."
+        case "server":
+            return "The answer was cut off: the context is full, or a limit of the server's own was reached."
+        case _:
+            return ""
 
 
 def figures(result: RunResult) -> str:

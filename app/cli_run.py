@@ -33,7 +33,12 @@ def run(arguments: argparse.Namespace) -> int:
     """Returns 0 when every answer is complete, 1 when a run failed or broke off, 130 when it was cancelled."""
     targets = [parse_target(name) for name in arguments.targets]
     prompt = Prompt.ask(_question(arguments.prompt), arguments.system)
-    sampling = Sampling(max_tokens=arguments.max_tokens, temperature=arguments.temperature, seed=arguments.seed)
+    sampling = Sampling(
+        max_tokens=arguments.max_tokens,
+        temperature=arguments.temperature,
+        seed=arguments.seed,
+        reasoning_effort=arguments.reasoning_effort,
+    )
     requests = [RunRequest(new_id("run"), target, prompt, sampling) for target in targets]
     bench = Workbench.open()
     for warning in bench.warnings:

@@ -10,8 +10,9 @@ from functools import partial
 from PySide6.QtCore import QObject, Slot
 
 from app.engine_thread import EngineThread, Inbox
+from backends.cloud.providers import model_of
 from backends.compare import Comparison
-from backends.errors import KeyRefused, NearfarError, Problem, UsageError
+from backends.errors import CloudModelUnknown, KeyRefused, NearfarError, Problem, UsageError
 from backends.events import Emit, Event, Failed, Loaded, is_terminal
 from backends.ids import new_id
 from backends.models.errors import WouldNotFit
@@ -181,6 +182,7 @@ class CompareController(QObject):
         for lane_id, events in by_lane.items():
             self._page.show_events(lane_id, events)
             self._show_load(lane_id, events)
+            self._offer_another(lane_id, events)
         self._close_ended()
         return self._page.tick()
 
@@ -193,6 +195,14 @@ class CompareController(QObject):
                     self._page.show_load(lane_id, LoadNote(seen.real_bytes, seen.predicted_bytes))
             elif isinstance(event, Failed) and event.problem.code == WouldNotFit.code:
                 self._would_not_fit(lane_id, event.result.target, event.run_id)
+
+    def _offer_another(self, lane_id: str, events: Sequence[Event]) -> None:
+        """Where a provider has no such model, one that it has is one click away."""
+        last = events[-1]
+        if isinstance(last, Failed) and last.problem.code == CloudModelUnknown.code and lane_id in self._page.lane_ids:
+            other = self._bench.servers.instead(parse_target(last.result.target))
+            if other is not None:
+                self._page.lane(lane_id).offer_target(str(other), model_of(other))
 
     def _is_shown(self, live: _Live, run_id: str) -> bool:
         """A retried lane shows its newest run only; the old one ends unseen."""

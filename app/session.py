@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import fields, replace
-from datetime import date
 
 from PySide6.QtCore import QObject, Qt, QTimer, QUrl, Slot
 from PySide6.QtGui import QDesktopServices
@@ -21,6 +20,8 @@ from app.keys_controller import KeysController
 from app.load_guard import LoadGuard
 from app.models_controller import ModelsController
 from app.samples import sample_prompts
+from app.server_choices import actions
+from app.servers_controller import ServersController
 from app.settings_controller import SettingsController
 from app.status_controller import StatusController
 from backends.errors import NearfarError, Problem
@@ -96,6 +97,16 @@ class Session(QObject):
         self.keys = KeysController(self.settings.keys, self.window, self.engine, bench)
         self.estimates = EstimateController(self.compare, self.engine, bench)
         self.costs = CostsController(self.settings, self.window, self.engine, bench, changed=self._prices_changed)
+        self.servers = ServersController(
+            self.window,
+            self.compare,
+            self.settings,
+            self.engine,
+            bench,
+            ask_key=self._ask_key,
+            save=self._save,
+            changed=self._settings_touched,
+        )
         self._fill()
         self._connect()
 
@@ -170,15 +181,14 @@ class Session(QObject):
     # -- targets and keys ----------------------------------------------------------------------------------------
 
     def _show_targets(self) -> None:
-        today = date.today()  # noqa: DTZ011 - retirement dates are days, told in the person's own calendar
-        choices = target_choices(self.bench, today)
+        choices = target_choices(self.bench)
         known = {choice.name for choice in choices}
         for lane_id in self.compare.lane_ids:
             name = self.compare.lane(lane_id).target
-            extra = choice_for(self.bench, parse_target(name), today) if name not in known else None
+            extra = choice_for(self.bench, parse_target(name)) if name not in known else None
             if extra is not None:
                 choices.append(extra)
-        self.compare.set_targets(choices)
+        self.compare.set_targets(choices, actions(self.bench))
 
     @Slot(str, str)
     def _target_chosen(self, lane_id: str, name: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from app.server_choices import server_lines
 from backends.workbench import Workbench
 from widgets.values import AcceptedLicence, SettingsView
 
@@ -32,6 +33,7 @@ def settings_view(bench: Workbench, folder_free_bytes: int | None) -> SettingsVi
         ca_file=settings.ca_file,
         session_budget_usd=settings.session_budget_usd,
         month_budget_usd=settings.month_budget_usd,
+        servers=server_lines(bench),
     )
 
 

@@ -84,7 +84,7 @@ class StatusController(QObject):
             except NearfarError:
                 continue  # a lane without a usable address contacts nobody
             if endpoint is not None and endpoint.leaves_machine:
-                hosts[endpoint.host] = None
+                hosts[endpoint.destination] = None
         return tuple(hosts | dict.fromkeys(self._other_hosts()))
 
     def _look(self) -> None:

@@ -3,7 +3,8 @@
 NearfarError
 ├── UsageError              the command or field was typed wrong; nothing was started (exit code 2)
 │   ├── UnknownTarget
-│   └── BadAddress
+│   ├── BadAddress
+│   └── BadServerName
 ├── ModelError              the model file or what was asked of it
 │   ├── ModelMissing
 │   ├── NotAModel
@@ -96,6 +97,12 @@ class UnknownTarget(UsageError):
 class BadAddress(UsageError):
     code = "bad_address"
     fix = "Give an address such as https://api.openai.com/v1 or http://127.0.0.1:8080/v1."
+
+
+class BadServerName(UsageError):
+    code = "bad_server_name"
+    safe = "Nothing was changed."
+    fix = "Choose a name of at most 40 small letters, digits, dots, dashes or underscores, as lab."
 
 
 class ModelError(NearfarError):

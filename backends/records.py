@@ -12,6 +12,7 @@ Role = Literal["system", "user", "assistant"]
 Number = int | float
 FinishReason = Literal["stop", "length", "content_filter", "tool_calls"]
 KvType = Literal["f16", "q8_0", "q4_0"]
+Effort = Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"]
 
 CostBasis = Literal[
     "api_price",  # what the provider charges for the reported usage
@@ -37,7 +38,10 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class Sampling:
-    """How tokens are chosen. `None` leaves a choice to the engine's default."""
+    """How tokens are chosen. `None` leaves a choice to the engine's default.
+
+    `reasoning_effort` is for models that think before they answer and let the caller say how much.
+    """
 
     max_tokens: int | None = 1024
     temperature: float = 0.7
@@ -47,6 +51,7 @@ class Sampling:
     repeat_penalty: float = 1.0
     seed: int | None = None
     stop: tuple[str, ...] = ()
+    reasoning_effort: Effort | None = None
 
 
 @dataclass(frozen=True, slots=True)

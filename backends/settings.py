@@ -20,10 +20,11 @@ from urllib.parse import urlsplit
 import pydantic_core
 from pydantic import AfterValidator, Field, TypeAdapter, ValidationError
 
+from backends.cloud.providers import SERVER_NAME
 from backends.errors import SettingsNotSaved, UnknownTarget
 from backends.files import replace_file
 from backends.paths import whole_path
-from backends.records import KvType, Sampling
+from backends.records import Effort, KvType, Sampling
 from backends.targets import parse_target
 
 MAX_FILE_BYTES = 1_000_000
@@ -31,7 +32,6 @@ MAX_LANES = 4
 PRIVATE_CHOICES: Mapping[str, bool] = MappingProxyType({"local_only": True, "keep_history": False})
 CAUTION = "Until you choose again, nothing outside this machine is contacted and no history is kept."
 REPO_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,95}/[A-Za-z0-9][A-Za-z0-9._-]{0,95}")
-SERVER_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,39}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +131,12 @@ class Settings:
         Field(max_length=16),
         Wording("Stop at", "The answer ends before any of these texts."),
     ] = ()
+    reasoning_effort: Annotated[
+        Effort | None,
+        Wording(
+            "Reasoning effort", "How much a model thinks before it answers, where it lets you say; empty is its own."
+        ),
+    ] = None
     n_ctx: Annotated[
         int,
         Field(ge=256, le=1_048_576),

@@ -7,7 +7,8 @@ from backends.records import Target
 
 PRACTICE = Target("practice", "demo")
 DEMO = Target("local", "demo")
-PROVIDERS = ("local", "openai", "together", "groq", "openrouter", "custom")
+SELF_HOSTED = ("ollama", "llamacpp", "lmstudio", "vllm", "tgi")
+PROVIDERS = ("local", "openai", "together", "groq", "openrouter", *SELF_HOSTED, "custom")
 MAX_LENGTH = 4096
 
 

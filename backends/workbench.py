@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from datetime import date
 from typing import TYPE_CHECKING
 
 from backends import egress_guard
@@ -20,8 +21,11 @@ from backends.cloud.budget import Spending
 from backends.cloud.engine import CloudEngine
 from backends.cloud.key_test import PURPOSE as KEY_TEST
 from backends.cloud.key_test import KeyTest, try_key
+from backends.cloud.known_models import KnownModels
+from backends.cloud.offers import offers
 from backends.cloud.practice import PracticeEngine, PracticeServer
-from backends.cloud.providers import Endpoint, endpoint_for
+from backends.cloud.providers import CloudModel, Endpoint, endpoint_for
+from backends.cloud.servers import Servers
 from backends.compare import Comparison, Mode
 from backends.egress import Contact, Egress, Policy
 from backends.egress_log import ContactLog, read_contacts
@@ -74,6 +78,14 @@ class Workbench:
         self.keys = KeyRing(kept=lambda: self.settings.kept_keys, change=self.change, save=self.save)
         self.spending = Spending(paths, lambda: self.settings)
         self.warnings += self.spending.prices.book.load()
+        self.known_models = KnownModels(paths.cache)
+        self.servers = Servers(
+            self.known_models,
+            settings=lambda: self.settings,
+            egress=self.egress,
+            key=self.keys.get,
+            offered=self.offered,
+        )
         self.history = History(paths.history_file, keep=self.settings.keep_history, on_problem=self._history_problem)
         self.on_history_problem: Callable[[Problem | None], None] = _no_listener
         self.models = Models(
@@ -135,6 +147,11 @@ class Workbench:
             return None
         return endpoint_for(target, addresses=self.settings.custom_servers)
 
+    def offered(self, endpoint: Endpoint) -> tuple[CloudModel, ...]:
+        """What a server has today, as far as it is known: its own list if it was asked, and the shipped table."""
+        listed = self.known_models.of(endpoint.base_url)
+        return offers(endpoint, listed, date.today())  # noqa: DTZ011  announced days are calendar days
+
     def needs_key(self, target: Target) -> bool:
         """Whether somebody must be asked; not where the keyring should give the key when it is needed."""
         endpoint = self.endpoint(target)
@@ -184,12 +201,15 @@ class Workbench:
 
         Raises UsageError or KeyMissing; a sentence never repeats what was named, which may be a key by mistake.
         """
-        servers = {endpoint.key_name for target in targets if (endpoint := self.endpoint(target)) is not None}
+        asked = [endpoint for target in targets if (endpoint := self.endpoint(target)) is not None]
+        servers = {endpoint.key_name for endpoint in asked}
+        # A server on this machine gets a key only by its name, so that one key for a provider stays unambiguous.
+        takers = {each.key_name for each in asked if not each.charges_nobody} or servers
         listed = " and ".join(sorted(servers))
         given: dict[str, Secret] = {}
         for each in named:
             server, _equals, variable = each.rpartition("=")
-            if not server and len(servers) > 1:
+            if not server and len(takers) > 1:
                 example = " ".join(f"--key-env {name}=NAME" for name in sorted(servers))
                 raise UsageError(f"One key would be sent to {listed}.", fix=f"Name one for each: {example}.")
             if server and server not in servers:
@@ -198,7 +218,7 @@ class Workbench:
                     fix=f"The targets ask {listed}." if servers else "Leave it out: no target asks a provider.",
                 )
             key = key_from_env(variable)
-            for name in {server} if server else servers:
+            for name in {server} if server else takers:
                 if name in given:
                     raise UsageError(f"--key-env names two keys for {name}.", fix="Name one.")
                 given[name] = key
@@ -217,9 +237,10 @@ class Workbench:
                 continue
             undecided = self.settings.local_only is None  # the policy may be open for a download or a test
             if not self.egress.end_local_only(unless=lambda: bool(self.settings.local_only)):
-                raise NetworkNotAllowed(f"Local only is switched on, so {endpoint.host} is not contacted.")
+                raise NetworkNotAllowed(f"Local only is switched on, so {endpoint.destination} is not contacted.")
             began = began or undecided
-            self.egress.allow(endpoint.host)
+            for host in {endpoint.host, endpoint.destination}:
+                self.egress.allow(host)
         return began
 
     # -- engines -------------------------------------------------------------------------------------------------
@@ -237,7 +258,13 @@ class Workbench:
         endpoint = self.endpoint(target)
         if endpoint is None:
             return self.local.engine(target)
-        return CloudEngine(endpoint, egress=self.egress, key=lambda: self._key(endpoint), spending=self.spending)
+        return CloudEngine(
+            endpoint,
+            egress=self.egress,
+            key=lambda: self._key(endpoint),
+            spending=self.spending,
+            offered=lambda: self.offered(endpoint),
+        )
 
     def _key(self, endpoint: Endpoint) -> Secret | None:
         """Raises KeyMissing where the keyring should have given it."""

@@ -15,9 +15,11 @@ _ICON: dict[Tone, str] = {"danger": "warning-circle", "caution": "info"}
 
 
 class Banner(QFrame):
-    """Hidden until it has something to say. `dismissed` is emitted when the person closes it."""
+    """Hidden until it has something to say. `dismissed` is emitted when the person closes it, `taken` with the key of
+    what it offered when they take that."""
 
     dismissed = Signal()
+    taken = Signal(str)
 
     def __init__(self, *, closable: bool = False, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -30,6 +32,11 @@ class Banner(QFrame):
         words.setSpacing(theme.HAIR)
         words.addWidget(self._what)
         words.addWidget(self._rest)
+        self._offered = ""
+        self._offer = parts.button("", "")
+        self._offer.clicked.connect(self._take)
+        words.addLayout(offer := parts.row(self._offer))
+        offer.addStretch(1)
         self._close = parts.icon_button("x", "Close this message")
         self._close.clicked.connect(self._dismiss)
         layout = QHBoxLayout(self)
@@ -40,6 +47,7 @@ class Banner(QFrame):
         layout.addWidget(self._close, 0, Qt.AlignmentFlag.AlignTop)
         # Only once it has a parent: a visible widget without one is a window of its own for a moment.
         self._close.setVisible(closable)
+        self._offer.hide()
         self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Maximum)
         self.hide()
 
@@ -57,11 +65,28 @@ class Banner(QFrame):
         else:
             self.hide()
 
+    def offer(self, text: str, tip: str, key: str) -> None:
+        """A button beside what is shown; it goes when something else is shown."""
+        self._offered = key
+        self._offer.setText(text)
+        self._offer.setAccessibleName(text)
+        parts.set_tip(self._offer, tip)
+        self._offer.show()
+
+    def offered_text(self) -> str:
+        """What the button says, or empty where there is none."""
+        return "" if self.isHidden() or self._offer.isHidden() else self._offer.text()
+
     def text(self) -> str:
         """What is shown, or empty while hidden."""
         return "" if self.isHidden() else " ".join(t for t in (self._what.text(), self._rest.text()) if t)
 
+    def _take(self) -> None:
+        self._offer.hide()
+        self.taken.emit(self._offered)
+
     def _show(self, what: str, rest: str, tone: Tone) -> None:
+        self._offer.hide()
         self._mark.show_icon(_ICON[tone], tone)
         self._what.setText(what)
         self._rest.setText(rest)

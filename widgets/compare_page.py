@@ -20,7 +20,7 @@ from widgets import icons, parts, theme, verdict
 from widgets.banner import Banner
 from widgets.lane import Lane, now_ns
 from widgets.prompt_box import PromptBox
-from widgets.values import MAX_LANES, Ask, LaneAsk, LoadNote, Mode, StoredComparison, TargetChoice
+from widgets.values import MAX_LANES, Ask, LaneAsk, LoadNote, Mode, StoredComparison, TargetAction, TargetChoice
 
 ADD_WIDTH = 36
 
@@ -40,6 +40,7 @@ class ComparePage(QWidget):
     lane_stop_requested = Signal(str)
     lane_retry_requested = Signal(str)
     target_chosen = Signal(str, str)
+    action_wanted = Signal(str, str)
     lane_added = Signal(str)
     lane_removed = Signal(str)
     link_requested = Signal(str)
@@ -50,6 +51,7 @@ class ComparePage(QWidget):
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._choices: tuple[TargetChoice, ...] = ()
+        self._actions: tuple[TargetAction, ...] = ()
         self._lanes: dict[str, Lane] = {}
         self._numbers = count(1)
         self._turn = 0
@@ -116,23 +118,28 @@ class ComparePage(QWidget):
 
     # -- lanes ---------------------------------------------------------------------------------------------------
 
-    def set_targets(self, choices: Sequence[TargetChoice]) -> None:
-        """What lanes can choose from; lanes keep their target and take over its newer description."""
+    def set_targets(self, choices: Sequence[TargetChoice], actions: Sequence[TargetAction] = ()) -> None:
+        """What lanes can choose from; lanes keep their target and take over its newer description.
+
+        `action_wanted` carries the lane and the key of an action that was chosen there.
+        """
         self._choices = tuple(choices)
+        self._actions = tuple(actions)
         for lane in self._lanes.values():
-            lane.set_targets(self._choices)
+            lane.set_targets(self._choices, self._actions)
 
     def add_lane(self, target: str) -> str:
         """Add a lane at the right, without a signal; returns its id. ValueError beyond four lanes."""
         if len(self._lanes) >= MAX_LANES:
             raise ValueError(f"at most {MAX_LANES} lanes")
         lane = Lane(f"lane-{next(self._numbers)}")
-        lane.set_targets(self._choices)
+        lane.set_targets(self._choices, self._actions)
         lane.set_target(target)
         lane.stop_requested.connect(self.lane_stop_requested)
         lane.retry_requested.connect(self.lane_retry_requested)
         lane.remove_requested.connect(self._remove_pressed)
         lane.target_chosen.connect(self.target_chosen)
+        lane.action_wanted.connect(self.action_wanted)
         lane.vote_given.connect(self.vote_given)
         lane.link_requested.connect(self.link_requested)
         self._lanes[lane.lane_id] = lane
@@ -272,7 +279,8 @@ class ComparePage(QWidget):
             return
         used = {lane.target for lane in self._lanes.values()}
         open_to_choose = [choice for choice in self._choices if choice.disabled_reason is None]
-        fresh = next((choice for choice in open_to_choose if choice.name not in used and not choice.needs_key), None)
+        # One that stays here: what leaves this machine is chosen by the person, never by a shortcut.
+        fresh = next((choice for choice in open_to_choose if choice.name not in used and choice.is_here), None)
         target = fresh or next(iter(open_to_choose), None)
         if target is not None:
             lane_id = self.add_lane(target.name)

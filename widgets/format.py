@@ -111,6 +111,15 @@ def iso_day(text: str | None) -> str:
         return text
 
 
+def retirement(text: str) -> str:
+    """`retires 14 January 2027`, and `retired …` once that day is over."""
+    try:
+        over = date.fromisoformat(text) < date.today()  # noqa: DTZ011 - a calendar day, in the person's own calendar
+    except ValueError:
+        over = False
+    return f"{'retired' if over else 'retires'} {iso_day(text)}"
+
+
 def clock(value: datetime) -> str:
     """`09:12`."""
     return f"{value:%H:%M}"

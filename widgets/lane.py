@@ -18,7 +18,7 @@ from widgets.lane_head import LaneHead
 from widgets.lane_state import LaneState
 from widgets.metrics_strip import MetricsStrip
 from widgets.reasoning_box import ReasoningBox
-from widgets.values import LoadNote, StoredLane, TargetChoice
+from widgets.values import LoadNote, StoredLane, TargetAction, TargetChoice
 from widgets.verdict import Outcome
 
 MAX_CHARS_PER_FLUSH = 3000  # longest slice that keeps a repaint within 8 ms at any answer length
@@ -33,6 +33,7 @@ class Lane(QFrame):
     retry_requested = Signal(str)
     remove_requested = Signal(str)
     target_chosen = Signal(str, str)
+    action_wanted = Signal(str, str)
     vote_given = Signal(str, str)
     link_requested = Signal(str)
 
@@ -85,6 +86,8 @@ class Lane(QFrame):
         self.head.retry_pressed.connect(lambda: self.retry_requested.emit(self.lane_id))
         self.head.remove_pressed.connect(lambda: self.remove_requested.emit(self.lane_id))
         self.head.target_chosen.connect(self._target_chosen)
+        self.head.action_wanted.connect(lambda key: self.action_wanted.emit(self.lane_id, key))
+        self.banner.taken.connect(self.head.picker.pick)
         self.foot.voted.connect(lambda vote: self.vote_given.emit(self.lane_id, vote))
         self.foot.copy_pressed.connect(self.copy_answer)
         self.view.link_clicked.connect(self.link_requested)
@@ -102,8 +105,8 @@ class Lane(QFrame):
         choice = self.head.choice()
         return choice.label if choice is not None else ""
 
-    def set_targets(self, choices: Sequence[TargetChoice]) -> None:
-        self.head.set_choices(choices)
+    def set_targets(self, choices: Sequence[TargetChoice], actions: Sequence[TargetAction] = ()) -> None:
+        self.head.set_choices(choices, actions)
         self._name()
 
     def set_target(self, name: str) -> None:
@@ -159,6 +162,10 @@ class Lane(QFrame):
         self._at_top = True
         self._ended(announce=False)
         self.foot.set_vote(stored.vote)
+
+    def offer_target(self, name: str, label: str) -> None:
+        """One click away: another target in place of the one that this run could not ask."""
+        self.banner.offer(f"Use {label}", f"Choose {label} in this lane; nothing is sent until you run it", name)
 
     def flush(self) -> bool:
         """Paint at most one slice of queued text; True while more is queued."""

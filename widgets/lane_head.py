@@ -18,7 +18,7 @@ from widgets.lane_state import LaneState, Phase
 from widgets.load_words import place_text, report_text, report_tip
 from widgets.progress_rule import ProgressRule
 from widgets.target_picker import TargetPicker
-from widgets.values import LoadNote, TargetChoice
+from widgets.values import LoadNote, TargetAction, TargetChoice
 
 PRACTICE_TEXT = "practice: the demo model served on this machine"
 DEMO_TEXT = "tiny demo model: shows the app, knows little"
@@ -43,6 +43,7 @@ class LaneHead(QWidget):
     """Signals say which button was pressed; the lane decides what it means."""
 
     target_chosen = Signal(str)
+    action_wanted = Signal(str)
     stop_pressed = Signal()
     retry_pressed = Signal()
     remove_pressed = Signal()
@@ -51,6 +52,7 @@ class LaneHead(QWidget):
         super().__init__()
         self._picker = TargetPicker()
         self._picker.chosen.connect(self._picked)
+        self._picker.action_wanted.connect(self.action_wanted)
         self._stop = parts.icon_button("stop-fill", "Stop this lane", tone="danger")
         self._retry = parts.icon_button(
             "arrow-clockwise", "Retry this lane", "Ask this lane again with the same prompt"
@@ -95,8 +97,8 @@ class LaneHead(QWidget):
     def choice(self) -> TargetChoice | None:
         return self._picker.choice()
 
-    def set_choices(self, choices: Sequence[TargetChoice]) -> None:
-        self._picker.set_choices(choices)
+    def set_choices(self, choices: Sequence[TargetChoice], actions: Sequence[TargetAction] = ()) -> None:
+        self._picker.set_choices(choices, actions)
         self._say_where()
 
     def choose(self, name: str) -> None:
@@ -154,7 +156,7 @@ class LaneHead(QWidget):
             self._where.show_text(f"leaves this machine: {choice.where}", "cloud-arrow-up", "away", tip)
         retires = choice.retires_on if choice is not None else None
         tip = "The provider ends this model then. Choose its successor in the list." if retires else ""
-        self._retires.show_text(f"retires {fmt.iso_day(retires)}" if retires else "", "calendar", "caution", tip)
+        self._retires.show_text(fmt.retirement(retires) if retires else "", "calendar", "caution", tip)
         self._say_detail()
 
     def _say_detail(self) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
+from backends.endings import Cut, cut_by
 from backends.errors import Problem
 from backends.events import (
     Cancelled,
@@ -58,12 +59,16 @@ LASTING = {
 MAX_REASON = 80
 _FINISH_TEXT = {
     "stop": "Done",
-    "length": "Done: the token limit was reached",
     "content_filter": "Ended by the provider's content filter",
     "tool_calls": "Done: the model asked for a tool, which is not offered here",
 }
 
 
+_CUT_TEXT: dict[Cut, str] = {
+    "max_tokens": "Done: the token limit was reached",
+    "context": "Done: the context is full",
+    "server": "Done: the context is full, or a limit of the server's own was reached",
+}
 _NEUTRAL: dict[str, float] = {"repeat_penalty": 1.0, "min_p": 0.0, "top_k": 0, "top_p": 1.0}
 
 
@@ -152,6 +157,10 @@ class LaneState:
             case "thinking":
                 return f"Thinking, {self.reasoning_chars:,} characters so far"
             case "done":
+                cut = cut_by(self.result) if self.result is not None else None
+                if cut is not None:
+                    before = "" if self.result is None or self.result.text.strip() else " before any text came"
+                    return f"{_CUT_TEXT[cut]}{before}"
                 reason = self.result.finish_reason if self.result is not None else None
                 return _FINISH_TEXT.get(reason or "stop", "Done")
             case _:
@@ -160,7 +169,7 @@ class LaneState:
     def status_tip(self) -> str:
         """The status in full; a reason of the server's own is quoted, and stays out of the line itself."""
         reason = self.result.finish_reason if self.result is not None else None
-        if self.phase != "done" or not reason or reason in _FINISH_TEXT:
+        if self.phase != "done" or not reason or reason in (*_FINISH_TEXT, "length"):
             return self.status_text()
         return f"Done. The server's own word for why the answer ended: “{reason[:MAX_REASON]}”."
 

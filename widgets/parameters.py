@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TypeVar
+from typing import TypeVar, get_args
 
 from PySide6.QtCore import Signal
+from PySide6.QtGui import QValidator
 from PySide6.QtWidgets import QAbstractSpinBox, QDoubleSpinBox, QGridLayout, QLineEdit, QSpinBox, QWidget
 
-from backends.records import Sampling
+from backends.records import Effort, Sampling
 from widgets import parts, theme
 from widgets.growing_edit import GrowingEdit
 
 MAX_SEED = 2_147_483_647
-COLUMNS = 8
+COLUMNS = 9
+EFFORTS = (None, *get_args(Effort))
 _DEFAULT = Sampling()
 Field = TypeVar("Field", bound=QAbstractSpinBox)
 
@@ -36,6 +38,7 @@ class Parameters(QWidget):
         self._top_k = _whole(0, 1000, "off")
         self._max_tokens = _whole(0, 1_000_000, "no limit", step=64)
         self._seed = _whole(-1, MAX_SEED, "random")
+        self._effort = _plain(_EffortField())
         self._reset = parts.button("Reset", "Back to the defaults; the system prompt stays", kind="quiet")
         self._reset.clicked.connect(self._to_defaults)
         self._lay_out()
@@ -75,6 +78,7 @@ class Parameters(QWidget):
             ("Min-p", self._min_p, "Drop tokens less likely than this share of the likeliest one. 0 is off." + local),
             ("Repeat penalty", self._repeat, "Above 1, tokens written already become less likely. 1 is off." + local),
             ("Max tokens", self._max_tokens, "The answer ends after this many tokens. 0 sets no limit."),
+            ("Reasoning", self._effort, "How much a model thinks first. Only models that let you say so are told it."),
             ("Seed", self._seed, "The same seed and settings give the same text on a local model. -1 is random."),
         ]  # fmt: skip
 
@@ -101,6 +105,7 @@ class Parameters(QWidget):
             repeat_penalty=self._repeat.value(),
             seed=self._seed.value() if self._seed.value() >= 0 else None,
             stop=self._stop,
+            reasoning_effort=EFFORTS[self._effort.value()],
         )
 
     def set_sampling(self, sampling: Sampling) -> None:
@@ -111,6 +116,7 @@ class Parameters(QWidget):
         self._top_p.setValue(sampling.top_p)
         self._min_p.setValue(sampling.min_p)
         self._repeat.setValue(sampling.repeat_penalty)
+        self._effort.setValue(EFFORTS.index(sampling.reasoning_effort))
         self._seed.setValue(-1 if sampling.seed is None else min(sampling.seed, MAX_SEED))
 
     def summary(self) -> str:
@@ -123,15 +129,46 @@ class Parameters(QWidget):
             told.append(f"temperature {now.temperature:g}")
         if now.max_tokens != _DEFAULT.max_tokens:
             told.append("no token limit" if now.max_tokens is None else f"max {now.max_tokens:,} tokens")
+        if now.reasoning_effort is not None:
+            told.append(f"reasoning {now.reasoning_effort}")
         if now.seed is not None:
             told.append(f"seed {now.seed}")
-        known = replace(_DEFAULT, temperature=now.temperature, max_tokens=now.max_tokens, seed=now.seed, stop=now.stop)
+        known = replace(
+            _DEFAULT,
+            temperature=now.temperature,
+            max_tokens=now.max_tokens,
+            seed=now.seed,
+            stop=now.stop,
+            reasoning_effort=now.reasoning_effort,
+        )
         if now != known:
             told.append("other parameters changed")
         return ", ".join(told)
 
     def _to_defaults(self) -> None:
         self.set_sampling(replace(_DEFAULT, stop=self._stop))
+
+
+class _EffortField(QSpinBox):
+    """Words in place of numbers, in their order; the wheel, arrow keys and typing choose among them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.setRange(0, len(EFFORTS) - 1)
+
+    def textFromValue(self, value: int) -> str:
+        return EFFORTS[value] or "default"
+
+    def valueFromText(self, text: str) -> int:
+        words = [word or "default" for word in EFFORTS]
+        return words.index(text) if text in words else self.value()
+
+    def validate(self, text: str, position: int) -> tuple[QValidator.State, str, int]:
+        words = [word or "default" for word in EFFORTS]
+        if text in words:
+            return QValidator.State.Acceptable, text, position
+        begun = any(word.startswith(text) for word in words)
+        return (QValidator.State.Intermediate if begun else QValidator.State.Invalid), text, position
 
 
 def _real(low: float, high: float, step: float) -> QDoubleSpinBox:

@@ -17,6 +17,7 @@ from widgets.settings_keys import KeySettings
 from widgets.settings_models import ModelSettings
 from widgets.settings_network import NetworkSettings
 from widgets.settings_rows import row, section
+from widgets.settings_servers import ServerSettings
 from widgets.values import SettingsView
 
 WIDTH = 760
@@ -30,7 +31,8 @@ THEMES = (
 class SettingsPage(QWidget):
     """`changed` carries all settings after each change; `show_settings` sets them without a signal.
 
-    The models folder changes by `folder_chosen` (a path), since its models may move with it.
+    The models folder changes by `folder_chosen` (a path), since its models may move with it; servers by the signals
+    of `servers`.
     """
 
     changed = Signal(object)
@@ -62,6 +64,7 @@ class SettingsPage(QWidget):
         self._network.proxy_chosen.connect(lambda address: self._put(proxy_url=address))
         self._network.ca_chosen.connect(lambda path: self._put(ca_file=path))
         self._network.contacts_requested.connect(self.contacts_requested)
+        self.servers = ServerSettings()
         self._banner = Banner(closable=True)
         self._banner.setMaximumWidth(WIDTH)
         self._lay_out()
@@ -79,6 +82,7 @@ class SettingsPage(QWidget):
         stack.addWidget(self.costs)
         stack.addWidget(self._models)
         stack.addWidget(self._network)
+        stack.addWidget(self.servers)
         stack.addStretch(1)
         scroll = ScrollColumn()
         line = QHBoxLayout()  # it asks for the height at the width that the body gets, which is not all there is
@@ -133,6 +137,7 @@ class SettingsPage(QWidget):
         self.costs.show_settings(view)
         self._models.show_settings(view)
         self._network.show_settings(view)
+        self.servers.show_lines(view.servers)
 
     def show_problem(self, problem: Problem | None) -> None:
         """A problem with the settings or with what they are about, at the top of the page."""

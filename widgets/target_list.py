@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 
 from PySide6.QtCore import QModelIndex, QPersistentModelIndex, QRect, QSize, Qt, Signal
@@ -21,11 +22,20 @@ from backends.errors import UnknownTarget
 from backends.targets import parse_target
 from widgets import format as fmt
 from widgets import icons, parts, theme
-from widgets.values import GROUP_CLOUD, GROUP_HERE, GROUP_PRACTICE, TargetChoice
+from widgets.values import (
+    GROUP_CLOUD,
+    GROUP_HERE,
+    GROUP_OWN,
+    GROUP_PRACTICE,
+    GROUP_SERVERS,
+    TargetAction,
+    TargetChoice,
+)
 
 FILE_ROW = "file"
 NAME, DETAIL, ICON_NAME, IS_HEADER = (Qt.ItemDataRole.UserRole + n for n in range(1, 5))
-_ORDER = (GROUP_HERE, GROUP_PRACTICE, GROUP_CLOUD)
+_ORDER = (GROUP_HERE, GROUP_PRACTICE, GROUP_SERVERS, GROUP_OWN, GROUP_CLOUD)
+MANY = 10  # rows of one provider that are shown before anything is typed
 _Index = QModelIndex | QPersistentModelIndex
 
 
@@ -37,7 +47,7 @@ def detail_of(choice: TargetChoice) -> str:
     if not choice.is_here:
         said.append(f"leaves this machine: {choice.where}")
     if choice.retires_on:
-        said.append(f"retires {fmt.iso_day(choice.retires_on)}")
+        said.append(fmt.retirement(choice.retires_on))
     if choice.needs_key:
         said.append("asks for a key")
     return " · ".join(said)
@@ -47,6 +57,15 @@ def matches(choice: TargetChoice, words: Sequence[str]) -> bool:
     """True where every word occurs in something the row says."""
     said = f"{choice.name} {choice.label} {choice.detail} {choice.group} {choice.where}".casefold()
     return all(word in said for word in words)
+
+
+def _acts_on(action: TargetAction, words: Sequence[str]) -> bool:
+    said = f"{action.label} {action.detail} {action.group}".casefold()
+    return all(word in said for word in words)
+
+
+def _said_of(action: TargetAction) -> str:
+    return action.disabled_reason or action.detail
 
 
 class _RowDelegate(QStyledItemDelegate):
@@ -95,16 +114,19 @@ class _RowDelegate(QStyledItemDelegate):
 
 
 class TargetList(QFrame):
-    """A popup: a search field above the rows. Emits the chosen target's name, or that a file is wanted."""
+    """A popup: a search field above the rows. Emits the chosen target's name, that a file is wanted, or an action's
+    key."""
 
     chosen = Signal(str)
     file_wanted = Signal()
+    action_wanted = Signal(str)
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent, Qt.WindowType.Popup)
         self.setProperty("card", "popup")
         self.setAccessibleName("Choose a target")
         self._choices: tuple[TargetChoice, ...] = ()
+        self._actions: tuple[TargetAction, ...] = ()
         self._search = QLineEdit()
         self._search.setPlaceholderText("Search, or type a target such as together:meta-llama/Llama-3.3-70B")
         self._search.setAccessibleName("Search targets")
@@ -128,8 +150,9 @@ class TargetList(QFrame):
         layout.addWidget(self._view)
         self._search.installEventFilter(self)
 
-    def show_choices(self, choices: Sequence[TargetChoice]) -> None:
+    def show_choices(self, choices: Sequence[TargetChoice], actions: Sequence[TargetAction] = ()) -> None:
         self._choices = tuple(choices)
+        self._actions = tuple(actions)
         self._fill(self._search.text())
 
     def open_below(self, anchor: QWidget) -> None:
@@ -154,35 +177,66 @@ class TargetList(QFrame):
     def _fill(self, typed: str) -> None:
         words = typed.casefold().split()
         self._model.clear()
-        groups = [*_ORDER, *dict.fromkeys(c.group for c in self._choices if c.group not in _ORDER)]
-        for group in groups:
+        named = self._typed_row(typed.strip())
+        for group in self._groups():
             found = [choice for choice in self._choices if choice.group == group and matches(choice, words)]
-            if found or (group == GROUP_HERE and not words):
+            acts = [action for action in self._actions if action.group == group and _acts_on(action, words)]
+            if found or acts or (group == GROUP_HERE and not words):
                 self._header(group)
-            for choice in found:
-                self._choice_row(choice)
+            self._choice_rows(found, shortened=not words)
             if group == GROUP_HERE and (not words or "gguf" in typed.casefold()):
                 self._add(
                     FILE_ROW, "Your own .gguf file…", "choose a model file on this machine", ("file-plus", "here")
                 )
-        self._typed_row(typed.strip())
-        self._select_first()
+            for action in acts:
+                item = self._add(f"action:{action.key}", action.label, _said_of(action), (action.icon, "muted"))
+                item.setEnabled(action.disabled_reason is None)
+        self._select(typed.strip() if named else "")
+
+    def _groups(self) -> list[str]:
+        used = dict.fromkeys([*(each.group for each in self._choices), *(each.group for each in self._actions)])
+        return [*_ORDER, *(group for group in used if group not in _ORDER)]
+
+    def _choice_rows(self, choices: Sequence[TargetChoice], *, shortened: bool) -> None:
+        """A provider's list can have hundreds of rows: before anything is typed the first few stand for it."""
+        shown = Counter[str]()
+        for choice in choices:
+            shown[choice.detail] += 1
+            if not shortened or shown[choice.detail] <= MANY or choice.is_here:
+                self._choice_row(choice)
+        for provider, number in shown.items():
+            if shortened and number > MANY and any(c.detail == provider and not c.is_here for c in choices):
+                self._header(f"{number - MANY} more of {provider}: type to find them")
 
     def _choice_row(self, choice: TargetChoice) -> None:
         mark = ("desktop", "here") if choice.is_here else ("cloud-arrow-up", "away")
         item = self._add(f"target:{choice.name}", choice.label, detail_of(choice), mark)
         item.setEnabled(choice.disabled_reason is None)
 
-    def _typed_row(self, typed: str) -> None:
+    def _typed_row(self, typed: str) -> bool:
+        """A target that was typed whole stands first and is what Enter takes; true also where it is listed already.
+
+        Not a local one while it is being typed: `local:de` is the way to `local:demo` rather than a file.
+        """
         try:
             name = str(parse_target(typed))
         except UnknownTarget:
-            return
-        if all(choice.name != name for choice in self._choices):
-            self._header("As typed")
-            here = name.startswith("local:")
-            mark = ("desktop", "here") if here else ("cloud-arrow-up", "away")
-            self._add(f"target:{name}", name, "on this machine" if here else "leaves this machine", mark)
+            return False
+        if any(choice.name == name for choice in self._choices):
+            return True
+        here = name.startswith("local:")
+        if here and any(choice.name.startswith(name) for choice in self._choices):
+            return False
+        self._header("As typed")
+        mark = ("desktop", "here") if here else ("cloud-arrow-up", "away")
+        self._add(f"target:{name}", name, "on this machine" if here else self._where_typed(name), mark)
+        return True
+
+    def _where_typed(self, name: str) -> str:
+        """By what is known of its provider's other models; the lane says it exactly once it is chosen."""
+        server = name.rpartition("/")[0] if name.startswith("custom:") else name.partition(":")[0]
+        kin = next((choice for choice in self._choices if choice.name.startswith(server)), None)
+        return f"leaves this machine: {kin.where}" if kin is not None and not kin.is_here else "as its server is set"
 
     def _header(self, text: str) -> None:
         item = QStandardItem(text)
@@ -200,7 +254,13 @@ class TargetList(QFrame):
         self._model.appendRow(item)
         return item
 
-    def _select_first(self) -> None:
+    def _select(self, name: str) -> None:
+        """The row of this target, or the first that can be chosen."""
+        for at in range(self._model.rowCount()):
+            item = self._model.item(at)
+            if name and item.data(NAME) == f"target:{name}" and item.isEnabled():
+                self._view.setCurrentIndex(item.index())
+                return
         self._move(1, start=-1)
 
     def _move(self, step: int, start: int | None = None) -> None:
@@ -219,6 +279,8 @@ class TargetList(QFrame):
         self.hide()
         if name == FILE_ROW:
             self.file_wanted.emit()
+        elif str(name).startswith("action:"):
+            self.action_wanted.emit(str(name).removeprefix("action:"))
         else:
             self.chosen.emit(str(name).removeprefix("target:"))
 

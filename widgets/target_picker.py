@@ -11,7 +11,7 @@ from PySide6.QtWidgets import QFileDialog, QPushButton, QSizePolicy, QStyle, QSt
 
 from widgets import icons, parts, theme
 from widgets.target_list import TargetList
-from widgets.values import GROUP_CLOUD, TargetChoice
+from widgets.values import GROUP_CLOUD, TargetAction, TargetChoice
 
 
 def unlisted(name: str) -> TargetChoice:
@@ -23,27 +23,30 @@ def unlisted(name: str) -> TargetChoice:
 
 
 class TargetPicker(QPushButton):
-    """Shows the chosen target; `chosen` carries the name of a newly chosen one."""
+    """Shows the chosen target. `chosen` carries a newly chosen one's name, `action_wanted` the key of an action."""
 
     chosen = Signal(str)
+    action_wanted = Signal(str)
 
     def __init__(self) -> None:
         super().__init__()
         self.setProperty("kind", "picker")
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
         self._choices: tuple[TargetChoice, ...] = ()
+        self._actions: tuple[TargetAction, ...] = ()
         self._choice: TargetChoice | None = None
         self._list: TargetList | None = None
         self.clicked.connect(self.open)
         self._say()
 
-    def set_choices(self, choices: Sequence[TargetChoice]) -> None:
-        """What can be chosen; the current target takes over a newer description of itself."""
+    def set_choices(self, choices: Sequence[TargetChoice], actions: Sequence[TargetAction] = ()) -> None:
+        """What can be chosen or done; the current target takes over a newer description of itself."""
         self._choices = tuple(choices)
+        self._actions = tuple(actions)
         if self._choice is not None:
             self.choose(self._choice.name)
         if self._list is not None:
-            self._list.show_choices(self._choices)
+            self._list.show_choices(self._choices, self._actions)
 
     def choose(self, name: str) -> None:
         """Show a target, without a signal."""
@@ -58,15 +61,17 @@ class TargetPicker(QPushButton):
         """Open the list under the button."""
         if self._list is None:
             self._list = TargetList(self)
-            self._list.chosen.connect(self._pick)
+            self._list.chosen.connect(self.pick)
+            self._list.action_wanted.connect(self.action_wanted)
             self._list.file_wanted.connect(self._ask_file)
-        self._list.show_choices(self._choices)
+        self._list.show_choices(self._choices, self._actions)
         self._list.open_below(self)
 
     def target_list(self) -> TargetList | None:
         return self._list
 
-    def _pick(self, name: str) -> None:
+    def pick(self, name: str) -> None:
+        """As if the person had chosen it in the list."""
         if self._choice is None or name != self._choice.name:
             self.choose(name)
             self.chosen.emit(name)
@@ -74,7 +79,7 @@ class TargetPicker(QPushButton):
     def _ask_file(self) -> None:
         path, _ = QFileDialog.getOpenFileName(self, "Choose a model file", "", "GGUF models (*.gguf);;All files (*)")
         if path:
-            self._pick(f"local:{path}")
+            self.pick(f"local:{path}")
 
     def _say(self) -> None:
         shown = self._choice.label if self._choice is not None else "Choose a target"

@@ -13,6 +13,8 @@ from backends.spending import Estimate, OwnPrice, Spent
 THIS_MACHINE = "this machine"
 GROUP_HERE = "On this machine"
 GROUP_PRACTICE = "Practice"
+GROUP_SERVERS = "Servers on this machine"
+GROUP_OWN = "Your servers"
 GROUP_CLOUD = "Cloud"
 MAX_LANES = 4
 
@@ -46,6 +48,32 @@ class TargetChoice:
     def is_here(self) -> bool:
         """True where prompts do not leave this machine."""
         return self.where == THIS_MACHINE
+
+
+@dataclass(frozen=True, slots=True)
+class TargetAction:
+    """A row of the target picker that does something: it stands at the end of `group`, or with its last like."""
+
+    key: str
+    label: str
+    detail: str
+    group: str
+    icon: str = "arrow-clockwise"
+    disabled_reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ServerLine:
+    """A server of the person's own as the Settings page shows it; `where` is "this machine" or its host.
+
+    `listed` says in words what is known of its models; `problem` why its address cannot be used.
+    """
+
+    name: str
+    address: str
+    where: str = THIS_MACHINE
+    listed: str = ""
+    problem: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,6 +213,7 @@ class SettingsView:
     ca_file: str | None = None
     session_budget_usd: float | None = None
     month_budget_usd: float | None = None
+    servers: tuple[ServerLine, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

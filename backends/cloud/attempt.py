@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
-from collections.abc import MutableMapping
+from collections.abc import Callable, MutableMapping, Sequence
 from dataclasses import dataclass
 
 import openai
@@ -16,9 +16,10 @@ import openai
 from backends.cloud import failures, sdk
 from backends.cloud.failures import Call
 from backends.cloud.patience import Patience
-from backends.cloud.providers import Endpoint
+from backends.cloud.providers import CloudModel, Endpoint
 from backends.cloud.request import ChatRequest
 from backends.cloud.stream import Reader
+from backends.egress import on_this_machine
 from backends.egress_http import Wire
 from backends.errors import BudgetReached, NetworkNotAllowed, NotAnApi, Stalled, Unreachable, UnreadableReply
 from backends.keys import Secret
@@ -37,12 +38,14 @@ Refused = MutableMapping[str, frozenset[str]]
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """What an engine lends to every attempt. `refused` remembers, by model, the parameters its server refused."""
+    """What an engine lends to every attempt. `refused` remembers, by model, the parameters its server refused;
+    `offered` is what its provider has today."""
 
     client: sdk.Client
     endpoint: Endpoint
     patience: Patience
     refused: Refused
+    offered: Callable[[], Sequence[CloudModel]]
 
 
 class Attempt:
@@ -67,7 +70,9 @@ class Attempt:
         self._pays_once = must_limit
         self._must_limit = must_limit and request.sampling.max_tokens is not None
         self._chat = ChatRequest(request, setting.endpoint, model, setting.refused.get(model, frozenset()))
-        self._call = Call(setting.endpoint, model, key, setting.patience.read_s, lambda: bool(tally.text))
+        self._call = Call(
+            setting.endpoint, model, key, setting.patience.read_s, lambda: bool(tally.text), setting.offered
+        )
 
     async def answer(self) -> None:
         """Until the answer has ended; raises NearfarError for every failure."""
@@ -91,7 +96,7 @@ class Attempt:
     def _say_what_differs(self) -> None:
         endpoint = self._setting.endpoint
         self._tally.settings["not_sent"] = self._chat.not_sent()
-        if endpoint.leaves_machine and not endpoint.encrypted:
+        if not on_this_machine(endpoint.host) and not endpoint.encrypted:
             self._tally.notice(
                 "unencrypted", f"The connection to {endpoint.host} is not encrypted: others on the way can read it."
             )

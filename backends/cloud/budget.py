@@ -102,6 +102,8 @@ class Spending:
         budgets = self.budgets()
         found = self.prices.estimate(endpoint, model, request.prompt, request.sampling)
         at_most = found.high_usd
+        if found.low_usd is None and endpoint.charges_nobody:
+            return Reservation(request.run_id, (), written=False, limited=False)
         if budgets and at_most is None:
             raise _unbounded(budgets[0], model, found)
 

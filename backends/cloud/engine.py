@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from backends.cloud import pricing
 from backends.cloud.budget import Spending
 from backends.cloud.patience import Patience
-from backends.cloud.providers import Endpoint, model_of
+from backends.cloud.providers import CloudModel, Endpoint, model_of
 from backends.egress import POOL_S, WRITE_S, Egress
 from backends.errors import CloudError, KeyMissing, NearfarError
 from backends.events import Emit
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 PURPOSE = "ask a model"
+HTTPS_PORT = 443
 
 CostOf = Callable[[str, Usage], Cost]
 
@@ -36,6 +37,7 @@ class CloudEngine:
     """One server. `key` is asked for at each run; `cost_of` prices a model's usage, by the table if not given.
 
     With `spending`, its prices hold, every run is in its ledger, and what could pass a budget is not sent.
+    `offered` is what its provider has today, for the words about a model that is gone.
     """
 
     def __init__(
@@ -46,9 +48,11 @@ class CloudEngine:
         key: Callable[[], Secret | None],
         cost_of: CostOf | None = None,
         spending: Spending | None = None,
+        offered: Callable[[], Sequence[CloudModel]] = tuple,
         patience: Patience | None = None,
     ) -> None:
         self.endpoint = endpoint
+        self._offered = offered
         self._egress = egress
         self._key = key
         self._spending = spending
@@ -102,6 +106,8 @@ class CloudEngine:
     async def _answer(self, tally: Tally, request: RunRequest) -> None:
         endpoint = self.endpoint
         self._egress.check(PURPOSE, endpoint.base_url)
+        if endpoint.sent_on_to is not None:
+            self._egress.check_host(PURPOSE, endpoint.sent_on_to, HTTPS_PORT)
         key = self._key()
         if key is None and endpoint.needs_key:
             raise KeyMissing(f"{endpoint.label} needs an API key.")
@@ -158,9 +164,14 @@ class CloudEngine:
         http = self._egress.http_client(PURPOSE, self.endpoint.base_url)
         http.event_hooks = {"request": [], "response": [bound_response]}
         timeout = httpx2.Timeout(connect=patience.connect_s, read=patience.read_s, write=WRITE_S, pool=POOL_S)
-        return Setting(sdk.make_client(self.endpoint.base_url, http, timeout), self.endpoint, patience, {})
+        client = sdk.make_client(self.endpoint.base_url, http, timeout)
+        return Setting(client, self.endpoint, patience, {}, self._offered)
 
     def _price(self, model: str, usage: Usage) -> Cost:
+        endpoint = self.endpoint
         if self._spending is not None:
-            return self._spending.prices.cost(self.endpoint, model, usage)
-        return pricing.cost(self.endpoint.price_provider, model, usage, price_as_of=self.endpoint.price_as_of)
+            cost = self._spending.prices.cost(endpoint, model, usage)
+        else:
+            cost = pricing.cost(endpoint.price_provider, model, usage, price_as_of=endpoint.price_as_of)
+        # What it took of this machine is not measured.
+        return Cost(None, "not_measured") if cost.basis == "unknown_price" and endpoint.charges_nobody else cost

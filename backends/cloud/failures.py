@@ -9,7 +9,7 @@ import errno
 import re
 import socket
 import ssl
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from email.utils import parsedate_to_datetime
@@ -18,7 +18,8 @@ from urllib.parse import urlsplit
 import httpx2
 import openai
 
-from backends.cloud.providers import Endpoint
+from backends.cloud.offers import instead_of
+from backends.cloud.providers import CloudModel, Endpoint
 from backends.errors import (
     CloudError,
     CloudModelUnknown,
@@ -47,6 +48,8 @@ QUOTA_CODES = frozenset(
         "organization_usage_limit_exceeded",
     }
 )
+GONE_CODES = frozenset({"model_not_found", "model_decommissioned", "model_deprecated", "model_not_available"})
+NO_MODEL = re.compile(r"not a valid model|no endpoints found for|model\b.*\b(not found|not exist|decommissioned)", re.I)
 REGION_CODE = "unsupported_country_region_territory"
 KEY_SHAPE = re.compile(r"\b(?:sk|gsk|rk|pk|key|tgp|xai)[-_][A-Za-z0-9*_.-]{4,}")
 TOO_LONG = re.compile(r"context|too long|too many tokens", re.IGNORECASE)
@@ -56,13 +59,14 @@ CHAIN_LENGTH = 20
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """What a sentence may need to name: the server, the model, and the key it must never show."""
+    """What a sentence may need to name: the server, the model, what else is offered, and the key it must never show."""
 
     endpoint: Endpoint
     model: str
     key: Secret | None
     read_s: float
     text_began: Callable[[], bool]
+    offered: Callable[[], Sequence[CloudModel]] = tuple
 
     def quote(self, text: object) -> str:
         """A server's own words: short, on one line, without anything that looks like a key."""
@@ -124,6 +128,7 @@ def _of_status(error: openai.APIStatusError, call: Call) -> NearfarError:
     if is_page and status < 500:
         return NotAnApi(f"A web page answered at {call.host} (HTTP {status}), not an API.")
     known = {400: _of_bad_request, 401: _of_refused_key, 402: _of_quota, 403: _of_forbidden, 404: _of_not_found}
+    known[410] = _of_not_found
     if status in known:
         return known[status](error, call)
     if status == 429:
@@ -151,8 +156,8 @@ def _of_bad_request(error: openai.APIStatusError, call: Call) -> NearfarError:
             f"The prompt is too long for {call.model}{_quoted(error, call)}.",
             fix="Shorten the prompt, or choose a model with a longer context.",
         )
-    if error.code == "model_not_found":
-        return _of_not_found(error, call)
+    if error.code in GONE_CODES or NO_MODEL.search(error.message):
+        return _of_missing_model(call)
     return RequestRefused(f"{call.name} refused the request{_quoted(error, call)}.")
 
 
@@ -179,15 +184,25 @@ def _of_forbidden(error: openai.APIStatusError, call: Call) -> NearfarError:
 
 
 def _of_not_found(error: openai.APIStatusError, call: Call) -> NearfarError:
-    if error.code != "model_not_found" and "model" not in error.message.lower():
-        return NotAnApi(
-            f"There is no chat API at this address of {call.host} (HTTP 404).",
-            fix="Check the address of this server; many end in /v1.",
-        )
-    model = call.endpoint.model(call.model)
-    if model is not None and model.retires is not None and model.retires <= date.today():  # noqa: DTZ011  a calendar day
-        return CloudModelUnknown(f"{call.name} has retired {call.model} on {model.retires:%Y-%m-%d}.")
-    return CloudModelUnknown(f"{call.name} has no model {call.model}, or your key may not use it.")
+    said = error.message.lower()
+    if error.code in GONE_CODES or "model" in said or NO_MODEL.search(said):
+        return _of_missing_model(call)
+    return NotAnApi(
+        f"There is no chat API at this address of {call.host} (HTTP 404).",
+        fix="Check the address of this server; many end in /v1.",
+    )
+
+
+def _of_missing_model(call: Call) -> NearfarError:
+    """Says what to choose instead, by what the provider offers today: data decides, not this code."""
+    known = call.endpoint.model(call.model)
+    day = known.retires if known is not None else None
+    retired = day is not None and day <= date.today()  # noqa: DTZ011  a calendar day
+    other = instead_of(call.endpoint, call.model, call.offered())
+    fix = None if other is None else f"Choose {call.quote(other)}, which {call.name} offers, or another model."
+    if retired:
+        return CloudModelUnknown(f"{call.name} has retired {call.model} on {day:%Y-%m-%d}.", fix=fix)
+    return CloudModelUnknown(f"{call.name} has no model {call.model}, or your key may not use it.", fix=fix)
 
 
 def _of_rate(error: openai.APIStatusError, call: Call) -> NearfarError:

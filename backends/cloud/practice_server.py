@@ -16,6 +16,8 @@ from backends.core_files import leave_no_core_file
 from backends.egress_guard import guard
 
 PR_SET_PDEATHSIG = 1
+SLOTS = 4
+DEMO_CONTEXT = 2048  # of the model that is shipped, in tokens
 # An origin that no page can have, so that no page in a browser is let near the server.
 NO_ORIGIN = "https://nearfar.invalid"
 
@@ -50,8 +52,11 @@ def _serve(settings: dict[str, str]) -> tuple[object, int]:
     params.api_keys = [settings["key"]]
     params.cors_origins = NO_ORIGIN
     params.cors_credentials = False
-    params.n_ctx = 0  # the model's own
-    params.n_parallel = 1
+    # Questions asked together are answered together, out of one cache that has room for all of them; none gets more
+    # context than the model was trained for.
+    params.n_parallel = SLOTS
+    params.kv_unified = True
+    params.n_ctx = SLOTS * DEMO_CONTEXT
     params.n_gpu_layers = 0
     # More threads than free cores make a small model wait on itself; one is the fastest when the machine is busy.
     params.cpuparams.n_threads = 1

@@ -6,7 +6,7 @@ import ipaddress
 import os
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass, replace
 from datetime import date
 from functools import cache
@@ -14,12 +14,13 @@ from typing import Any, Literal
 from urllib.parse import urlsplit
 
 from backends.egress import on_this_machine
-from backends.errors import BadAddress, UnknownTarget
+from backends.errors import BadAddress, BadServerName, UnknownTarget
 from backends.records import Target
 from resources import resource_path
 
 LimitParameter = Literal["max_completion_tokens", "max_tokens"]
 
+SERVER_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,39}")
 ENDPOINT_PATH = "/chat/completions"
 
 
@@ -33,11 +34,43 @@ class CloudModel:
 
 
 @dataclass(frozen=True, slots=True)
+class Probe:
+    """How a server tells what it is: a GET of `path` answers with a JSON object that has the field `has`.
+
+    Where that alone would be too little, its models are also `owned_by` this name. Where it wants a key before it says
+    anything, the header `Server` is `server`.
+    """
+
+    path: str
+    has: str
+    owned_by: str | None = None
+    server: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PassesOn:
+    """Models, by the ends of their ids, whose prompts the server sends on to `host`."""
+
+    ends: tuple[str, ...]
+    host: str
+
+
+@dataclass(frozen=True, slots=True)
+class Efforts:
+    """Which values of reasoning_effort models take whose ids begin so."""
+
+    begins: tuple[str, ...]
+    values: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
 class Endpoint:
     """One server and how to speak to it.
 
     `sampling` maps our names of parameters beyond OpenAI's to the server's; `fixed_sampling` holds the beginnings of
-    model ids that refuse a temperature; `key_name` is where its key is kept.
+    model ids that refuse a temperature; `no_chat` beginnings or parts of ids that do not chat; `key_name` is where its
+    key is kept. `self_hosted` is a kind of server that people run themselves. `sent_on_to` is set for a model whose
+    prompts this server sends on to another host.
     """
 
     provider: str
@@ -53,16 +86,32 @@ class Endpoint:
     obfuscation: bool = False
     sampling: tuple[tuple[str, str], ...] = ()
     fixed_sampling: tuple[str, ...] = ()
+    efforts: tuple[Efforts, ...] = ()
     models: tuple[CloudModel, ...] = ()
+    self_hosted: bool = False
+    no_chat: tuple[str, ...] = ()
+    probe: Probe | None = None
+    passes_on: PassesOn | None = None
+    sent_on_to: str | None = None
 
     @property
     def host(self) -> str:
-        """The host that prompts are sent to, as the window names it."""
+        """The host that is asked."""
         return urlsplit(self.base_url).hostname or ""
 
     @property
+    def destination(self) -> str:
+        """The host that prompts end up at, as the window names it."""
+        return self.sent_on_to or self.host
+
+    @property
     def leaves_machine(self) -> bool:
-        return not on_this_machine(self.host)
+        return not on_this_machine(self.destination)
+
+    @property
+    def charges_nobody(self) -> bool:
+        """A server that people run themselves, on this machine: without a price of one's own it costs no money."""
+        return self.self_hosted and not self.leaves_machine
 
     @property
     def encrypted(self) -> bool:
@@ -74,6 +123,24 @@ class Endpoint:
     def takes_sampling(self, model_id: str) -> bool:
         """False where the model is known to refuse every temperature and top_p but its own."""
         return not model_id.startswith(self.fixed_sampling)
+
+    def takes_effort(self, model_id: str) -> frozenset[str]:
+        """The values of reasoning_effort that the model is known to take; the longest beginning decides."""
+        known = [
+            (len(begin), each.values) for each in self.efforts for begin in each.begins if model_id.startswith(begin)
+        ]
+        return max(known, key=lambda pair: pair[0])[1] if known else frozenset()
+
+    def chats(self, model_id: str) -> bool:
+        """False where the model is known for something else: embeddings, speech, pictures."""
+        name = model_id.lower().rpartition("/")[2]
+        return not any(name.startswith(part) or (part[0] == "-" and part in name) for part in self.no_chat)
+
+    def asked_for(self, model_id: str) -> Endpoint:
+        """This server as it is for one model."""
+        if self.passes_on is None or not model_id.endswith(self.passes_on.ends):
+            return self
+        return replace(self, sent_on_to=self.passes_on.host)
 
 
 @cache
@@ -104,7 +171,12 @@ def _read(provider: str, row: Mapping[str, Any]) -> Endpoint:
         obfuscation=row.get("obfuscation", False),
         sampling=tuple(row.get("sampling", {}).items()),
         fixed_sampling=tuple(row.get("fixed_sampling", ())),
+        efforts=tuple(Efforts(tuple(each["begins"]), frozenset(each["values"])) for each in row.get("efforts", ())),
         models=tuple(CloudModel(**model) for model in row.get("models", ())),
+        self_hosted=row.get("self_hosted", False),
+        no_chat=tuple(row.get("no_chat", ())),
+        probe=Probe(**row["probe"]) if "probe" in row else None,
+        passes_on=PassesOn(tuple(row["passes_on"]["ends"]), row["passes_on"]["host"]) if "passes_on" in row else None,
     )
 
 
@@ -122,7 +194,8 @@ def endpoint_for(
     if shipped is None:
         raise UnknownTarget(f"{target.provider} is not a server in the cloud.")
     address = environ.get(variable_of(target.provider)) or (addresses or {}).get(target.provider)
-    return replace(shipped, base_url=check_address(address)) if address else shipped
+    moved = replace(shipped, base_url=check_address(address)) if address else shipped
+    return moved.asked_for(target.model)
 
 
 def practice_endpoint(base_url: str) -> Endpoint:
@@ -151,6 +224,22 @@ def _custom(name: str, addresses: Mapping[str, str], environ: Mapping[str, str])
         )
     row = _read("custom", _table()["custom"])
     return replace(row, base_url=check_address(address), label=name, key_name=f"custom:{name}")
+
+
+def check_server_name(text: str, *, taken: Container[str] = ()) -> str:
+    """A name for a server of the person's own; raises BadServerName with what is wrong with it.
+
+    The name of a kind that people run themselves moves that kind; that of any other provider is refused.
+    """
+    name = text.strip()
+    if not SERVER_NAME.fullmatch(name):
+        raise BadServerName(f"“{name[:40]}” cannot be the name of a server.")
+    row = _table().get(name)
+    if name == "local" or (row is not None and not row.get("self_hosted")):
+        raise BadServerName(f"A server of your own cannot be called {name}: that is a provider's name.")
+    if name in taken:
+        raise BadServerName(f"There is a server called {name} already.", fix="Choose another name, or remove that one.")
+    return name
 
 
 def check_address(text: str) -> str:

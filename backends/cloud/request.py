@@ -45,6 +45,8 @@ class ChatRequest:
             body[self._limit] = sampling.max_tokens
         if sampling.stop:
             body["stop"] = list(sampling.stop)
+        if sampling.reasoning_effort in self._endpoint.takes_effort(self._model):
+            body["reasoning_effort"] = sampling.reasoning_effort
         return {name: value for name, value in body.items() if name in NEEDED or name not in self.refused}
 
     def _stream_options(self) -> Body:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from datetime import date
 
 import pytest
 from PySide6.QtWidgets import QApplication
@@ -16,8 +15,6 @@ from backends.workbench import Workbench
 from widgets import theme
 from widgets.values import TargetChoice
 
-TODAY = date(2026, 11, 23)
-
 
 def settings_with(**stored: object) -> Workbench:
     path = app_paths().settings_file
@@ -27,7 +24,7 @@ def settings_with(**stored: object) -> Workbench:
 
 
 def listed(bench: Workbench) -> dict[str, TargetChoice]:
-    return {choice.name: choice for choice in target_choices(bench, TODAY)}
+    return {choice.name: choice for choice in target_choices(bench)}
 
 
 @pytest.mark.parametrize("address", ["foo", "http://0.0.0.0:1/v1", "https://u:p@h/", "http://[bad", "http://h:99999"])

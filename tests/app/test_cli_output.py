@@ -58,7 +58,7 @@ def test_a_locale_without_our_characters_loses_nothing() -> None:
     done = nearfar(*ASK_DEMO, env={"PYTHONIOENCODING": "ascii"})
     assert done.returncode == 0, done.stderr
     assert " tok/s · 4 tokens · " in done.stdout
-    assert done.stderr == ""
+    assert done.stderr == "nearfar: The answer was cut off at 4 tokens. Ask for more with --max-tokens.\n"
 
 
 def test_a_server_that_sends_half_characters_still_finishes() -> None:
@@ -94,7 +94,7 @@ def test_standard_input_that_is_not_utf8_is_read() -> None:
     done = subprocess.run(
         [*COMMAND, *arguments], input=b"\xff What?", capture_output=True, timeout=LIMIT_S, check=False
     )
-    assert (done.returncode, done.stderr) == (0, b"")
+    assert (done.returncode, b"cut off at 4 tokens" in done.stderr) == (0, True)
     (kept,) = lines(nearfar("history", "list", "--json"))
     assert kept["prompt_start"] == "\ufffd What?"
 

@@ -177,6 +177,19 @@ def error(status: int, headers: Mapping[str, str] | None = None, **fields: objec
     return script
 
 
+def by_path(routes: Mapping[str, object]) -> Script:
+    """GETs of these paths are answered with JSON, or with a bare status where that is given; others with 404."""
+
+    async def script(exchange: Exchange) -> None:
+        value = routes.get(exchange.request.path, 404)
+        if isinstance(value, int):
+            await exchange.answer_json(value, {"error": {"message": "no"}})
+        else:
+            await exchange.answer_json(200, value)
+
+    return script
+
+
 class OpenAIServer:
     """Answers the first request by the first script, and so on; the last script answers all that follow."""
 

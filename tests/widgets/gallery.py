@@ -11,6 +11,7 @@ from time import monotonic_ns
 from PySide6.QtCore import QSize
 from PySide6.QtWidgets import QApplication, QWidget
 
+from backends.errors import Problem
 from tests.widgets import samples
 from widgets import icons, theme, verdict
 from widgets.compare_page import ComparePage
@@ -121,6 +122,23 @@ def settings(shown: Shown) -> None:
     shown.window.open_page("settings")
 
 
+def settings_servers(shown: Shown) -> None:
+    shown.settings.show_settings(SettingsView(servers=samples.SERVERS))
+    shown.window.open_page("settings")
+    shown.settings.servers.refuse(
+        Problem("x", "“foo” does not begin with http:// or https://.", "", "Give an address.")
+    )
+
+
+def gone(shown: Shown) -> None:
+    now = monotonic_ns()
+    (lane,) = shown.lanes(CLOUD)
+    shown.compare.set_prompt(samples.PROMPT)
+    no_text = samples.cloud_result(text="", complete=False, finish_reason=None, decode_tok_s=None)
+    shown.compare.show_events(lane, samples.failed_run(CLOUD, no_text, samples.GONE, now))
+    shown.compare.lane(lane).offer_target("openai:gpt-6-luna", "gpt-6-luna")
+
+
 STATES: dict[str, tuple[Callable[[Shown], None], QSize]] = {
     "empty": (empty, MEDIUM),
     "empty-small": (empty, SMALL),
@@ -136,6 +154,8 @@ STATES: dict[str, tuple[Callable[[Shown], None], QSize]] = {
     "history": (history, MEDIUM),
     "history-empty": (history_empty, MEDIUM),
     "settings": (settings, MEDIUM),
+    "settings-servers": (settings_servers, QSize(1280, 1500)),
+    "gone": (gone, MEDIUM),
 }
 
 
@@ -159,6 +179,11 @@ def grab_popups(app: QApplication, folder: Path, tag: str) -> None:
     opened = lane.head.picker.target_list()
     assert opened is not None
     grab(app, opened, folder / f"picker-{tag}.png")
+    opened.hide()
+    lane.set_targets((*samples.CHOICES, *samples.SERVED), samples.ACTIONS)
+    lane.head.picker.open()
+    opened.resize(opened.width(), 1100)
+    grab(app, opened, folder / f"picker-servers-{tag}.png")
     opened.hide()
     shown.window.close()
 

@@ -11,13 +11,17 @@ from backends.events import Cancelled, Delta, Event, Failed, Finished, Loaded, L
 from backends.records import Cost, EngineReport, RunResult, Sampling, Target, Usage
 from widgets.values import (
     GROUP_CLOUD,
+    GROUP_OWN,
     GROUP_PRACTICE,
+    GROUP_SERVERS,
     DeviceLine,
     EndStatus,
     HistoryLine,
     PrivacyState,
+    ServerLine,
     StoredComparison,
     StoredLane,
+    TargetAction,
     TargetChoice,
 )
 
@@ -43,6 +47,32 @@ CHOICES = (
         needs_key=True,
         disabled_reason="Local only is on",
     ),
+)
+SERVED = (
+    TargetChoice("ollama:llama3.2:3b", "llama3.2:3b", "Ollama", GROUP_SERVERS),
+    TargetChoice("ollama:gpt-oss:120b-cloud", "gpt-oss:120b-cloud", "Ollama", GROUP_SERVERS, "ollama.com"),
+    TargetChoice("custom:lab/phi-4", "phi-4", "lab", GROUP_OWN, "lab.example.org"),
+    *(
+        TargetChoice(f"openrouter:maker/model-{n}", f"maker/model-{n}", "OpenRouter", GROUP_CLOUD, "openrouter.ai")
+        for n in range(30)
+    ),
+)
+ACTIONS = (
+    TargetAction(
+        "look",
+        "Look for servers on this machine…",
+        "Ollama, llama.cpp, LM Studio, vLLM, TGI; asks this machine alone",
+        GROUP_SERVERS,
+        "magnifying-glass",
+    ),
+    TargetAction("list:lab", "List the models of lab…", "asks lab.example.org, without a prompt", GROUP_OWN),
+    TargetAction("list:openai", "List the models of OpenAI…", "asks api.openai.com, without a prompt", GROUP_CLOUD),
+    TargetAction("list:groq", "List the models of Groq…", "", GROUP_CLOUD, disabled_reason="Local only is on"),
+)
+SERVERS = (
+    ServerLine("lab", "https://lab.example.org/v1", "lab.example.org", "12 models on 24 November 2026"),
+    ServerLine("box", "http://127.0.0.1:9000/v1"),
+    ServerLine("wrong", "http://0.0.0.0:1/v1", problem="0.0.0.0 is where servers listen, not where they are reached."),
 )
 SAMPLES = (
     ("What does tok/s mean?", "What does tok/s mean?"),
@@ -78,6 +108,12 @@ def decode_tok_s(tokens, first_ms, last_ms):
 
 Read both: see [the glossary](https://example.org/glossary).
 """
+GONE = Problem(
+    "cloud_model_unknown",
+    "OpenAI has retired gpt-4.1-nano on 2026-10-23.",
+    "Your prompt and any text that arrived are kept.",
+    "Choose gpt-6-luna, which OpenAI offers, or another model.",
+)
 CUT = Problem(
     "connection_lost",
     "The connection to api.openai.com broke in the middle of the answer.",

@@ -228,6 +228,30 @@ def test_lanes_are_added_and_removed_between_one_and_four(show: Show, qtbot: QtB
     page.show_events(removed[0], samples.opening("practice", 0))
 
 
+def test_a_fourth_lane_is_brought_into_view(show: Show, qtbot: QtBot) -> None:
+    page = show("local:demo", "practice", LOCAL, size=(1280, 800)).compare
+    qtbot.keyClick(page.prompt_box.editor, Qt.Key.Key_T, Qt.KeyboardModifier.ControlModifier)
+    fourth = page.lane(page.lane_ids[3])
+
+    def whole() -> bool:
+        place = fourth.visibleRegion().boundingRect()
+        return place.width() == fourth.width()
+
+    qtbot.waitUntil(whole)
+
+
+def test_the_sentence_is_about_the_lanes_that_are_left(show: Show, qtbot: QtBot) -> None:
+    page = show(LOCAL, "practice").compare
+    first, second = page.lane_ids
+    page.show_events(first, samples.whole_run(LOCAL, samples.local_result(), 0))
+    page.show_events(second, samples.whole_run("practice", samples.practice_result(), 0))
+    page.show_verdict(verdict.sentence(page.outcomes()))
+    assert "sooner than Llama" in page.verdict_text()
+    qtbot.mouseClick(pressed(page.lane(first), "Remove this lane"), Qt.MouseButton.LeftButton)
+    assert "Llama" not in page.verdict_text()
+    assert page.verdict_text().startswith("Practice began to answer after")
+
+
 def test_copy_gives_the_markdown_of_the_answer(show: Show, qtbot: QtBot) -> None:
     shown = show("local:demo")
     lane = shown.compare.lane(shown.compare.lane_ids[0])

@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 
 from backends.events import Delta, Finished, Loading, Notice, Prefill
+from backends.records import Usage
 from tests.widgets import samples
 from widgets.lane_state import LaneState
 
@@ -45,7 +46,6 @@ def test_progress_only_where_there_is_a_length() -> None:
     ("reason", "complete", "text"),
     [
         ("stop", True, "Done"),
-        ("length", True, "Done: the token limit was reached"),
         ("content_filter", True, "Ended by the provider's content filter"),
         ("function_call", True, "Done"),
         (None, False, "Incomplete: the stream ended before the answer did"),
@@ -54,6 +54,33 @@ def test_progress_only_where_there_is_a_length() -> None:
 def test_how_a_run_ended(reason: str | None, complete: bool, text: str) -> None:
     ended = samples.cloud_result(finish_reason=reason, complete=complete)
     assert fed(*samples.whole_run("openai:gpt-4o", ended, 0)).status_text() == text
+
+
+@pytest.mark.parametrize(
+    ("provider", "tokens", "text"),
+    [
+        ("local", 100, "Done: the token limit was reached"),
+        ("local", 60, "Done: the context is full"),
+        ("openai", 60, "Done: the context is full, or a limit of the server's own was reached"),
+    ],
+)
+def test_what_cut_an_answer_off(provider: str, tokens: int, text: str) -> None:
+    ended = samples.cloud_result(
+        finish_reason="length",
+        provider=provider,
+        settings={"max_tokens": 100},
+        usage=Usage(completion_tokens=tokens),
+    )
+    state = fed(*samples.whole_run("openai:gpt-4o", ended, 0))
+    assert state.status_text() == state.status_tip() == text
+
+
+def test_thinking_that_used_the_whole_limit_is_said() -> None:
+    ended = samples.cloud_result(
+        finish_reason="length", text="", settings={"max_tokens": 16}, usage=Usage(completion_tokens=16)
+    )
+    said = fed(*samples.whole_run("openai:gpt-6-luna", ended, 0)).status_text()
+    assert said == "Done: the token limit was reached before any text came"
 
 
 def test_a_reason_of_the_servers_own_is_quoted_in_full_view_of_nobody_but_the_curious() -> None:

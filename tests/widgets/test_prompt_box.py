@@ -99,10 +99,29 @@ def test_sampling_survives_the_fields(show: Show) -> None:
     for sampling in (
         Sampling(),
         Sampling(max_tokens=None, temperature=1.35, top_k=0, top_p=0.8, min_p=0.0, repeat_penalty=1.1, seed=0),
-        Sampling(stop=("###",), seed=2**31 - 1),
+        Sampling(stop=("###",), seed=2**31 - 1, reasoning_effort="max"),
     ):
         box.parameters.set_sampling(sampling)
         assert box.sampling() == sampling
+
+
+def test_reasoning_effort_is_chosen_by_words(show: Show, qtbot: QtBot) -> None:
+    box = show("local:demo").compare.prompt_box
+    box.toggle_parameters()
+    made = field(box.parameters, "Reasoning")
+    assert made.text() == "default"
+    qtbot.keyClick(made, Qt.Key.Key_Up)
+    assert box.sampling().reasoning_effort == "none"
+    made.selectAll()
+    qtbot.keyClicks(made, "high")
+    qtbot.keyClick(made, Qt.Key.Key_Tab)
+    assert box.sampling().reasoning_effort == "high"
+    assert box.parameters.summary() == "reasoning high"
+    made.selectAll()
+    qtbot.keyClicks(made, "7x")
+    assert box.sampling().reasoning_effort == "high"
+    qtbot.mouseClick(button(box, "Reset"), Qt.MouseButton.LeftButton)
+    assert box.sampling() == Sampling()
 
 
 def test_values_are_readable_in_their_fields(show: Show) -> None:

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 from PySide6.QtCore import Qt
-from PySide6.QtWidgets import QFileDialog, QLineEdit, QListView
+from PySide6.QtWidgets import QFileDialog, QLineEdit, QListView, QPushButton
 from pytestqt.qtbot import QtBot
 
 from tests.widgets import samples
@@ -134,3 +134,97 @@ def test_what_was_not_sent_stays_in_sight_until_another_target_is_chosen(show: S
     assert lane.head.detail_text() == "not sent: temperature · OpenAI"
     lane.set_target("practice")
     assert lane.head.detail_text() == "practice: the demo model served on this machine"
+
+
+def served(show: Show, *, size: tuple[int, int] = (1280, 800)) -> Lane:
+    shown = show("local:demo", size=size)
+    shown.compare.set_targets((*samples.CHOICES, *samples.SERVED), samples.ACTIONS)
+    return shown.compare.lane(shown.compare.lane_ids[0])
+
+
+def test_servers_and_what_asks_them_stand_in_their_groups(show: Show, qtbot: QtBot) -> None:
+    rows, _ = opened(served(show), qtbot)
+    said = rows.rows()
+    start = said.index("Servers on this machine")
+    assert said[start : start + 8] == [
+        "Servers on this machine", "llama3.2:3b", "gpt-oss:120b-cloud", "Look for servers on this machine…",
+        "Your servers", "phi-4", "List the models of lab…", "Cloud",
+    ]  # fmt: skip
+    assert detail_of(samples.SERVED[0]) == "Ollama"
+    assert detail_of(samples.SERVED[1]) == "Ollama · leaves this machine: ollama.com"
+
+
+def test_a_long_list_is_shortened_until_something_is_typed(show: Show, qtbot: QtBot) -> None:
+    rows, search = opened(served(show), qtbot)
+    listed = [row for row in rows.rows() if row.startswith("maker/")]
+    assert len(listed) == 10
+    assert "20 more of OpenRouter: type to find them" in rows.rows()
+    qtbot.keyClicks(search, "model-29")
+    assert rows.rows() == ["Cloud", "maker/model-29"]
+
+
+def test_an_action_says_its_key_with_its_lane(show: Show, qtbot: QtBot) -> None:
+    shown = show("local:demo")
+    shown.compare.set_targets(samples.CHOICES, samples.ACTIONS)
+    lane = shown.compare.lane(shown.compare.lane_ids[0])
+    wanted: list[tuple[str, str]] = []
+    shown.compare.action_wanted.connect(lambda lane_id, key: wanted.append((lane_id, key)))
+    rows, search = opened(lane, qtbot)
+    qtbot.keyClicks(search, "look for")
+    qtbot.keyClick(search, Qt.Key.Key_Return)
+    assert wanted == [(lane.lane_id, "look")]
+    assert not rows.isVisible()
+    assert lane.target == "local:demo"
+
+
+def test_an_action_that_is_refused_says_why_and_does_nothing(show: Show, qtbot: QtBot) -> None:
+    shown = show("local:demo")
+    shown.compare.set_targets(samples.CHOICES, samples.ACTIONS)
+    wanted: list[str] = []
+    shown.compare.action_wanted.connect(lambda _lane, key: wanted.append(key))
+    rows, search = opened(shown.compare.lane(shown.compare.lane_ids[0]), qtbot)
+    qtbot.keyClicks(search, "models of groq")
+    qtbot.keyClick(search, Qt.Key.Key_Return)
+    assert wanted == []
+    rows.hide()
+
+
+@pytest.mark.parametrize(
+    ("typed", "taken"),
+    [
+        ("openai:gpt-4", "openai:gpt-4"),  # typed whole, though listed names begin so
+        ("openai:gpt-4o", CLOUD),
+        ("vllm:some/model", "vllm:some/model"),
+        ("local:de", "local:demo"),
+    ],
+)
+def test_a_target_that_was_typed_whole_is_what_enter_takes(show: Show, qtbot: QtBot, typed: str, taken: str) -> None:
+    lane = first_lane(show, "practice")
+    _, search = opened(lane, qtbot)
+    qtbot.keyClicks(search, typed)
+    qtbot.keyClick(search, Qt.Key.Key_Return)
+    assert lane.target == taken
+
+
+def test_another_model_is_one_click_away_where_one_is_gone(show: Show, qtbot: QtBot) -> None:
+    shown = show(CLOUD)
+    lane = shown.compare.lane(shown.compare.lane_ids[0])
+    no_text = samples.cloud_result(text="", complete=False, finish_reason=None, decode_tok_s=None)
+    lane.show_events(samples.failed_run(CLOUD, no_text, samples.GONE, 0))
+    lane.offer_target("openai:gpt-4.1-mini", "GPT-4.1 mini")
+    assert lane.banner.offered_text() == "Use GPT-4.1 mini"
+    chosen: list[str] = []
+    shown.compare.target_chosen.connect(lambda _lane, name: chosen.append(name))
+    button = next(b for b in lane.banner.findChildren(QPushButton) if b.text() == "Use GPT-4.1 mini")
+    qtbot.mouseClick(button, Qt.MouseButton.LeftButton)
+    assert chosen == [lane.target] == ["openai:gpt-4.1-mini"]
+    assert lane.banner.offered_text() == ""
+
+
+def test_a_model_whose_day_is_over_is_called_retired(show: Show) -> None:
+    shown = show("local:demo")
+    over = TargetChoice("groq:old", "old", "Groq", "Cloud", "api.groq.com", retires_on="2026-08-16")
+    shown.compare.set_targets([*samples.CHOICES, over])
+    lane = shown.compare.lane(shown.compare.lane_ids[0])
+    lane.set_target("groq:old")
+    assert lane.head.retires_text() == "retired 16 August 2026"

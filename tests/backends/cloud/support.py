@@ -10,7 +10,7 @@ from typing import Any
 
 from backends.cloud.engine import CloudEngine
 from backends.cloud.patience import Patience
-from backends.cloud.providers import Endpoint, shipped_endpoints
+from backends.cloud.providers import CloudModel, Endpoint, shipped_endpoints
 from backends.egress import Egress
 from backends.events import Cancelled, Delta, Event, Failed, Finished, Notice, is_terminal
 from backends.ids import new_id
@@ -46,10 +46,15 @@ async def engine_at(
     key: str | None = KEY,
     patience: Patience | None = None,
     egress: Egress | None = None,
+    offered: tuple[CloudModel, ...] = (),
 ) -> AsyncIterator[CloudEngine]:
     secret = None if key is None else Secret(key)
     engine = CloudEngine(
-        endpoint_at(base_url, provider), egress=egress or Egress(), key=lambda: secret, patience=patience
+        endpoint_at(base_url, provider),
+        egress=egress or Egress(),
+        key=lambda: secret,
+        offered=lambda: offered,
+        patience=patience,
     )
     try:
         yield engine
@@ -65,10 +70,13 @@ async def ask(
     key: str | None = KEY,
     patience: Patience | None = None,
     egress: Egress | None = None,
+    offered: tuple[CloudModel, ...] = (),
 ) -> list[Event]:
     """Every event of one question to the server."""
     events: list[Event] = []
-    async with engine_at(server.base_url, provider=provider, key=key, patience=patience, egress=egress) as engine:
+    async with engine_at(
+        server.base_url, provider=provider, key=key, patience=patience, egress=egress, offered=offered
+    ) as engine:
         await engine.run(asked or request(), events.append)
     return events
 

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 
@@ -15,14 +16,16 @@ import httpx2
 import psutil
 import pytest
 
+from backends.cloud.discovery import find_servers
 from backends.cloud.patience import Patience
 from backends.cloud.practice import PracticeEngine, PracticeServer
 from backends.cloud.practice_server import NO_ORIGIN
+from backends.cloud.providers import shipped_endpoints
 from backends.egress import Egress
 from backends.errors import PracticeFailed
 from backends.events import Cancelled, Delta, Event, Finished, Notice
 from backends.records import Prompt, RunRequest, Sampling
-from backends.targets import PRACTICE
+from backends.targets import PRACTICE, SELF_HOSTED
 from tests.backends.cloud.support import end_of, failed, finished, has_text, until
 from tests.gguf_factory import write_script
 from tests.processes import wait_gone
@@ -184,8 +187,36 @@ async def test_cancelling_frees_the_server(engine: PracticeEngine) -> None:
     with pytest.raises(asyncio.CancelledError):
         await task
     assert isinstance(end_of(events), Cancelled)
-    # It has one slot, so this would wait for the rest of the long answer if that went on.
     assert isinstance(end_of(await ask(engine)), Finished)
+
+
+async def test_questions_asked_together_are_answered_together(engine: PracticeEngine) -> None:
+    """With one slot, the others would wait for the end of the first."""
+    await engine.warm_up()
+    order: list[int] = []
+
+    async def one(place: int) -> str:
+        events: list[Event] = []
+
+        def listen(event: Event) -> None:
+            events.append(event)
+            if isinstance(event, Delta):
+                order.append(place)
+
+        await engine.run(question(max_tokens=300), listen)
+        return finished(events).result.text
+
+    texts = await asyncio.gather(*(one(place) for place in range(4)))
+    assert len(set(texts)) == 1
+    first_end = max(at for at, place in enumerate(order) if place == order[0])
+    assert len(set(order[:first_end])) == 4
+
+
+async def test_a_real_llama_cpp_server_is_told_from_the_others(server: PracticeServer) -> None:
+    base_url = (await server.endpoint()).base_url
+    kinds = [replace(shipped_endpoints()[kind], base_url=base_url) for kind in SELF_HOSTED]
+    (found,) = await find_servers(Egress(), kinds)
+    assert (found.endpoint.provider, found.models, found.asks_key) == ("llamacpp", None, True)
 
 
 async def test_closing_ends_the_child(server: PracticeServer) -> None:

@@ -18,6 +18,9 @@ def test_the_shipped_table_is_whole() -> None:
     for name, endpoint in endpoints.items():
         assert endpoint.provider == endpoint.key_name == name
         assert check_address(endpoint.base_url) == endpoint.base_url
+        assert endpoint.self_hosted is (name in targets.SELF_HOSTED)
+        if endpoint.self_hosted:
+            continue
         assert endpoint.encrypted
         assert endpoint.leaves_machine
         assert endpoint.needs_key
@@ -26,6 +29,53 @@ def test_the_shipped_table_is_whole() -> None:
         assert any(model.offered for model in endpoint.models)
         ids = [model.id for model in endpoint.models]
         assert len(ids) == len(set(ids))
+
+
+@pytest.mark.parametrize(
+    ("name", "port"), [("vllm", 8000), ("llamacpp", 8080), ("ollama", 11434), ("lmstudio", 1234), ("tgi", 3000)]
+)
+def test_a_server_that_people_run_themselves_is_on_this_machine_until_it_is_moved(name: str, port: int) -> None:
+    target = targets.parse_target(f"{name}:some/model:3b")
+    assert (target.provider, target.model, str(target)) == (name, "some/model:3b", f"{name}:some/model:3b")
+    here = endpoint_for(target, environ={})
+    assert here.base_url == f"http://127.0.0.1:{port}/v1"
+    assert not here.leaves_machine
+    assert not here.needs_key
+    assert here.probe is not None
+    moved = endpoint_for(target, environ={variable_of(name): "https://gpu.example/v1"})
+    assert moved.leaves_machine
+    assert moved.destination == "gpu.example"
+    by_settings = endpoint_for(target, environ={}, addresses={name: "http://10.0.0.7:9000/v1"})
+    assert by_settings.leaves_machine
+
+
+@pytest.mark.parametrize("model", ["gpt-oss:120b-cloud", "minimax-m2:cloud"])
+def test_a_model_that_ollama_sends_on_leaves_this_machine(model: str) -> None:
+    endpoint = endpoint_for(Target("ollama", model), environ={})
+    assert endpoint.host == "127.0.0.1"
+    assert endpoint.leaves_machine
+    assert endpoint.destination == "ollama.com"
+    assert not endpoint_for(Target("ollama", "llama3.2:3b"), environ={}).leaves_machine
+    assert not endpoint_for(Target("ollama", "cloudy:3b"), environ={}).leaves_machine
+
+
+@pytest.mark.parametrize(
+    ("provider", "model", "chats"),
+    [
+        ("openai", "gpt-4o", True),
+        ("openai", "gpt-6-luna", True),
+        ("openai", "text-embedding-3-small", False),
+        ("openai", "gpt-4o-audio-preview", False),
+        ("openai", "whisper-1", False),
+        ("groq", "whisper-large-v3", False),
+        ("groq", "openai/gpt-oss-20b", True),
+        ("ollama", "nomic-embed-text:latest", False),
+        ("lmstudio", "text-embedding-nomic-embed-text-v1.5", False),
+        ("openrouter", "meta-llama/llama-3.1-8b-instruct", True),
+    ],
+)
+def test_models_that_do_not_chat_are_known(provider: str, model: str, chats: bool) -> None:
+    assert shipped_endpoints()[provider].chats(model) is chats
 
 
 def test_gpt_4o_is_offered_first_with_its_last_day() -> None:

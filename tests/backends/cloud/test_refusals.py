@@ -6,9 +6,11 @@ What the bare SDK would have reported stands in the comments.
 from __future__ import annotations
 
 import re
+from datetime import date
 
 import pytest
 
+from backends.cloud.providers import CloudModel
 from backends.events import Event
 from tests.backends.cloud.breaks import after_some_text, bad_json, error_event
 from tests.backends.cloud.support import KEY, ask, engine_at, failed, request
@@ -56,6 +58,34 @@ async def test_a_retired_model_is_named_with_its_day() -> None:
     with OpenAIServer(error(404, code="model_not_found", message="model")) as server:
         end = failed(await ask(server, request("gpt-4.1-nano")))
     assert end.problem.what == "OpenAI has retired gpt-4.1-nano on 2026-10-23."
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        error(404, code="model_not_found", message="The model `gpt-4.1-nano` does not exist"),
+        error(400, code="model_decommissioned", message="The model has been decommissioned"),  # Groq
+        error(404, message="No endpoints found for gpt-4.1-nano."),  # OpenRouter
+        error(400, message="gpt-4.1-nano is not a valid model ID"),  # OpenRouter
+        error(404, message='model "gpt-4.1-nano" not found, try pulling it first'),  # Ollama
+        error(410, message="gone", code="model_deprecated"),
+    ],
+)
+async def test_a_model_that_is_gone_says_what_to_choose_instead(script: Script) -> None:
+    offered = (CloudModel("ends-soon", date(2027, 1, 14)), CloudModel("stays"))
+    with OpenAIServer(script) as server:
+        end = failed(await ask(server, request("gpt-4.1-nano"), offered=offered))
+        assert len(server.received) == 1
+    assert end.problem.code == "cloud_model_unknown"
+    assert end.problem.fix == "Choose stays, which OpenAI offers, or another model."
+
+
+async def test_a_slip_of_typing_names_what_was_meant() -> None:
+    offered = (CloudModel("gpt-4o"), CloudModel("gpt-6-luna"))
+    with OpenAIServer(error(404, code="model_not_found", message="model")) as server:
+        end = failed(await ask(server, request("gpt-6-lunna"), offered=offered))
+    assert end.problem.what == "OpenAI has no model gpt-6-lunna, or your key may not use it."
+    assert end.problem.fix == "Choose gpt-6-luna, which OpenAI offers, or another model."
 
 
 async def test_a_key_that_was_not_sent_is_asked_for() -> None:

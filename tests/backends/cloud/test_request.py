@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from backends.cloud.engine import CloudEngine
+from backends.cloud.providers import PassesOn
 from backends.egress import Egress, Policy
 from backends.events import Event, Notice
 from backends.keys import Secret
@@ -88,6 +89,27 @@ async def test_a_missing_key_sends_nothing() -> None:
         assert server.connections == 0
 
 
+async def test_a_model_that_a_server_here_sends_on_is_refused_under_local_only() -> None:
+    with OpenAIServer() as server:
+        endpoint = replace(endpoint_at(server.base_url, "ollama"), passes_on=PassesOn(("-cloud",), "ollama.com"))
+        for model, allowed, code in (
+            ("m-cloud", frozenset[str](), "network_not_allowed"),
+            ("m-cloud", frozenset({"ollama.com"}), ""),
+            ("m:3b", frozenset[str](), ""),
+        ):
+            egress = Egress(Policy(local_only=not allowed, allowed_hosts=allowed))
+            engine = CloudEngine(endpoint.asked_for(model), egress=egress, key=lambda: None)
+            events: list[Event] = []
+            await engine.run(request(model, provider="ollama"), events.append)
+            await engine.close()
+            if code:
+                assert failed(events).problem.code == code
+                assert "ollama.com" in failed(events).problem.what
+                assert server.connections == 0
+            else:
+                assert finished(events).result.cost.basis == ("unknown_price" if allowed else "not_measured")
+
+
 async def test_local_only_sends_nothing_away_but_reaches_this_machine() -> None:
     egress = Egress(Policy(local_only=True, allowed_hosts=frozenset({"api.openai.com"})))
     async with engine_at("https://api.openai.com/v1", egress=egress) as engine:
@@ -118,6 +140,29 @@ async def test_a_model_that_chooses_its_own_temperature_is_not_told_one() -> Non
         "top_k",
         "top_p",
     ]
+
+
+@pytest.mark.parametrize(
+    ("model", "effort", "is_sent"),
+    [
+        ("gpt-6-luna", "high", True),
+        ("gpt-6-luna", "none", True),
+        ("gpt-5-mini", "minimal", True),
+        ("gpt-5-mini", "none", False),
+        ("gpt-5.1", "none", True),
+        ("o3", "medium", True),
+        ("gpt-4o", "high", False),
+        ("gpt-6-luna", None, False),
+    ],
+)
+async def test_reasoning_effort_goes_to_models_that_take_it(model: str, effort: str | None, is_sent: bool) -> None:
+    with OpenAIServer() as server:
+        result = finished(await ask(server, request(model, reasoning_effort=effort))).result
+        body = server.received[0].json
+    assert body.get("reasoning_effort") == (effort if is_sent else None)
+    not_sent = result.settings["not_sent"]
+    assert isinstance(not_sent, list)
+    assert ("reasoning_effort" in not_sent) is (effort is not None and not is_sent)
 
 
 async def test_a_whole_conversation_is_sent() -> None:

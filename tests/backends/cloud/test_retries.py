@@ -106,6 +106,18 @@ async def test_a_refused_parameter_is_left_out_and_said(
     assert result.ttft_ms == pytest.approx((first_text.at_ns - sent[-1].at_ns) / 1e6)
 
 
+async def test_a_refused_reasoning_effort_is_left_out_for_that_model_alone() -> None:
+    refusal = error(400, message="Unsupported value: 'reasoning_effort'", param="reasoning_effort")
+    with OpenAIServer(refusal, answer("ok")) as server:
+        async with engine_at(server.base_url) as engine:
+            for model in ("gpt-6-luna", "gpt-6-luna", "gpt-6-astra"):
+                events: list[Event] = []
+                await engine.run(request(model, reasoning_effort="max"), events.append)
+                finished(events)
+        sent = [(each.json["model"], each.json.get("reasoning_effort")) for each in server.received]
+    assert sent == [("gpt-6-luna", "max"), ("gpt-6-luna", None), ("gpt-6-luna", None), ("gpt-6-astra", "max")]
+
+
 async def test_a_value_that_is_wrong_is_not_quietly_left_out() -> None:
     with OpenAIServer(error(400, message="temperature must be between 0 and 2", param="temperature")) as server:
         end = failed(await ask(server, request(temperature=7.0)))
