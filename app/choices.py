@@ -41,7 +41,7 @@ def choice_for(bench: Workbench, target: Target) -> TargetChoice | None:
     if target.is_local:
         return None
     try:
-        endpoint = bench.endpoint(target)
+        endpoint = bench.access.endpoint(target)
     except NearfarError:
         return None
     if endpoint is None:
@@ -77,7 +77,7 @@ def _models(bench: Workbench, server: Server) -> Sequence[CloudModel]:
         shipped = shipped_endpoints().get(server.target.provider)
         found = [model for model in shipped.models if model.offered] if shipped is not None else []
     else:
-        found = list(bench.offered(server.endpoint))
+        found = list(bench.access.offered(server.endpoint))
     return found or ([CloudModel(ANY_MODEL)] if server.group == GROUP_OWN else [])
 
 
@@ -111,7 +111,7 @@ def _choice(
         detail=endpoint.label,
         group=group,
         where=endpoint.destination if endpoint.leaves_machine else THIS_MACHINE,
-        needs_key=bench.needs_key(target),
+        needs_key=bench.access.needs_key(target),
         retires_on=retires.isoformat() if retires else None,
         disabled_reason=LOCAL_ONLY_REASON if refused else None,
     )

@@ -43,8 +43,8 @@ def run(arguments: argparse.Namespace) -> int:
     bench = Workbench.open()
     for warning in bench.warnings:
         say(warning)
-    bench.consent(targets)
-    bench.keys_from_variables(arguments.key_variables, targets)
+    bench.access.consent(targets)
+    bench.access.keys_from_variables(arguments.key_variables, targets)
     printer = JsonLines(requests) if arguments.json else Terminal(requests, sys.stdout)
     if arguments.load_anyway:
         bench.local.plans.allow_all()
@@ -127,7 +127,7 @@ def _key_advice(bench: Workbench, targets: Sequence[Target]) -> str:
     """What to type where a key is missing; the window has a dialog instead."""
     servers: dict[str, None] = {}
     for target in targets:
-        endpoint = bench.endpoint(target)
+        endpoint = bench.access.endpoint(target)
         if endpoint is not None:
             servers[endpoint.key_name] = None
     named = [(f"{name}=" if len(servers) > 1 else "") + usual_variable(name) for name in servers]

@@ -118,7 +118,7 @@ class CompareController(QObject):
             targets = [request.target for request in requests]
             if not self._bench.settings.local_only and not self._has_keys(targets):
                 return
-            self._bench.consent(targets)
+            self._bench.access.consent(targets)
         except NearfarError as error:
             self._page.show_problem(error.problem)
             return
@@ -126,7 +126,7 @@ class CompareController(QObject):
         self._launch(requests, ask, lanes, self._recording(requests, ask, lanes, retry=retry))
 
     def _has_keys(self, targets: Sequence[Target]) -> bool:
-        return all(self._ask_key(target) for target in targets if self._bench.needs_key(target))
+        return all(self._ask_key(target) for target in targets if self._bench.access.needs_key(target))
 
     def _recording(self, requests: Sequence[RunRequest], ask: Ask, lanes: Sequence[LaneAsk], *, retry: bool) -> Emit:
         """Where the history takes events; a retry joins the comparison whose lane it repeats."""
@@ -178,7 +178,7 @@ class CompareController(QObject):
             if is_terminal(event):
                 live.open_runs.discard(event.run_id)
             if isinstance(event, Failed) and event.problem.code == KeyRefused.code:
-                self._bench.forget_key(parse_target(event.result.target))  # so that Retry asks for another
+                self._bench.access.forget_key(parse_target(event.result.target))  # so that Retry asks for another
         for lane_id, events in by_lane.items():
             self._page.show_events(lane_id, events)
             self._show_load(lane_id, events)

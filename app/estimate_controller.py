@@ -81,7 +81,7 @@ def _estimates(bench: Workbench, ask: Ask) -> list[LaneEstimate]:
     for lane in ask.lanes:
         try:
             target = parse_target(lane.target)
-            endpoint = bench.endpoint(target)
+            endpoint = bench.access.endpoint(target)
         except NearfarError:
             continue  # the lane says so itself
         if endpoint is not None:

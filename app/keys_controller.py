@@ -55,11 +55,11 @@ class KeysController(QObject):
 
     def ask(self, target: Target) -> bool:
         """Show the dialog for a target's server until it closes; True where nobody needs to be asked now."""
-        endpoint = self._bench.endpoint(target)
+        endpoint = self._bench.access.endpoint(target)
         if endpoint is None:
             return True
         self._ask(endpoint)
-        return not self._bench.needs_key(target)
+        return not self._bench.access.needs_key(target)
 
     def _ask(self, endpoint: Endpoint) -> None:
         sent = WITH_DOWNLOADS if endpoint.key_name == HUB else WITH_PROMPTS
@@ -77,7 +77,7 @@ class KeysController(QObject):
         def test(pasted: str) -> None:
             stop()
             try:
-                tests.append(self._engine.ask(self._bench.try_key(endpoint, parse_key(pasted)), shown))
+                tests.append(self._engine.ask(self._bench.access.try_key(endpoint, parse_key(pasted)), shown))
             except NearfarError as error:
                 dialog.show_test(error.problem.sentence, "danger")
 
@@ -161,7 +161,7 @@ class KeysController(QObject):
                 self._section.show_test(name, done.sentence, TONES.get(done.outcome, "caution"))
 
         self._stop_test(name)
-        self._tests[name] = self._engine.ask(self._bench.try_key(endpoint), tested)
+        self._tests[name] = self._engine.ask(self._bench.access.try_key(endpoint), tested)
 
     @Slot(str)
     def _stop_test(self, name: str) -> None:

@@ -108,6 +108,6 @@ def _line(bench: Workbench, server: Server) -> ServerLine:
     listed = bench.known_models.of(endpoint.base_url)
     if listed is None:
         return ServerLine(server.name, endpoint.base_url, where)
-    number = len(bench.offered(endpoint))
+    number = len(bench.access.offered(endpoint))
     words = f"{number} model{'' if number == 1 else 's'} on {fmt.day(listed.as_of.astimezone().date())}"
     return ServerLine(server.name, endpoint.base_url, where, words)

@@ -96,13 +96,13 @@ class ServersController(QObject):
     def _list(self, name: str, tell: Callable[[Problem | None], None], *, asked: bool = False) -> None:
         target = target_of(name)
         try:
-            endpoint = self._bench.endpoint(target)
+            endpoint = self._bench.access.endpoint(target)
             assert endpoint is not None, "only servers are listed"
             self._bench.servers.consent(endpoint)
         except NearfarError as error:
             tell(error.problem)
             return
-        if self._bench.needs_key(target) and not self._has_key_now(target, endpoint):
+        if self._bench.access.needs_key(target) and not self._has_key_now(target, endpoint):
             return
 
         def listed(models: ModelList | None) -> None:
@@ -112,7 +112,7 @@ class ServersController(QObject):
 
         def failed(problem: Problem) -> None:
             if problem.code == KeyRefused.code:
-                self._bench.forget_key(target)
+                self._bench.access.forget_key(target)
             wants_key = problem.code == KeyMissing.code and not asked
             if wants_key and self._has_key_now(target, endpoint):
                 self._list(name, tell, asked=True)

@@ -195,8 +195,8 @@ class Session(QObject):
         try:
             target = parse_target(name)
             # A dialog that was cancelled is no consent; under local only the refusal comes first.
-            may_ask = not self.bench.settings.local_only and self.bench.needs_key(target)
-            if (not may_ask or self._ask_key(target)) and self.bench.consent([target]):
+            may_ask = not self.bench.settings.local_only and self.bench.access.needs_key(target)
+            if (not may_ask or self._ask_key(target)) and self.bench.access.consent([target]):
                 self._save(local_only=False)
         except NearfarError as error:
             self.compare.show_problem(error.problem)

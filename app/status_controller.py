@@ -80,7 +80,7 @@ class StatusController(QObject):
         hosts: dict[str, None] = {}
         for name in self._lane_targets():
             try:
-                endpoint = self._bench.endpoint(parse_target(name))
+                endpoint = self._bench.access.endpoint(parse_target(name))
             except NearfarError:
                 continue  # a lane without a usable address contacts nobody
             if endpoint is not None and endpoint.leaves_machine:

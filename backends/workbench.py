@@ -6,25 +6,20 @@ Must not know windows or terminals. The window and the command line both stand o
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from datetime import date
 from typing import TYPE_CHECKING
 
 from backends import egress_guard
+from backends.access import Access
 from backends.cloud.budget import Spending
 from backends.cloud.engine import CloudEngine
-from backends.cloud.key_test import PURPOSE as KEY_TEST
-from backends.cloud.key_test import KeyTest, try_key
 from backends.cloud.known_models import KnownModels
-from backends.cloud.offers import offers
 from backends.cloud.practice import PracticeEngine, PracticeServer
-from backends.cloud.providers import CloudModel, Endpoint, endpoint_for
 from backends.cloud.servers import Servers
 from backends.compare import Comparison, Mode
 from backends.egress import Contact, Egress, Policy
@@ -32,18 +27,13 @@ from backends.egress_log import ContactLog, read_contacts
 from backends.egress_route import Route
 from backends.engine import Engine
 from backends.errors import (
-    KeyMissing,
     NearfarError,
-    NetworkNotAllowed,
     Problem,
     SettingsNotSaved,
-    UnknownTarget,
-    UsageError,
 )
 from backends.events import Emit
 from backends.history.store import History
 from backends.key_ring import KeyRing
-from backends.keys import Secret, key_from_env
 from backends.local.engine import LocalEngine
 from backends.local_models import LocalModels, model_file
 from backends.models.manager import Models
@@ -79,12 +69,13 @@ class Workbench:
         self.spending = Spending(paths, lambda: self.settings)
         self.warnings += self.spending.prices.book.load()
         self.known_models = KnownModels(paths.cache)
+        self.access = Access(lambda: self.settings, self.egress, self.keys, self.known_models)
         self.servers = Servers(
             self.known_models,
             settings=lambda: self.settings,
             egress=self.egress,
             key=self.keys.get,
-            offered=self.offered,
+            offered=self.access.offered,
         )
         self.history = History(paths.history_file, keep=self.settings.keep_history, on_problem=self._history_problem)
         self.on_history_problem: Callable[[Problem | None], None] = _no_listener
@@ -139,110 +130,6 @@ class Workbench:
         self._unsaved = self.settings is not saved
         return None
 
-    # -- targets -------------------------------------------------------------------------------------------------
-
-    def endpoint(self, target: Target) -> Endpoint | None:
-        """The server a target is asked at; None where this machine answers. Raises UnknownTarget, BadAddress."""
-        if target.is_local or target.provider == "practice":
-            return None
-        return endpoint_for(target, addresses=self.settings.custom_servers)
-
-    def offered(self, endpoint: Endpoint) -> tuple[CloudModel, ...]:
-        """What a server has today, as far as it is known: its own list if it was asked, and the shipped table."""
-        listed = self.known_models.of(endpoint.base_url)
-        return offers(endpoint, listed, date.today())  # noqa: DTZ011  announced days are calendar days
-
-    def needs_key(self, target: Target) -> bool:
-        """Whether somebody must be asked; not where the keyring should give the key when it is needed."""
-        endpoint = self.endpoint(target)
-        return endpoint is not None and endpoint.needs_key and not self.keys.expects(endpoint.key_name)
-
-    def forget_key(self, target: Target) -> None:
-        """Use the key of a target's server no more, as when it was refused; the keyring keeps what it has."""
-        endpoint = self.endpoint(target)
-        if endpoint is not None:
-            self.keys.refuse(endpoint.key_name)
-
-    async def load_keys(self, targets: Iterable[Target]) -> None:
-        """Read from the keyring what it is said to hold for these targets; at most about 3 s, and only once."""
-        names = []
-        for target in targets:
-            with contextlib.suppress(NearfarError):  # the run itself says what is wrong with a target
-                endpoint = self.endpoint(target)
-                names += [endpoint.key_name] if endpoint is not None else []
-        await self.keys.load(names)
-
-    async def try_key(self, endpoint: Endpoint, key: Secret | None = None) -> KeyTest:
-        """Ask a server whether it takes a key, by default the one that is kept; the person wished this contact."""
-        name = endpoint.key_name
-        if key is None:
-            self.keys.reconsider(name)
-            await self.keys.load([name])
-        tried = key or self.keys.get(name)
-        if tried is None:
-            return KeyTest("unclear", f"There is no key to test. {self.keys.state(name).reason}".rstrip())
-        if endpoint.leaves_machine and not self.settings.local_only:
-            self.egress.set_local_only(False)
-            self.egress.allow_for(KEY_TEST, [endpoint.host])
-        done = await try_key(endpoint, tried, self.egress)
-        if done.outcome == "refused" and key is None:
-            self.keys.refuse(name)
-        return done
-
-    def keep_key(self, target: Target, key: Secret) -> None:
-        """For this session; `keys.keep` also puts it into the keyring."""
-        endpoint = self.endpoint(target)
-        if endpoint is None:
-            raise UnknownTarget(f"{target} takes no key.")
-        self.keys.put(endpoint.key_name, key)
-
-    def keys_from_variables(self, named: Iterable[str], targets: Iterable[Target]) -> None:
-        """Take keys from variables, each named as NAME or, where several servers answer these targets, PROVIDER=NAME.
-
-        Raises UsageError or KeyMissing; a sentence never repeats what was named, which may be a key by mistake.
-        """
-        asked = [endpoint for target in targets if (endpoint := self.endpoint(target)) is not None]
-        servers = {endpoint.key_name for endpoint in asked}
-        # A server on this machine gets a key only by its name, so that one key for a provider stays unambiguous.
-        takers = {each.key_name for each in asked if not each.charges_nobody} or servers
-        listed = " and ".join(sorted(servers))
-        given: dict[str, Secret] = {}
-        for each in named:
-            server, _equals, variable = each.rpartition("=")
-            if not server and len(takers) > 1:
-                example = " ".join(f"--key-env {name}=NAME" for name in sorted(servers))
-                raise UsageError(f"One key would be sent to {listed}.", fix=f"Name one for each: {example}.")
-            if server and server not in servers:
-                raise UsageError(
-                    "--key-env names a provider that no target asks.",
-                    fix=f"The targets ask {listed}." if servers else "Leave it out: no target asks a provider.",
-                )
-            key = key_from_env(variable)
-            for name in {server} if server else takers:
-                if name in given:
-                    raise UsageError(f"--key-env names two keys for {name}.", fix="Name one.")
-                given[name] = key
-        for name, key in given.items():
-            self.keys.put(name, key)
-
-    def consent(self, targets: Iterable[Target]) -> bool:
-        """The person chose these targets: their hosts may be contacted. Raises NetworkNotAllowed under local only.
-
-        True where that ended the state in which nothing had been chosen yet.
-        """
-        began = False
-        for target in targets:
-            endpoint = self.endpoint(target)
-            if endpoint is None or not endpoint.leaves_machine:
-                continue
-            undecided = self.settings.local_only is None  # the policy may be open for a download or a test
-            if not self.egress.end_local_only(unless=lambda: bool(self.settings.local_only)):
-                raise NetworkNotAllowed(f"Local only is switched on, so {endpoint.destination} is not contacted.")
-            began = began or undecided
-            for host in {endpoint.host, endpoint.destination}:
-                self.egress.allow(host)
-        return began
-
     # -- engines -------------------------------------------------------------------------------------------------
 
     def engine_for(self, target: Target) -> Engine:
@@ -255,27 +142,16 @@ class Workbench:
     def _make(self, target: Target) -> Engine:
         if target.provider == "practice":
             return PracticeEngine(PracticeServer(model_file(DEMO)), egress=self.egress)
-        endpoint = self.endpoint(target)
+        endpoint = self.access.endpoint(target)
         if endpoint is None:
             return self.local.engine(target)
         return CloudEngine(
             endpoint,
             egress=self.egress,
-            key=lambda: self._key(endpoint),
+            key=lambda: self.access.key_of(endpoint),
             spending=self.spending,
-            offered=lambda: self.offered(endpoint),
+            offered=lambda: self.access.offered(endpoint),
         )
-
-    def _key(self, endpoint: Endpoint) -> Secret | None:
-        """Raises KeyMissing where the keyring should have given it."""
-        key = self.keys.get(endpoint.key_name)
-        reason = self.keys.state(endpoint.key_name).reason
-        if key is None and endpoint.needs_key and reason:
-            raise KeyMissing(
-                f"{endpoint.label} needs an API key. {reason}",
-                fix="Press Retry when the keyring is unlocked, or enter the key again in Settings.",
-            )
-        return key
 
     async def warm_up(self, targets: Iterable[Target]) -> None:
         """Import and start what the first question to these servers would wait for; contacts nobody, loads no model.
@@ -285,7 +161,7 @@ class Workbench:
         if self.settings.local_only:
             return
         wanted = tuple(target for target in targets if not target.is_local)  # a model's file is looked for when it runs
-        await self.load_keys(wanted)
+        await self.access.load_keys(wanted)
         for target in wanted:
             try:
                 engine = self.engine_for(target)
@@ -304,7 +180,7 @@ class Workbench:
         self._in_use.update(targets)
         try:
             await self._release_idle(Counter(targets))
-            await self.load_keys(targets)
+            await self.access.load_keys(targets)
             await self.local.look_up(targets)
             if comparison.mode == "sequence":
                 comparison.also = self.local.watch

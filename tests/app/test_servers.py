@@ -120,7 +120,7 @@ def test_a_refused_list_says_so_and_forgets_the_key(
         session.bench.keys.put("openai", Secret("sk-test"))
         act(qtbot, session, "list:openai")
     assert "did not accept the API key" in session.compare.problem_text()
-    assert session.bench.needs_key(Target("openai", "gpt-4o"))
+    assert session.bench.access.needs_key(Target("openai", "gpt-4o"))
 
 
 def test_under_local_only_no_list_is_fetched(qtbot: QtBot, qapp: QApplication) -> None:

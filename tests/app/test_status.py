@@ -55,7 +55,7 @@ def bar(qtbot: QtBot, qapp: QApplication) -> Iterator[Bar]:
 
 def choose(bar: Bar, name: str) -> None:
     """As the session does when a person chooses a target."""
-    if bar.bench.consent([parse_target(name)]):
+    if bar.bench.access.consent([parse_target(name)]):
         bar.bench.change(local_only=False)
 
 

@@ -124,15 +124,15 @@ async def test_local_only_refuses_and_the_log_names_the_purpose() -> None:
 async def test_the_workbench_tries_a_key_only_where_the_person_allows_it(monkeypatch: pytest.MonkeyPatch) -> None:
     bench = Workbench.open()
     endpoint = key_holder("openai", bench.settings)
-    none = await bench.try_key(endpoint)
+    none = await bench.access.try_key(endpoint)
     assert none == KeyTest("unclear", "There is no key to test.")
     bench.change(local_only=True)
-    assert (await bench.try_key(endpoint, Secret(KEY))).outcome == "not_allowed"
+    assert (await bench.access.try_key(endpoint, Secret(KEY))).outcome == "not_allowed"
     assert bench.egress.policy.local_only
     with OpenAIServer(error(401)) as server:
         monkeypatch.setenv("NEARFAR_OPENAI_BASE_URL", server.base_url)
         bench.keys.put("openai", Secret(KEY))
-        assert (await bench.try_key(key_holder("openai", bench.settings))).outcome == "refused"
+        assert (await bench.access.try_key(key_holder("openai", bench.settings))).outcome == "refused"
     assert not bench.keys.has("openai"), "so that the next run asks for another"
     await bench.close()
 
