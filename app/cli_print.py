@@ -164,7 +164,8 @@ def ending_words(result: RunResult) -> str:
     match cut_by(result):
         case "max_tokens":
             limit = result.settings.get("max_tokens")
-            return f"The answer was cut off at {limit:,} tokens. Ask for more with --max-tokens."
+            at = f" at {limit:,} tokens" if isinstance(limit, int) else ""
+            return f"The answer was cut off{at}. Ask for more with --max-tokens."
         case "context":
             return "The answer was cut off because the context is full. Shorten the prompt."
         case "server":

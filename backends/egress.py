@@ -6,16 +6,15 @@ httpx2 is imported when the first client is made, not when this module is: the w
 
 from __future__ import annotations
 
-import ipaddress
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Literal
-from urllib.parse import urlsplit
 from uuid import uuid4
 
+from backends.egress_policy import Policy, address_of, on_this_machine
 from backends.egress_route import Route
 from backends.errors import NetworkNotAllowed
 
@@ -29,52 +28,6 @@ AROUND = "not asked for by Nearfar"
 CONNECT_S, READ_S, WRITE_S, POOL_S = 5.0, 60.0, 30.0, 5.0
 
 Outcome = Literal["connecting", "open", "closed", "failed", "refused"]
-
-
-def on_this_machine(host: str) -> bool:
-    """True for a loopback address or a name reserved for one (RFC 6761: localhost and names under it)."""
-    name = host.strip("[]").rstrip(".").lower()
-    if name == "localhost" or name.endswith(".localhost"):
-        return True
-    try:
-        address = ipaddress.ip_address(name)
-    except ValueError:
-        return False
-    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
-    return (mapped or address).is_loopback
-
-
-def host_matches(host: str, pattern: str) -> bool:
-    """Whether `host` is `pattern`, or, where that begins with "*.", a name below it (*.hf.co: cdn.hf.co, not hf.co)."""
-    name, wanted = host.rstrip(".").lower(), pattern.lower()
-    return name.endswith(wanted[1:]) if wanted.startswith("*.") else name == wanted
-
-
-@dataclass(frozen=True, slots=True)
-class Policy:
-    """What the person allows. Loopback is always allowed; `local_only` refuses everything else.
-
-    `allowed_for` are pairs of a purpose and a host pattern (see `host_matches`) that hold for that purpose alone.
-    """
-
-    local_only: bool = True
-    allowed_hosts: frozenset[str] = frozenset()
-    allowed_for: frozenset[tuple[str, str]] = frozenset()
-
-    def allows(self, host: str, purpose: str = "") -> bool:
-        if on_this_machine(host):
-            return True
-        if self.local_only:
-            return False
-        return host.lower() in self.allowed_hosts or any(
-            purpose == named and host_matches(host, pattern) for named, pattern in self.allowed_for
-        )
-
-
-def address_of(url: str) -> tuple[str, int]:
-    """Host and port that a URL leads to."""
-    parts = urlsplit(url)
-    return parts.hostname or "", parts.port or (80 if parts.scheme == "http" else 443)
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,8 +17,9 @@ from typing import Any
 import httpcore2
 import httpx2
 
-from backends.egress import Egress, Entry, on_this_machine
+from backends.egress import Egress, Entry
 from backends.egress_guard import admitted
+from backends.egress_policy import on_this_machine
 from backends.egress_route import MAX_HEAD_BYTES, check_tunnel, trust, tunnel_request
 from backends.errors import NetworkNotAllowed
 

@@ -16,8 +16,9 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from backends.egress import Egress, Entry, address_of, on_this_machine
+from backends.egress import Egress, Entry
 from backends.egress_guard import admitted
+from backends.egress_policy import address_of, on_this_machine
 from backends.egress_route import MAX_HEAD_BYTES, check_tunnel, trust, tunnel_request
 from backends.errors import NetworkNotAllowed
 

@@ -22,8 +22,9 @@ from backends.cloud.known_models import KnownModels
 from backends.cloud.practice import PracticeEngine, PracticeServer
 from backends.cloud.servers import Servers
 from backends.compare import Comparison, Mode
-from backends.egress import Contact, Egress, Policy
+from backends.egress import Contact, Egress
 from backends.egress_log import ContactLog, read_contacts
+from backends.egress_policy import Policy
 from backends.egress_route import Route
 from backends.engine import Engine
 from backends.errors import (

@@ -19,8 +19,8 @@ from backends.cloud.patience import Patience
 from backends.cloud.providers import CloudModel, Endpoint
 from backends.cloud.request import ChatRequest
 from backends.cloud.stream import Reader
-from backends.egress import on_this_machine
 from backends.egress_http import Wire
+from backends.egress_policy import on_this_machine
 from backends.errors import BudgetReached, NetworkNotAllowed, NotAnApi, Stalled, Unreachable, UnreadableReply
 from backends.keys import Secret
 from backends.records import RunRequest, frozen_map

@@ -17,7 +17,8 @@ from backends.cloud.model_list import PATH as MODELS_PATH
 from backends.cloud.model_list import fetch_models
 from backends.cloud.offers import ModelList
 from backends.cloud.providers import Endpoint, Probe
-from backends.egress import Egress, on_this_machine
+from backends.egress import Egress
+from backends.egress_policy import on_this_machine
 from backends.errors import KeyMissing, NearfarError
 
 PURPOSE = "look for servers"

@@ -9,6 +9,7 @@ import os
 import secrets
 import sys
 from collections import deque
+from dataclasses import asdict
 from pathlib import Path
 
 from backends.children import child_environment, spawn
@@ -183,7 +184,7 @@ class PracticeEngine:
                 broken.append(event)
             emit(event)
 
-        tally = Tally(request, listen, cost_of=_practice_cost)
+        tally = Tally(request, listen, cost_of=_practice_cost, settings=asdict(request.sampling))
         tally.started()
         try:
             engine = await self._ready(tally)

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 
 from backends.cloud.price_table import MAX_TABLE_BYTES, PriceTable, TableInfo
 from backends.cloud.providers import check_address
-from backends.egress import Egress, address_of, on_this_machine
+from backends.egress import Egress
+from backends.egress_policy import address_of, on_this_machine
 from backends.errors import NetworkNotAllowed, PricesNotUpdated
 
 if TYPE_CHECKING:

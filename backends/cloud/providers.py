@@ -13,7 +13,7 @@ from functools import cache
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
-from backends.egress import on_this_machine
+from backends.egress_policy import on_this_machine
 from backends.errors import BadAddress, BadServerName, UnknownTarget
 from backends.records import Target
 from resources import resource_path

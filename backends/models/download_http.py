@@ -15,7 +15,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 from urllib.parse import urlsplit
 
-from backends.egress import Egress, address_of
+from backends.egress import Egress
+from backends.egress_policy import address_of
 from backends.errors import NearfarError
 from backends.models.download_names import shown
 from backends.models.errors import FileMismatch, HubUnreachable, ServerMisbehaved

@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Mapping
 from urllib.parse import quote, urljoin, urlsplit
 
-from backends.egress import address_of, host_matches, on_this_machine
+from backends.egress_policy import address_of, host_matches, on_this_machine
 from backends.errors import BadAddress
 from backends.keys import Secret
 from backends.models.errors import ServerMisbehaved

@@ -13,8 +13,9 @@ from PySide6.QtWidgets import QApplication
 from pytestqt.qtbot import QtBot
 
 from app.session import Session
-from backends.egress import Egress, Policy
+from backends.egress import Egress
 from backends.egress_log import ContactLog
+from backends.egress_policy import Policy
 from backends.egress_route import Route
 from backends.errors import NetworkNotAllowed
 from backends.paths import app_paths

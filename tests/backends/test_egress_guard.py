@@ -13,7 +13,8 @@ from tests.fakes.openai_server import OpenAIServer
 HEAD = """
 import asyncio, json, socket, sys, threading, urllib.request
 from backends import egress_guard
-from backends.egress import Egress, Policy
+from backends.egress import Egress
+from backends.egress_policy import Policy
 egress = Egress(Policy(local_only=False, allowed_hosts=frozenset({"localhost"})))
 port = int(sys.argv[1])
 """

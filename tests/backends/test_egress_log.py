@@ -12,8 +12,9 @@ from pathlib import Path
 import pytest
 
 from backends.cloud.engine import PURPOSE
-from backends.egress import Egress, Policy
+from backends.egress import Egress
 from backends.egress_log import MAX_BYTES, ContactLog, forget, older, read_contacts
+from backends.egress_policy import Policy
 from backends.errors import NetworkNotAllowed
 from tests.backends.cloud.support import KEY, QUESTION, engine_at, request
 from tests.fakes.openai_server import OpenAIServer

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from backends.egress import Egress, Policy
+from backends.egress import Egress
+from backends.egress_policy import Policy
 from backends.egress_route import Route, tunnel_request
 from backends.errors import RouteUnusable
 from backends.events import Event
@@ -40,6 +41,7 @@ async def test_a_question_goes_through_the_proxy_and_no_name_is_looked_up() -> N
 async def test_an_encrypted_question_stays_encrypted_from_end_to_end(monkeypatch: pytest.MonkeyPatch) -> None:
     """With this machine's own name taken for a foreign one, since the certificate bears it."""
     monkeypatch.setattr("backends.egress.on_this_machine", lambda host: host != "localhost")
+    monkeypatch.setattr("backends.egress_policy.on_this_machine", lambda host: host != "localhost")
     monkeypatch.setattr("backends.egress_http.on_this_machine", lambda host: host != "localhost")
     with (
         OpenAIServer(certificate="valid", host="localhost") as server,

@@ -12,7 +12,8 @@ import pytest
 from backends.cloud import discovery
 from backends.cloud.discovery import FoundServer, find_servers
 from backends.cloud.providers import Endpoint, shipped_endpoints
-from backends.egress import Egress, Policy
+from backends.egress import Egress
+from backends.egress_policy import Policy
 from backends.targets import SELF_HOSTED
 from tests.fakes.openai_server import Exchange, OpenAIServer, Script, by_path
 

@@ -10,7 +10,8 @@ import pytest
 
 from backends.cloud.key_test import PURPOSE, KeyTest, try_key
 from backends.cloud.providers import Endpoint, shipped_endpoints
-from backends.egress import Egress, Policy
+from backends.egress import Egress
+from backends.egress_policy import Policy
 from backends.key_holders import key_holder, key_holders
 from backends.keys import Secret
 from backends.settings import Settings

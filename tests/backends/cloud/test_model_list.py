@@ -16,7 +16,8 @@ from backends.cloud.known_models import FILE_NAME, KnownModels
 from backends.cloud.model_list import fetch_models, read_models
 from backends.cloud.offers import ModelList, instead_of, offers, retires_on
 from backends.cloud.providers import CloudModel, shipped_endpoints
-from backends.egress import Egress, Policy
+from backends.egress import Egress
+from backends.egress_policy import Policy
 from backends.errors import NearfarError
 from backends.keys import Secret
 from tests.backends.cloud.support import KEY, endpoint_at, until

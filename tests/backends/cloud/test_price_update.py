@@ -17,7 +17,8 @@ import pytest
 from backends.cloud import pricing
 from backends.cloud.price_table import MAX_TABLE_BYTES, PACKAGE_DAY, PriceTable
 from backends.cloud.price_update import DEFAULT_URL, PURPOSE, URL_VARIABLE, consent, prices_url, update_prices
-from backends.egress import Egress, Policy
+from backends.egress import Egress
+from backends.egress_policy import Policy
 from backends.errors import NetworkNotAllowed, PricesNotUpdated
 from backends.paths import app_paths
 from backends.records import Usage

@@ -10,7 +10,8 @@ import pytest
 
 from backends.cloud.engine import CloudEngine
 from backends.cloud.providers import PassesOn
-from backends.egress import Egress, Policy
+from backends.egress import Egress
+from backends.egress_policy import Policy
 from backends.events import Event, Notice
 from backends.keys import Secret
 from backends.records import Prompt, RunRequest, Target

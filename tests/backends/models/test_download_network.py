@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from backends.egress import Egress, Policy
+from backends.egress import Egress
+from backends.egress_policy import Policy
 from backends.egress_route import Route
 from backends.errors import NetworkNotAllowed
 from tests.backends.models.download_support import NAME, QUICK, REPO, hub_with, plan_of, world, write_file
@@ -20,6 +21,7 @@ PLACE = f"owner--Tiny-GGUF/{NAME}"
 async def test_local_only_refuses_before_anything_is_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """With this machine's own address taken for a foreign one, so that the policy has something to refuse."""
     monkeypatch.setattr("backends.egress.on_this_machine", lambda _host: False)
+    monkeypatch.setattr("backends.egress_policy.on_this_machine", lambda _host: False)
     with hub_with(tmp_path) as server:
         async with world(tmp_path, server, egress=Egress(Policy(local_only=True))) as here:
             here.hub.allow()
@@ -37,6 +39,7 @@ async def test_local_only_refuses_before_anything_is_asked(tmp_path: Path, monke
 
 async def test_local_only_ends_a_download_that_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("backends.egress.on_this_machine", lambda _host: False)
+    monkeypatch.setattr("backends.egress_policy.on_this_machine", lambda _host: False)
     monkeypatch.setattr("backends.egress_socket.on_this_machine", lambda _host: False)
     with hub_with(tmp_path, 4_000_000, bytes_s=1_000_000) as server:
         one_request = replace(QUICK, connections=1, segment_bytes=32 * 2**20)

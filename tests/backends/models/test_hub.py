@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from backends.egress import Egress, Policy
+from backends.egress import Egress
+from backends.egress_policy import Policy
 from backends.errors import BadAddress, NearfarError, NetworkNotAllowed, NotAModel
 from backends.keys import Secret
 from backends.models.errors import (

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from backends.egress import Egress, Policy
+from backends.egress import Egress
+from backends.egress_policy import Policy
 from backends.errors import ModelMissing, ModelUnusable, NetworkNotAllowed, Problem, SettingsNotSaved, UsageError
 from backends.key_holders import HUB
 from backends.key_ring import KeyRing
