@@ -60,16 +60,16 @@ def total_of(plan: DownloadPlan) -> int | None:
     return None if None in sizes else sum(size for size in sizes if size is not None)
 
 
-def publish(layout: Layout, placed: Collection[int] = ()) -> None:
+def publish(layout: Layout, placed: Collection[int] = (), *, repairs: bool = False) -> None:
     """Give every part its name, the first one last, so that a model is seen only when all of it is there.
 
-    Those at `placed` have it already. Raises NameTaken where a file came in the way.
+    Those at `placed` have it already. Raises NameTaken where a file is in the way, unless the download `repairs` it.
     """
     home = ensure_folder(layout.final[0].parent)
     for index, (part, final) in reversed(list(enumerate(zip(layout.parts, layout.final, strict=True)))):
         if index in placed:
             continue
-        if os.path.lexists(final):
+        if os.path.lexists(final) and not (repairs and final.is_file()):
             raise name_taken(final)
         os.replace(part, final)
     flush_folder(home)
@@ -102,7 +102,7 @@ def is_proven(path: Path, stamp: Stamp | None) -> bool:
 def placed_of(layout: Layout, sidecar: Sidecar, go_on: Callable[[], bool]) -> frozenset[int] | None:
     """Which files have their names already, with the right bytes; None where `go_on` said no.
 
-    A file is read once for that. Raises NameTaken for one with other bytes.
+    A file is read once for that. Raises NameTaken for one with other bytes, unless the plan repairs it.
     """
     placed: set[int] = set()
     for index, (final, file) in enumerate(zip(layout.final, sidecar.plan.files, strict=True)):
@@ -115,6 +115,8 @@ def placed_of(layout: Layout, sidecar: Sidecar, go_on: Callable[[], bool]) -> fr
             right = stamp.size_bytes == size_of(file) and _sha256(final, go_on) == file.sha256
             if not go_on():
                 return None
+            if not right and sidecar.plan.repairs:
+                continue
             if not right:
                 raise name_taken(final)
             sidecar.prove(index, stamp)

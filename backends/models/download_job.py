@@ -167,7 +167,7 @@ class Job:
                 self._before += size_of(file)
                 self._part = None
             sidecar.close()
-            publish(layout, placed)
+            publish(layout, placed, repairs=self.plan.repairs)
             remove_parts(layout)
         except (NearfarError, OSError):
             if not (sidecar.done_bytes or placed):

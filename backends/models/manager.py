@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Awaitable, Callable, Collection
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -318,7 +319,17 @@ class Models:
             raise LicenceNotAccepted(f"The licence of {plan.name} ({licence.name}) was not accepted.")
         self.consent()
         self._not_while_moving()
-        self.downloads.add(plan)
+        self.downloads.add(replace(plan, repairs=self._is_damaged(plan)))
+
+    def _is_damaged(self, plan: DownloadPlan) -> bool:
+        """Whether the very files of this plan are here, fetched by us and changed since."""
+        from backends.models.download_names import layout_of
+
+        places = set(layout_of(self.folder, plan).final)
+        return any(
+            model.check == "changed" and model.origin == "downloaded" and places.issuperset(model.files)
+            for model in self.library.models()
+        )
 
     def resume(self, ref: str) -> None:
         """Go on with a download, also with one of an earlier session; on the loop. Raises NetworkNotAllowed, InUse."""

@@ -129,7 +129,10 @@ class CatalogueModel:
 
 @dataclass(frozen=True, slots=True)
 class DownloadPlan:
-    """What is to be fetched: parts of one model, all of one revision. Names are ours or checked, never a server's."""
+    """What is to be fetched: parts of one model, all of one revision. Names are ours or checked, never a server's.
+
+    `repairs`: what lies at its place is this very download, damaged since, so files with other bytes are replaced.
+    """
 
     ref: str
     name: str
@@ -138,6 +141,7 @@ class DownloadPlan:
     revision: str | None
     files: tuple[RemoteFile, ...]
     licence_tag: str | None = None
+    repairs: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -75,12 +75,15 @@ def _drop_notes(folder: Path, model: InstalledModel) -> None:
 
 def download_of(folder: Path, model: InstalledModel) -> DownloadPlan | None:
     """What a download of this model would fetch, by the places of its files; None for what no download of ours has."""
-    home = model.path.parent
-    owner, dashes, repo = home.name.partition("--")
-    if not dashes or home.parent != folder:
+    if not model.path.is_relative_to(folder):
+        return None
+    home, *inner = model.path.parent.relative_to(folder).parts or ("",)
+    owner, dashes, repo = home.partition("--")
+    if not dashes:
         return None
     names = (model.path.name, *model.missing_parts, *(path.name for path in model.files))
-    plan = DownloadPlan("", model.name, "", f"{owner}/{repo}", None, tuple(map(RemoteFile, dict.fromkeys(names))))
+    paths = dict.fromkeys("/".join((*inner, name)) for name in names)
+    plan = DownloadPlan("", model.name, "", f"{owner}/{repo}", None, tuple(map(RemoteFile, paths)))
     try:
         layout_of(folder, plan)
     except BadReference:
