@@ -7,13 +7,15 @@ else, and must not import anything but the standard library and its neighbours: 
 from __future__ import annotations
 
 import argparse
+import atexit
 import os
 import platform
 import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Sequence
+import tempfile
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 if sys.version_info < (3, 11):  # noqa: UP036 - this line is for the Python that a person happens to have
@@ -98,16 +100,36 @@ def do_test(args: argparse.Namespace) -> None:
             "import importlib.util as u, sys; sys.exit(any(map(u.find_spec, ('PySide6', 'shiboken6', 'pytestqt'))))",
         ]
     )
-    say("Tests of the window, the app and the contracts")
+    # Side by side: most tests wait for processes and servers, so one part alone leaves half of two cores idle.
+    without_qt = aside([bare, "-m", "pytest", "tests/backends", "tests/resources"])
+    say("Tests of the window, the app and the contracts; those of backends and resources run beside them")
     with_qt = passes([python, "-m", "pytest", "tests", "--ignore=tests/backends", "--ignore=tests/resources"])
     say("Tests of backends and resources, where Qt is not installed")
-    if not (passes([bare, "-m", "pytest", "tests/backends", "tests/resources"]) and with_qt):
+    if not (without_qt() and with_qt):
         raise Stop("Some tests failed; what they said stands above.")
 
 
 def passes(argv: Sequence[str | Path]) -> bool:
     """Runs one part of the tests in the open, and lets the next part run whatever comes of it."""
     return subprocess.run(argv, cwd=ROOT, check=False).returncode == 0
+
+
+def aside(argv: Sequence[str | Path]) -> Callable[[], bool]:
+    """Starts one part of the tests; what is returned waits for it, prints what it said, and tells whether it passed."""
+    said = tempfile.TemporaryFile()  # noqa: SIM115 - closed in `end`
+    child = subprocess.Popen(argv, cwd=ROOT, stdout=said, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL)
+    atexit.register(child.kill)
+
+    def end() -> bool:
+        child.wait()
+        said.seek(0)
+        sys.stdout.flush()
+        sys.stdout.buffer.write(said.read())
+        sys.stdout.flush()
+        said.close()
+        return child.returncode == 0
+
+    return end
 
 
 def do_lint(args: argparse.Namespace) -> None:
