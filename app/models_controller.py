@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from PySide6.QtCore import QObject, Qt, QTimer, Signal, Slot
 
+from app.disk_watch import DiskWatch
 from app.downloads_controller import DownloadsController
 from app.engine_thread import EngineThread
 from app.exact_numbers import exact_here, exact_remote, refuse_unseen
@@ -77,6 +78,9 @@ class ModelsController(QObject):
         self._saving.timeout.connect(self._save_wish)
         self.downloads = DownloadsController(page, window, engine, bench, self.state, self.show, open_link=open_link)
         self.library = LibraryController(page, window, engine, bench, self.state, self.show)
+        self.disk = DiskWatch(
+            engine, bench.models, show_problem=page.show_problem, show_notice=page.show_notice, parent=self
+        )
         self._connect(open_link)
         self.show()
 
@@ -90,6 +94,7 @@ class ModelsController(QObject):
         page.link_requested.connect(open_link)
         self._window.devices_watched.connect(self._watch)
         self._window.page_chosen.connect(self._page_chosen)
+        self._window.activated.connect(self.disk.look)
         self.downloads.settings_touched.connect(self.settings_touched)
         self.library.settings_touched.connect(self._folder_moved)
         # Called on the engine thread; everything that shows it lives on this one.
@@ -98,7 +103,7 @@ class ModelsController(QObject):
 
     def begin(self) -> None:
         """The engine thread runs: list what is on this disk, and downloads that an earlier session left."""
-        self._engine.ask(self._bench.models.installed(), self._scanned, self._failed)
+        self.disk.begin()
         self.downloads.begin()
         if self._watched:
             self._look()
@@ -264,16 +269,10 @@ class ModelsController(QObject):
 
     # -- what is here ----------------------------------------------------------------------------------------------
 
-    def _scanned(self, _models: object) -> None:
-        """The list itself comes as news."""
-        library = self._bench.models.library
-        if library.problem is not None:
-            self._page.show_problem(library.problem)
-        elif library.notice:
-            self._page.show_notice(library.notice)
-
     @Slot(object)
     def _installed(self, models: tuple[InstalledModel, ...]) -> None:
+        if models == self.state.installed:
+            return
         self.state.installed = models
         self.installed_changed.emit()
         self._rank()
@@ -294,6 +293,7 @@ class ModelsController(QObject):
     @Slot(str)
     def _page_chosen(self, key: str) -> None:
         if key == MODELS:
+            self.disk.look()
             self.show()
             self._rank()
         else:

@@ -278,6 +278,8 @@ class Session(QObject):
     def _runs_changed(self) -> None:
         self.status.runs_changed(self.runs.busy)
         self.first_steps.settle()
+        if not self.runs.busy:
+            self.models.disk.look()  # when a model was used last is another time now
         if self.window.current_page() == "history":
             self.past.refresh()
 

@@ -22,7 +22,8 @@ MODELS = "models"  # the key of the page that downloads belong to
 class MainWindow(QMainWindow):
     """`page_chosen` carries a page's key; `closing` comes before the window goes; `shown` after its first paint.
 
-    `devices_watched` says whether figures of devices are in sight now: the device card, or a page added as `watching`.
+    `devices_watched` says whether figures of devices are in sight now: the device card, or a page added as `watching`;
+    `activated` that the person came back to this window from another.
     """
 
     page_chosen = Signal(str)
@@ -31,6 +32,7 @@ class MainWindow(QMainWindow):
     devices_watched = Signal(bool)
     closing = Signal()
     shown = Signal()
+    activated = Signal()
 
     def __init__(self) -> None:
         super().__init__()
@@ -158,6 +160,8 @@ class MainWindow(QMainWindow):
         super().changeEvent(event)
         if event.type() == QEvent.Type.PaletteChange:
             icons.recolour()
+        elif event.type() == QEvent.Type.ActivationChange and self.isActiveWindow():
+            self.activated.emit()
 
     def closeEvent(self, event: QCloseEvent) -> None:
         self.closing.emit()

@@ -8,10 +8,11 @@ from pathlib import Path
 import pytest
 from PySide6.QtCore import QMimeData, QPointF, Qt, QUrl
 from PySide6.QtGui import QDropEvent
-from PySide6.QtWidgets import QApplication
+from PySide6.QtWidgets import QApplication, QWidget
 from pytestqt.qtbot import QtBot
 
 from backends.paths import app_paths
+from backends.records import Sampling
 from tests.app.models_window import ModelsWindow, press
 from tests.backends.models.library_support import write_model
 from widgets.ask_dialog import ImportDialog, MoveFolderDialog, RemoveDialog
@@ -117,3 +118,53 @@ def test_models_of_other_programs_are_found_and_used_where_they_lie(
     (line,) = window.installed.values()
     assert line.origin == "LM Studio"
     assert not line.can_remove
+
+
+def came_back(window: ModelsWindow) -> None:
+    """The person looks at another program, then at this window again."""
+    other = QWidget()
+    other.show()
+    other.activateWindow()
+    window.wait(lambda: not window.session.window.isActiveWindow())
+    other.close()
+    other.deleteLater()
+    window.session.window.activateWindow()
+    window.wait(window.session.window.isActiveWindow)
+
+
+def test_what_others_bring_and_take_shows_when_the_page_or_the_window_is_looked_at(window: ModelsWindow) -> None:
+    window.wait(lambda: window.rows)
+    window.session.window.open_page("compare")
+    path = write_model(app_paths().models / "by-hand.gguf")
+    window.session.window.open_page("models")
+    window.wait(lambda: "by-hand" in window.installed)
+    path.rename(path.with_name("renamed.gguf"))
+    came_back(window)
+    window.wait(lambda: "renamed" in window.installed)
+    assert "by-hand" not in window.installed
+    assert "local:renamed" in [choice.name for choice in window.session.compare._choices]
+
+
+def test_a_look_that_finds_nothing_new_judges_nothing_anew(window: ModelsWindow, tmp_path: Path) -> None:
+    imported(window, tmp_path)
+    window.wait(lambda: window.rows)
+    news: list[object] = []
+    window.session.models.installed_changed.connect(lambda: news.append(1))
+    looked: list[object] = []
+    window.session.models._installed_news.connect(looked.append)
+    window.session.models.disk.look()
+    window.wait(lambda: looked)
+    assert news == []
+
+
+def test_after_a_run_the_row_says_when_it_was_used(window: ModelsWindow, tmp_path: Path) -> None:
+    imported(window, tmp_path)
+    assert window.installed["mine"].last_used_at is None
+    compare = window.session.compare
+    compare.lane(compare.lane_ids[0]).set_target("local:mine")
+    compare.prompt_box.parameters.set_sampling(Sampling(max_tokens=4))
+    compare.prompt_box.editor.setPlainText("Hello")
+    compare.prompt_box.submit()
+    window.wait(lambda: window.session.runs.busy)
+    window.wait(lambda: not window.session.runs.busy)
+    window.wait(lambda: window.installed["mine"].last_used_at is not None)
