@@ -22,6 +22,7 @@ from backends.fit.records import FitSeen, Wish
 from backends.load_plan import LoadPlanner
 from backends.local.engine import LocalEngine
 from backends.local.facts import LoadOptions, WorkerFacts
+from backends.models.download_names import valid_text
 from backends.models.manager import Models
 from backends.models.records import InstalledModel
 from backends.paths import Paths
@@ -133,7 +134,7 @@ class LocalModels:
             return LocalEngine(model_file(DEMO), name=target.model)
         found = self._models.resolve(target.model)
         path = found.path if isinstance(found, InstalledModel) else found
-        ref = found.ref if isinstance(found, InstalledModel) else str(found)
+        ref = found.ref if isinstance(found, InstalledModel) else valid_text(str(found))
         self._refs[target] = ref
 
         async def plan() -> LoadOptions:

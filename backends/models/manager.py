@@ -6,7 +6,6 @@ Made with the program and idle until it is used: no folder is looked at, nothing
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import Awaitable, Callable, Collection
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,8 +15,9 @@ from backends.errors import ModelMissing, NetworkNotAllowed, Problem, SettingsNo
 from backends.keys import Secret, SessionKeys
 from backends.models.errors import BadReference, InUse, LicenceNotAccepted
 from backends.models.folder import never
-from backends.models.given_path import given_folder, given_path
+from backends.models.given_path import folder_in_use, given_path
 from backends.models.importing import How
+from backends.models.index import INDEX_FILE
 from backends.models.library import Library
 from backends.models.lookup import HF
 from backends.models.records import CatalogueModel, DownloadPlan, DownloadProgress, InstalledModel
@@ -32,7 +32,6 @@ if TYPE_CHECKING:
     from backends.models.hub import Hub
     from backends.models.hub_listing import RepoListing
 
-INDEX_FILE = "models.json"
 BYTES_PER_MB = 10**6
 
 
@@ -73,8 +72,7 @@ class Models:
     @property
     def folder(self) -> Path:
         """Where models are kept now. Raises FolderUnusable where the settings name a place that cannot be."""
-        chosen = self._settings().models_folder
-        return Path(os.path.abspath(given_folder(chosen))) if chosen else self._paths.models
+        return folder_in_use(self._settings().models_folder, self._paths.models)
 
     @property
     def library(self) -> Library:
@@ -248,11 +246,11 @@ class Models:
         self.consent()
         return await self.hub.listing(repo, revision)
 
-    async def plan_for(self, ref: str) -> DownloadPlan:
+    async def plan_for(self, ref: str, revision: str | None = None) -> DownloadPlan:
         """What to download for MODEL:QUANT or hf:OWNER/REPO/FILE, see `planning.plan_for`."""
         from backends.models.planning import plan_for
 
-        return await plan_for(ref, self.listing)
+        return await plan_for(ref, self.listing, revision)
 
     def keep_token(self, token: Secret) -> None:
         """A Hugging Face token for gated repos, in this session's memory."""
@@ -278,24 +276,29 @@ class Models:
     def start(self, plan: DownloadPlan) -> None:
         """Put a download at the end of the queue; on the loop.
 
-        Raises LicenceNotAccepted, NetworkNotAllowed, InUse while the folder is moved, and as `Downloads.add`.
+        Raises LicenceNotAccepted, NetworkNotAllowed, FolderMissing, InUse while the folder is moved, and as
+        `Downloads.add`.
         """
         if not self.is_accepted(plan):
             from backends.models.licensing import licence_of
 
             licence = licence_of(plan)
             raise LicenceNotAccepted(f"The licence of {plan.name} ({licence.name}) was not accepted.")
+        self._needs_folder()
         self.consent()
-        self._not_while_moving()
         self.downloads.add(plan)
 
     def resume(self, ref: str) -> None:
-        """Go on with a download, also with one of an earlier session; on the loop. Raises NetworkNotAllowed, InUse."""
+        """Go on with a download, also with one of an earlier session; on the loop.
+
+        Raises NetworkNotAllowed, FolderMissing, InUse.
+        """
+        self._needs_folder()
         self.consent()
-        self._not_while_moving()
         self.downloads.resume(ref)
 
-    def _not_while_moving(self) -> None:
+    def _needs_folder(self) -> None:
+        self.library.check_folder()
         if self.library.is_moving:
             raise InUse("The models folder is being moved.", fix="Wait until it is there, then start the download.")
 
