@@ -111,7 +111,7 @@ class JsonLines:
     def show(self, event: Event) -> None:
         line = event_as_json(event, self._targets[event.run_id])
         if line is not None:
-            print(json_text(line), flush=True)
+            print(json.dumps(line), flush=True)  # a target stands here as it was named, whatever it holds
 
 
 class Terminal:

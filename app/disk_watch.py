@@ -53,6 +53,11 @@ class DiskWatch(QObject):
         self._looking, self._again = True, False
         self._engine.ask(self._models.installed(), self._looked, self._failed)
 
+    def remind(self) -> None:
+        """Look again, and tell what is wrong although it was told before: its words may have been taken away."""
+        self._told = None
+        self.look()
+
     def _looked(self, _models: object) -> None:
         self._looking = False
         library = self._models.library

@@ -8,6 +8,7 @@ from concurrent.futures import Future
 from PySide6.QtCore import QObject, Qt, Signal, Slot
 
 from app.engine_thread import EngineThread
+from app.hub_host import hub_host
 from app.models_state import ModelsState, problem_of
 from app.models_view import title_of
 from backends.errors import NearfarError, Problem
@@ -214,7 +215,7 @@ class DownloadsController(QObject):
 
     @Slot()
     def add_repo(self) -> None:
-        dialog = AddRepoDialog(parent=self._window)
+        dialog = AddRepoDialog(parent=self._window, host=hub_host())
         asked: list[Future[RepoListing]] = []
 
         def stop() -> None:

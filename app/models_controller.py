@@ -32,6 +32,11 @@ if TYPE_CHECKING:
 
 LOOK_MS = 2000
 SAVE_MS = 600  # after the slider has come to rest
+ACTIONS = (
+    "download_requested", "pause_requested", "resume_requested", "cancel_requested", "use_requested",
+    "verify_requested", "remove_requested", "import_requested", "add_repo_requested", "find_requested",
+    "folder_requested", "exact_requested",
+)  # fmt: skip
 KV_TYPES: dict[str, Literal["f16", "q8_0", "q4_0"]] = {"f16": "f16", "q8_0": "q8_0", "q4_0": "q4_0"}
 
 _Look = tuple["Machine", "Learned", int | None]
@@ -76,6 +81,8 @@ class ModelsController(QObject):
         self._saving.setSingleShot(True)
         self._saving.setInterval(SAVE_MS)
         self._saving.timeout.connect(self._save_wish)
+        for action in ACTIONS:  # before the controllers, whose own words come after
+            getattr(page, action).connect(self._clear_words)
         self.downloads = DownloadsController(page, window, engine, bench, self.state, self.show, open_link=open_link)
         self.library = LibraryController(page, window, engine, bench, self.state, self.show)
         self.disk = DiskWatch(
@@ -293,11 +300,16 @@ class ModelsController(QObject):
     @Slot(str)
     def _page_chosen(self, key: str) -> None:
         if key == MODELS:
-            self.disk.look()
+            self.disk.remind()
             self.show()
             self._rank()
         else:
+            self._clear_words()
             self.downloads.dismiss_done()
+
+    def _clear_words(self, *_wish: object) -> None:
+        """What was said of the last action has been read, now that another one is begun."""
+        self._page.show_problem(None)
 
     def _failed(self, error: BaseException) -> None:
         self.show_problem(problem_of(error))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from PySide6.QtCore import QEvent, QTimer, Signal
+from PySide6.QtCore import QEvent, QSize, QTimer, Signal
 from PySide6.QtGui import QCloseEvent, QKeySequence, QShortcut, QShowEvent
 from PySide6.QtWidgets import QHBoxLayout, QMainWindow, QStackedWidget, QVBoxLayout, QWidget
 
@@ -12,6 +12,7 @@ from widgets import icons, parts, theme
 from widgets.device_chip import DeviceChip
 from widgets.nav_rail import NavRail
 from widgets.privacy_chip import LOCAL_ONLY_KEY, PrivacyChip
+from widgets.screen_room import keep_inside, largest
 from widgets.values import DeviceLine, PrivacyState
 
 SIZE = (1280, 800)
@@ -37,8 +38,9 @@ class MainWindow(QMainWindow):
     def __init__(self) -> None:
         super().__init__()
         self.setWindowTitle("Nearfar")
-        self.resize(*SIZE)
-        self.setMinimumSize(*SMALLEST)
+        room = largest(self)
+        self.resize(QSize(*SIZE).boundedTo(room))
+        self.setMinimumSize(QSize(*SMALLEST).boundedTo(room))
         self._rail = NavRail()
         self._rail.chosen.connect(self.open_page)
         self._pages: dict[str, QWidget] = {}
@@ -153,6 +155,7 @@ class MainWindow(QMainWindow):
 
     def _after_first_paint(self) -> None:
         icons.load()
+        keep_inside(self)
         self._focus_page()
         self.shown.emit()
 

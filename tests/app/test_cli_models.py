@@ -153,3 +153,7 @@ def test_remove_asks_on_a_terminal(tmp_path: Path) -> None:
         asked.type(answer)
         assert asked.end() == 0
         assert len(listed()) == left
+
+
+def test_add_takes_a_slash_at_the_end(hub: HubServer) -> None:
+    assert REF in nearfar("add", f"{REPO}/", hub=hub).stdout

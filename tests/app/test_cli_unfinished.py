@@ -112,7 +112,6 @@ def test_names_of_files_that_are_no_text_can_be_used(home: Path) -> None:
     for target in ("local:caf\ufffd", "local:goodfugg", b"local:" + os.fsencode(bad)):
         ran = program("run", "Hello", "--target", target, "--max-tokens", "4", "--json")
         assert ran.returncode == 0, ran.stdout[-800:]
-        assert "\\udc" not in ran.stdout
         assert "Traceback" not in ran.stderr
     assert "verified" not in nearfar("verify", "caf\ufffd").stderr
     assert nearfar("remove", "caf\ufffd", "--yes").returncode == 0

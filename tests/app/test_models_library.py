@@ -168,3 +168,37 @@ def test_after_a_run_the_row_says_when_it_was_used(window: ModelsWindow, tmp_pat
     window.wait(lambda: window.session.runs.busy)
     window.wait(lambda: not window.session.runs.busy)
     window.wait(lambda: window.installed["mine"].last_used_at is not None)
+
+
+def test_what_went_wrong_is_said_until_the_next_action_or_page(window: ModelsWindow, tmp_path: Path) -> None:
+    bad = tmp_path / "bad.gguf"
+    bad.write_bytes(b"<html>" * 100)
+
+    def another_page() -> None:
+        window.session.window.open_page("compare")
+        window.session.window.open_page("models")
+
+    def another_action() -> None:
+        window.page.add_repo_requested.emit()
+
+    for move_on in (another_page, another_action):
+        window.session.models.library.bring_in([str(bad)], "copy")
+        window.wait(window.said)
+        move_on()
+        window.wait(lambda: not window.said())
+
+
+def test_a_lost_disk_is_said_and_choosing_the_folder_again_begins_anew(window: ModelsWindow, tmp_path: Path) -> None:
+    imported(window, tmp_path)
+    folder = app_paths().models
+    window.session.models.disk.look()  # it learns which folder this is
+    window.wait(lambda: not window.session.models.disk._looking)
+    folder.rename(folder.with_name("away"))
+    folder.mkdir()
+    window.session.models.disk.look()
+    window.wait(lambda: "its disk seems to be missing" in window.said())
+    assert "mine" not in window.installed
+    window.session.models.library.choose_folder(str(folder))
+    window.wait(lambda: not window.said())
+    window.session.models.library.bring_in([str(tmp_path / "mine.gguf")], "copy")
+    window.wait(lambda: "mine" in window.installed)

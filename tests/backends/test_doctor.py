@@ -176,36 +176,6 @@ async def test_a_file_in_place_of_the_home(tmp_path: Path) -> None:
     assert all(str(home) in each.what and str(home) in each.fix for each in folders)
 
 
-async def test_it_looks_at_the_models_folder_that_is_in_use(tmp_path: Path) -> None:
-    paths = app_paths({"NEARFAR_HOME": str(tmp_path / "home")})
-    chosen = tmp_path / "big disk" / "models"
-
-    async def told(folder: Path | str) -> DoctorReport:
-        return await examine(paths=paths, network=QUIET, probe=cpu_only, settings=Settings(models_folder=str(folder)))
-
-    report = await told(chosen)
-    assert as_json(report)["paths"]["models"] == str(chosen)
-    assert str(chosen) in as_text(report)
-    assert str(paths.models) not in as_text(report)
-    chosen.parent.mkdir()
-    chosen.write_text("a file")
-    (problem,) = [each for each in (await told(chosen)).problems if str(chosen) in each.what]
-    assert "is a file, not a folder" in problem.what
-    assert "folder for models in Settings" in problem.fix
-    odd = await told("~nosuchuser/models")
-    assert any("a user that is not known" in each.what for each in odd.problems)
-    assert as_json(odd)["paths"]["models"] == str(paths.models)
-
-
-@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="an administrator may write everywhere")
-async def test_a_models_folder_that_cannot_be_written_is_a_problem(tmp_path: Path) -> None:
-    chosen = tmp_path / "models"
-    chosen.mkdir(mode=0o500)
-    settings = Settings(models_folder=str(chosen))
-    report = await examine(paths=app_paths(), network=QUIET, probe=cpu_only, settings=settings)
-    assert any(f"may not write in {chosen}" in each.what for each in report.problems)
-
-
 @pytest.mark.parametrize(
     ("memory", "words"),
     [
