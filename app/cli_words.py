@@ -11,6 +11,7 @@ from dataclasses import replace
 
 from backends.errors import NearfarError, Problem
 from backends.models.errors import DownloadError
+from backends.sizes import size_words
 
 NOTHING_CAME = "Nothing was downloaded."
 AGAIN = "run the same command again"
@@ -22,8 +23,11 @@ _TYPED = tuple(
         (r"goes on with resume\b", "goes on with the same command"),
         (r"read the licence and accept it\b", "read the licence, then add --accept-licence"),
         (r"give an access token\b", "name the variable that holds an access token with --token-env"),
-        (r"a private repo needs a token\b", "a private repo needs a token, in a variable that --token-env names"),
-        (r"check the name and the token\b", "check the name and the token that --token-env names"),
+        (
+            r"a private repo needs a token\b(?!, in)",
+            "a private repo needs a token, in a variable that --token-env names",
+        ),
+        (r"check the name and the token\b(?! that)", "check the name and the token that --token-env names"),
         (r"add its repo by hand to see what it has now\b", "add --revision newest"),
         (r"choose the folder again in settings\b", "add --make-folder to `nearfar models pull` or `import`"),
         (r"\b(?<!window's )settings\b(?=[.,;]|$)", "the window's Settings"),
@@ -32,7 +36,8 @@ _TYPED = tuple(
 
 
 def typed(problem: Problem, *, kept_bytes: int | None = None, texts_kept: bool = False) -> Problem:
-    """The same problem for a terminal. `kept_bytes`: what of a download is on the disk, None where that is not known.
+    """The same problem for a terminal; doing it twice changes nothing more. `kept_bytes`: what of a download is on the
+    disk, None where there is no download.
 
     `texts_kept`: the command had a prompt, which the history keeps with what was answered.
     """
@@ -48,8 +53,8 @@ def _cased(was: str, words: str) -> str:
 
 def _safe(safe: str, kept_bytes: int | None, texts_kept: bool) -> str:
     """What is safe, as far as it is so here."""
-    if safe == DownloadError.safe and not kept_bytes:
-        return NOTHING_CAME
+    if safe == DownloadError.safe:
+        return f"{size_words(kept_bytes)} of it are kept." if kept_bytes else NOTHING_CAME
     if safe == NearfarError.safe and not texts_kept:
         return ""
     return safe

@@ -206,7 +206,7 @@ def _disk_problems(paths: Paths) -> tuple[Problem, ...]:
 def _memory_problems(memory: MemoryInfo) -> tuple[Problem, ...]:
     if memory.total_bytes < LOW_MEMORY_BYTES:
         what = f"This machine has {gib(memory.total_bytes)} of memory, enough for the smallest models only."
-        return (Problem("memory", what, "", "Use the demo model or a model of about 1 GB."),)
+        return (Problem("memory", what, "", "Use the demo model or a model of about 1 GiB."),)
     if memory.free_bytes < LOW_FREE_MEMORY_BYTES:
         what = f"Only {gib(memory.free_bytes)} of {gib(memory.total_bytes)} of memory are free."
         return (Problem("memory", what, "", "Close other programs before you load a model."),)

@@ -23,6 +23,7 @@ from widgets.model_values import ModelsView
 from widgets.models_head import CATALOGUE, ON_DISK, ModelsHead
 
 DOWNLOADS_SHARE = 0.28  # of the page's height, at most, what stands around its rows included
+LOW, LOW_SHARE = 720, 0.19  # where the page is low, the catalogue needs the room more
 DOWNLOADS_HEAD = 48
 SCROLL_BAR = 12  # its width in the style sheet
 NARROW = 900  # under this width parts stand one above the other
@@ -220,7 +221,8 @@ class ModelsPage(QWidget):
     def resizeEvent(self, event: QResizeEvent) -> None:
         super().resizeEvent(event)
         self._catalogue.set_narrow(self.width() < NARROW)
-        self._downloads.set_limit(round(self.height() * DOWNLOADS_SHARE) - DOWNLOADS_HEAD)
+        share = LOW_SHARE if self.height() < LOW else DOWNLOADS_SHARE
+        self._downloads.set_limit(round(self.height() * share) - DOWNLOADS_HEAD)
         edge = theme.GAP
         self._drop.setGeometry(QRect(self.rect()).adjusted(edge, edge, -edge, -edge))
 

@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from app.cli_words import typed
-from backends.errors import ConnectionLost, Unreachable
-from backends.models.errors import DiskFull, FolderUnusable, HubUnreachable, RepoGated
+from backends.errors import ConnectionLost, NearfarError, Unreachable
+from backends.models.errors import DiskFull, FolderMissing, FolderUnusable, HubUnreachable, RepoGated, RepoMissing
 from tests.app.models_command import (
     LARGE,
     LARGE_BYTES,
@@ -153,7 +153,8 @@ def test_errors_name_no_button_and_only_what_is_kept(hub: HubServer) -> None:
     killed(hub)
     failed = nearfar("pull", BIG, "--accept-licence", "--json", more=gone)
     error = json.loads(failed.stdout.splitlines()[-1])["error"]
-    assert error["safe"] == "What was downloaded so far is kept."
+    assert re.fullmatch(r"[\d.]+ MiB of it are kept\.", error["safe"])
+    assert error["safe"] in failed.stderr
     assert "run the same command again" in error["fix"]
 
 
@@ -179,10 +180,15 @@ def test_the_newest_revision_or_any_can_be_pulled(hub: HubServer) -> None:
         RepoGated("x"),
         Unreachable("x"),
         ConnectionLost("x"),
+        RepoMissing("x"),
+        RepoMissing("x", fix="Check the name and the token; for a gated repo, accept its licence on the hub first."),
+        FolderMissing("x"),
     ],
 )
-def test_no_word_of_the_window_reaches_a_terminal(error: Exception) -> None:
-    fix = typed(error.problem).fix  # type: ignore[attr-defined]
+def test_no_word_of_the_window_reaches_a_terminal(error: NearfarError) -> None:
+    problem = typed(error.problem, kept_bytes=2 << 20)
+    assert typed(problem) == problem
+    fix = problem.fix
     assert re.search(r"\bpress\b", fix, re.IGNORECASE) is None
     assert "Settings" not in fix or "window's Settings" in fix
     assert "access token" not in fix or "--token-env" in fix

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -202,3 +203,15 @@ def test_a_lost_disk_is_said_and_choosing_the_folder_again_begins_anew(window: M
     window.wait(lambda: not window.said())
     window.session.models.library.bring_in([str(tmp_path / "mine.gguf")], "copy")
     window.wait(lambda: "mine" in window.installed)
+
+
+def test_a_file_whose_name_is_no_text_is_listed_and_can_be_chosen(window: ModelsWindow) -> None:
+    write_model(Path(os.fsdecode(os.fsencode(app_paths().models) + b"/caf\xe9\xe2\x80\xae.gguf")))
+    window.session.models.disk.look()
+    window.wait(lambda: "caf\ufffd" in window.installed)
+    window.page.show_section("disk")
+    window.page.grab()
+    window.installed["caf\ufffd"].path.encode()
+    window.page.use_requested.emit("caf\ufffd")
+    compare = window.session.compare
+    assert "local:caf\ufffd" in [compare.lane(each).target for each in compare.lane_ids]
