@@ -259,10 +259,10 @@ def can_ask() -> bool:
 
 def ask(question: str) -> bool:
     """A question on standard error; anything but y or yes is no, and Ctrl-C ends the command."""
-    print(f"{one_line(question)} [y/N] ", end="", file=sys.stderr, flush=True)
     # asyncio's own handler would wait for the loop, which waits for the answer.
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
+        print(f"{one_line(question)} [y/N] ", end="", file=sys.stderr, flush=True)
         return sys.stdin.readline().strip().lower() in ("y", "yes")
     finally:
         signal.signal(signal.SIGINT, before)
