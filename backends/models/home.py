@@ -38,7 +38,7 @@ def missing(folder: Path, index: Index) -> FolderMissing | None:
     now = identity(folder)
     if now is None:
         return FolderMissing(
-            f"The models folder {folder} is gone, though it held models: its disk seems to be missing."
+            f"The models folder {folder} is gone, though it held models: it was moved or removed, or its disk is away."
         )
     if was is None or tuple(was) == now or holds_something(folder):
         return None
