@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from PySide6.QtCore import QObject, Signal, Slot
 
 from app.engine_thread import EngineThread
+from app.hub_host import hub_host
 from app.library_controller import free_bytes
 from app.models_controller import ModelsController
 from app.models_ranking import Question, ranked
@@ -85,7 +86,7 @@ class AssistantController(QObject):
         """Show the first steps, from the first one on."""
         if self._sheet is not None:
             return
-        self._view = AssistantView(local_only=self._bench.settings.local_only is True)
+        self._view = AssistantView(local_only=self._bench.settings.local_only is True, hub_host=hub_host())
         self._started = ""
         self._measured = False
         self._sheet = sheet = Assistant(self._window)

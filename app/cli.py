@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import logging
 import sys
 from collections.abc import Sequence
 from typing import TypeVar, get_args
@@ -12,6 +13,7 @@ from app.cli_key import add_key
 from app.cli_models import add_models
 from app.cli_parser import Parser
 from app.cli_print import discard_output, reader_is_gone, say, use_utf8
+from app.cli_words import typed
 from app.exits import EXIT_CANCELLED, EXIT_FAILED, EXIT_OK, EXIT_USAGE
 from backends.errors import NearfarError, UsageError
 from backends.records import Effort
@@ -127,6 +129,9 @@ def _number(text: str, kind: type[Number], low: Number, high: Number, words: str
 def main(argv: Sequence[str]) -> int:
     """Run one command; returns the exit status: 0 done, 1 a run failed, 2 bad usage, 130 cancelled."""
     use_utf8()
+    logging.getLogger().addHandler(
+        logging.NullHandler()
+    )  # what a person must know is said; Python would print the rest
     if sys.stdout is None:  # closed by whoever started us
         say("There is no standard output to print to. Nothing was started. Send the output to a file or a pipe.")
         return EXIT_FAILED
@@ -135,12 +140,9 @@ def main(argv: Sequence[str]) -> int:
         status = _dispatch(arguments)
         sys.stdout.flush()  # here a full disk is a sentence; when Python ends it would be a traceback
         return status
-    except UsageError as error:
-        say(str(error))
-        return EXIT_USAGE
     except NearfarError as error:
-        say(str(error))
-        return EXIT_FAILED
+        say(typed(error.problem).sentence)
+        return EXIT_USAGE if isinstance(error, UsageError) else EXIT_FAILED
     except KeyboardInterrupt:
         return EXIT_CANCELLED
     except OSError as error:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import json
+from dataclasses import replace
 
+from app.cli_print import StatusLine, json_text
+from app.cli_words import typed
 from app.exits import EXIT_OK
 from backends.doctor import DoctorReport, examine
 from backends.doctor_text import as_json, as_text
@@ -17,8 +19,13 @@ from backends.workbench import Workbench
 
 def doctor(arguments: argparse.Namespace) -> int:
     """Always 0: a problem that was found is an answer, not a failure."""
-    report = asyncio.run(_examine())
-    print(json.dumps(as_json(report)) if arguments.json else as_text(report).rstrip())
+    line = StatusLine("Looking at this machine, which takes some seconds…")
+    try:
+        report = asyncio.run(_examine())
+    finally:
+        line.wipe()
+    report = replace(report, problems=tuple(map(typed, report.problems)))
+    print(json_text(as_json(report)) if arguments.json else as_text(report).rstrip())
     return EXIT_OK
 
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import json
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from app.cli_print import json_text
 from app.exits import EXIT_OK
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ def fit(arguments: argparse.Namespace) -> int:
     from backends.fit.wire import ranking_as_json
 
     found = asyncio.run(_find(arguments))
-    print(json.dumps(ranking_as_json(found)) if arguments.json else as_text(found).rstrip())
+    print(json_text(ranking_as_json(found)) if arguments.json else as_text(found).rstrip())
     return EXIT_OK
 
 

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import json
 import sys
 from collections.abc import Sequence
 
-from app.cli_print import figures, one_line, plain
+from app.cli_print import figures, json_text, one_line, plain
 from app.exits import EXIT_OK
 from backends.errors import UsageError
 from backends.history.export import as_json, as_markdown, comparison_as_json
@@ -57,7 +56,7 @@ async def _find(kept: History, beginning: str) -> ComparisonRecord:
 def _print_list(found: Sequence[ComparisonSummary], *, as_lines: bool) -> None:
     for each in found:
         if as_lines:
-            print(json.dumps(_summary_as_json(each)))
+            print(json_text(_summary_as_json(each)))
         else:
             when = each.started_at.astimezone().strftime("%Y-%m-%d %H:%M")
             ends = ", ".join(f"{run.target} {run.status}" for run in each.runs)
@@ -95,7 +94,7 @@ def _print_one(record: ComparisonRecord, action: str, *, as_object: bool) -> Non
         sys.stdout.write(plain(document) if sys.stdout.isatty() else document)
         return
     if as_object:
-        print(json.dumps(comparison_as_json(record)))
+        print(json_text(comparison_as_json(record)))
         return
     print(f"{one_line(record.id)}  {record.started_at.astimezone():%Y-%m-%d %H:%M:%S}\n\n{plain(record.prompt.text)}\n")
     for run in record.runs:

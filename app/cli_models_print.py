@@ -9,7 +9,9 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from app.cli_print import one_line
+from backends.models.download_names import valid_text
 from backends.models.records import DownloadPlan, DownloadProgress, InstalledModel, Licence
+from backends.sizes import size_words
 
 if TYPE_CHECKING:
     from backends.models.hub_listing import RepoListing
@@ -27,7 +29,7 @@ CHECKS = {
     "changed": "CHANGED since it was verified",
     "missing": "INCOMPLETE",
 }
-GB = 10**9
+LONGEST_REF = 48  # in a table of 100 columns; a longer one has a line of its own, so that it can still be copied
 REDRAW_S = 0.2
 _WIPE_LINE = "\r\x1b[K"
 
@@ -55,27 +57,34 @@ def model_as_json(model: InstalledModel) -> dict[str, object]:
 
 def models_as_text(models: Sequence[InstalledModel]) -> str:
     """A table for a terminal, and the total."""
-    width = max(len(one_line(model.ref)) for model in models)
+    refs = [one_line(model.ref) for model in models]
+    width = max((len(ref) for ref in refs if len(ref) <= LONGEST_REF), default=0)
     lines = []
-    for model in models:
-        notes = [CHECKS[model.check]]
-        if model.origin in OWNERS:
-            notes.append(f"kept by {OWNERS[model.origin]}")
-        elif model.in_place:
-            notes.append(f"used where it lies: {model.path}")
-        if model.missing_parts:
-            notes.append(f"missing: {', '.join(model.missing_parts[:3])}")
-        if model.last_used_at is not None:
-            notes.append(f"used {model.last_used_at.astimezone():%Y-%m-%d}")
-        if model.note:
-            notes.append(model.note)
-        lines.append(
-            f"{one_line(model.ref):{width}}  {size_words(model.size_bytes):>8}  {model.quant or '?':7}  "
-            + one_line(", ".join(notes))
-        )
+    for model, ref in zip(models, refs, strict=True):
+        if len(ref) > LONGEST_REF:
+            lines.append(ref)
+            ref = ""
+        size = size_words(model.size_bytes)
+        lines.append(f"{ref:{width}}  {size:>10}  {model.quant or '?':7}  {one_line(', '.join(_notes(model)))}")
     own = sum(model.size_bytes for model in models if not model.in_place)
-    lines.append(f"{len(models)} models; {size_words(own)} in the models folder. Use one as --target local:REF")
+    count = "1 model" if len(models) == 1 else f"{len(models)} models"
+    lines.append(f"{count}; {size_words(own)} in the models folder. Use one as --target local:REF")
     return "\n".join(lines)
+
+
+def _notes(model: InstalledModel) -> list[str]:
+    notes = [CHECKS[model.check]]
+    if model.origin in OWNERS:
+        notes.append(f"kept by {OWNERS[model.origin]}")
+    elif model.in_place:
+        notes.append(f"used where it lies: {valid_text(str(model.path))}")
+    if model.missing_parts:
+        notes.append(f"missing: {', '.join(map(valid_text, model.missing_parts[:3]))}")
+    if model.last_used_at is not None:
+        notes.append(f"used {model.last_used_at.astimezone():%Y-%m-%d}")
+    if model.note:
+        notes.append(model.note)
+    return notes
 
 
 def listing_as_json(listing: RepoListing) -> dict[str, object]:
@@ -135,14 +144,6 @@ def progress_as_json(event: str, progress: DownloadProgress) -> dict[str, object
         "rate_bytes_s": progress.rate_bytes_s,
         "left_s": progress.left_s,
     }
-
-
-def size_words(size_bytes: int) -> str:
-    """In units of 10^9, 10^6 or 10^3 bytes, as files are sold."""
-    for unit, name in ((GB, "GB"), (10**6, "MB"), (10**3, "kB")):
-        if size_bytes >= unit:
-            return f"{size_bytes / unit:.1f} {name}"
-    return f"{size_bytes} B"
 
 
 class ProgressLine:

@@ -13,12 +13,15 @@ from typing import TextIO
 
 from backends.endings import cut_by
 from backends.events import Cancelled, Delta, Event, Failed, Finished, Loading, Notice, Started
+from backends.models.download_names import valid_text
 from backends.records import RunRequest, RunResult
 from backends.wire import event_as_json
 
 # Model text must not steer the terminal: every control character but tab and newline is dropped.
 _CONTROLS = {code: None for code in (*range(32), *range(0x7F, 0xA0)) if chr(code) not in "\t\n"}
-_BREAKS = {ord("\t"): " ", ord("\n"): " "}
+# A name or a sentence must not turn the text around it either, nor break its line.
+_MARKS = dict.fromkeys((0x061C, 0x200E, 0x200F, *range(0x202A, 0x202F), *range(0x2066, 0x206A), 0xFEFF))
+_BREAKS = {**_MARKS, **dict.fromkeys((ord("\t"), ord("\n"), 0x2028, 0x2029), " ")}
 _WIPE_LINE = "\r\x1b[K"
 
 
@@ -30,6 +33,24 @@ def plain(text: str) -> str:
 def one_line(text: str) -> str:
     """`plain`, without line breaks: a name or a sentence cannot pass for two."""
     return plain(text).translate(_BREAKS)
+
+
+def json_text(value: object) -> str:
+    """One line of JSON that every reader takes: a byte of a file name that is no UTF-8 becomes U+FFFD."""
+    text = json.dumps(value)
+    return text if "\\ud" not in text else json.dumps(_clean(value))
+
+
+def _clean(value: object) -> object:
+    match value:
+        case str():
+            return valid_text(value)
+        case dict():
+            return {_clean(key): _clean(each) for key, each in value.items()}
+        case list() | tuple():
+            return [_clean(each) for each in value]
+        case _:
+            return value
 
 
 def say(sentence: str) -> None:
@@ -64,6 +85,24 @@ def discard_output() -> None:
     os.close(nowhere)
 
 
+class StatusLine:
+    """A line on standard error while a command works; nothing where that is no terminal."""
+
+    def __init__(self, text: str) -> None:
+        self._shown = sys.stderr is not None and sys.stderr.isatty()
+        self._write(text)
+
+    def wipe(self) -> None:
+        """Before anything else is printed; idempotent."""
+        self._write(_WIPE_LINE)
+        self._shown = False
+
+    def _write(self, text: str) -> None:
+        if self._shown:
+            with contextlib.suppress(OSError):
+                print(text, end="", file=sys.stderr, flush=True)
+
+
 class JsonLines:
     """One JSON object per event and line."""
 
@@ -73,7 +112,7 @@ class JsonLines:
     def show(self, event: Event) -> None:
         line = event_as_json(event, self._targets[event.run_id])
         if line is not None:
-            print(json.dumps(line), flush=True)
+            print(json.dumps(line), flush=True)  # a target stands here as it was named, whatever it holds
 
 
 class Terminal:

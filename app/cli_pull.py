@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import json
-import re
 from typing import TYPE_CHECKING
 
 from app.cli_models import ask, can_ask
-from app.cli_models_print import ProgressLine, licence_as_text, model_as_json, progress_as_json, size_words
-from app.cli_print import one_line, say
+from app.cli_models_print import ProgressLine, licence_as_text, model_as_json, progress_as_json
+from app.cli_print import json_text, one_line, say
 from app.cli_signals import stop_on_signal
+from app.cli_unfinished import kept_bytes
+from app.cli_words import typed
 from app.exits import EXIT_CANCELLED, EXIT_FAILED, EXIT_OK
 from backends.errors import KeyMissing, ModelMissing, NearfarError, UsageError
 from backends.keys import VARIABLE_NAME, key_from_env
 from backends.models.errors import LicenceNotAccepted
 from backends.models.records import DownloadPlan, DownloadProgress
+from backends.sizes import size_words
 from backends.wire import problem_as_json
 
 if TYPE_CHECKING:
@@ -24,26 +25,35 @@ if TYPE_CHECKING:
     from backends.models.records import InstalledModel
 
 BYTES_PER_MB = 10**6
-PRESS = re.compile("(P|p)ress Resume")  # the window's words for it
-RUN = {ord("P"): "R", ord("p"): "r"}
+
+
+class LicenceWanted(UsageError):
+    """Nobody could be asked, and the option that accepts it was not given."""
+
+    code = LicenceNotAccepted.code
+    safe = LicenceNotAccepted.safe
 
 
 async def pull(arguments: argparse.Namespace, made: Models) -> int:
     """Returns 0 where the model is here now, 1 where the download failed, 130 where it was stopped."""
     _take_token(arguments.token_env, made)
+    if arguments.make_folder:
+        await asyncio.to_thread(made.library.start_anew)
     await made.installed()
+    made.library.check_folder()  # before anybody is asked for anything
     here = _verified(made, arguments.ref)
     if here is not None:
         _say_done(here, "is here already", as_json=arguments.json)
         return EXIT_OK
     try:
-        plan = await made.plan_for(arguments.ref)
+        plan = await made.plan_for(arguments.ref, arguments.revision)
         await _licence(arguments, made, plan)
         return await _download(arguments, made, plan)
     except NearfarError as error:
-        if arguments.json and not isinstance(error, UsageError):
+        error.problem = typed(error.problem, kept_bytes=await kept_bytes(made, arguments.ref))
+        if arguments.json and (not isinstance(error, UsageError) or isinstance(error, LicenceWanted)):
             failed = {"event": "failed", "ref": arguments.ref, "error": problem_as_json(error.problem)}
-            print(json.dumps(failed), flush=True)
+            print(json_text(failed), flush=True)
         raise
 
 
@@ -56,9 +66,9 @@ def _take_token(variable: str | None, made: Models) -> None:
             fix="For example: --token-env HF_TOKEN",
         )
     try:
-        made.keep_token(key_from_env(variable))
+        made.permissions.keep_token(key_from_env(variable))
     except KeyMissing:
-        raise KeyMissing(
+        raise UsageError(
             "The environment variable that --token-env names is not set.", fix="Set it, or name another variable."
         ) from None
 
@@ -78,7 +88,7 @@ async def _download(arguments: argparse.Namespace, made: Models, plan: DownloadP
     line = ProgressLine(plan.ref, shown=not arguments.json)
     made.on_downloads = _Show(plan.ref, line, as_json=arguments.json)
     if arguments.json:
-        print(json.dumps(_started(plan)), flush=True)
+        print(json_text(_started(plan)), flush=True)
     pausing: set[asyncio.Task[None]] = set()
     stop_on_signal(lambda: pausing.add(asyncio.ensure_future(made.downloads.pause(plan.ref))))
     made.start(plan)
@@ -92,20 +102,20 @@ async def _licence(arguments: argparse.Namespace, made: Models, plan: DownloadPl
     """Shown before every first download under it; accepted by a person or by --accept-licence."""
     from backends.models.licensing import licence_of
 
-    if made.is_accepted(plan):
+    if made.permissions.is_accepted(plan):
         return
     licence = licence_of(plan)
     if not arguments.accept_licence:
         for text in licence_as_text(plan, licence).splitlines():
             say(text)
         if not can_ask():
-            raise LicenceNotAccepted(
+            raise LicenceWanted(
                 f"The licence of {plan.name} ({licence.name}, {licence.url}) was not accepted.",
                 fix="Read it, then add --accept-licence.",
             )
         if not ask("Do you accept this licence?"):
-            raise LicenceNotAccepted(f"The licence of {plan.name} was not accepted.")
-    problem = await made.accept(plan)
+            raise LicenceNotAccepted(f"The licence of {plan.name} was not accepted.", fix="Choose another model.")
+    problem = await made.permissions.accept(plan)
     if problem is not None:
         say(problem.what)
 
@@ -114,17 +124,17 @@ def _end(made: Models, plan: DownloadPlan, ended: DownloadProgress, *, as_json: 
     if ended.state == "done":
         _say_done(made.library.find(plan.ref), "is here and verified", as_json=as_json)
         return EXIT_OK
+    kept = ended.received_bytes
     if ended.problem is not None:
+        problem = typed(ended.problem, kept_bytes=kept)
         if as_json:
-            print(json.dumps({**progress_as_json("failed", ended), "error": problem_as_json(ended.problem)}))
-        say(PRESS.sub(lambda match: f"{match[1].translate(RUN)}un the same command again", ended.problem.sentence))
+            print(json_text({**progress_as_json("failed", ended), "error": problem_as_json(problem)}))
+        say(problem.sentence)
         return EXIT_FAILED
     if as_json:
-        print(json.dumps(progress_as_json("cancelled", ended)))
-    say(
-        f"Stopped. {size_words(ended.received_bytes)} are kept. "
-        f"Go on with the same command: nearfar models pull {plan.ref}"
-    )
+        print(json_text(progress_as_json("cancelled", ended)))
+    so_far = f"{size_words(kept)} are kept" if kept else "Nothing was downloaded yet"
+    say(f"Stopped. {so_far}. Go on with the same command: nearfar models pull {plan.ref}")
     return EXIT_CANCELLED
 
 
@@ -145,7 +155,7 @@ def _started(plan: DownloadPlan) -> dict[str, object]:
 
 def _say_done(model: InstalledModel, words: str, *, as_json: bool) -> None:
     if as_json:
-        print(json.dumps({"event": "finished", "ref": model.ref, "model": model_as_json(model)}), flush=True)
+        print(json_text({"event": "finished", "ref": model.ref, "model": model_as_json(model)}), flush=True)
     else:
         print(one_line(f"{model.ref} {words}: {model.path}"))
 
@@ -162,6 +172,6 @@ class _Show:
         for each in news:
             if each.ref == self._ref and each.state == "running":
                 if self._as_json:
-                    print(json.dumps(progress_as_json("progress", each)), flush=True)
+                    print(json_text(progress_as_json("progress", each)), flush=True)
                 else:
                     self._line.download(each)

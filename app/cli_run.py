@@ -10,6 +10,7 @@ from dataclasses import replace
 
 from app.cli_print import JsonLines, Terminal, discard_output, reader_is_gone, say
 from app.cli_signals import stop_on_signal
+from app.cli_words import typed
 from app.exits import EXIT_CANCELLED, EXIT_FAILED, EXIT_OK
 from backends.compare import Comparison
 from backends.errors import KeyMissing, NearfarError, UsageError
@@ -109,7 +110,7 @@ async def _compare(bench: Workbench, requests: list[RunRequest], printer: Printe
         recording(event)
         if is_terminal(event):
             ends.append(event)
-        screen.show(_advised(event, advice))
+        screen.show(_advised(event, advice, texts_kept=bench.settings.keep_history))
 
     comparison = Comparison(requests, bench.engine_for, emit, "race" if race else "sequence")
     interrupted = stop_on_signal(comparison.stop_all)
@@ -137,9 +138,13 @@ def _key_advice(bench: Workbench, targets: Sequence[Target]) -> str:
     )
 
 
-def _advised(event: Event, advice: str) -> Event:
-    if isinstance(event, Failed) and event.problem.code == KeyMissing.code:
-        return replace(event, problem=replace(event.problem, fix=advice))
-    if isinstance(event, Failed) and event.problem.code == WouldNotFit.code:
-        return replace(event, problem=replace(event.problem, fix=LOAD_ADVICE))
-    return event
+def _advised(event: Event, advice: str, *, texts_kept: bool) -> Event:
+    """A failure in the words of a command line."""
+    if not isinstance(event, Failed):
+        return event
+    problem = typed(event.problem, texts_kept=texts_kept)
+    if problem.code == KeyMissing.code:
+        problem = replace(problem, fix=advice)
+    if problem.code == WouldNotFit.code:
+        problem = replace(problem, fix=LOAD_ADVICE)
+    return replace(event, problem=problem)

@@ -8,6 +8,7 @@ from concurrent.futures import Future
 from PySide6.QtCore import QObject, Qt, Signal, Slot
 
 from app.engine_thread import EngineThread
+from app.hub_host import hub_host
 from app.hub_talk import HubTalk
 from app.keyring_words import problem_of_state, tell_keyring
 from app.models_state import ModelsState, problem_of
@@ -160,7 +161,7 @@ class DownloadsController(QObject):
         return await self.hub.during(lambda: self._models.plan_for(ref))
 
     async def _start(self, plan: DownloadPlan) -> Problem | None:
-        problem = await self._models.accept(plan)
+        problem = await self._models.permissions.accept(plan)
         self._models.start(plan)
         return problem
 
@@ -169,7 +170,7 @@ class DownloadsController(QObject):
 
     async def _go_on(self, ref: str) -> None:
         async def resume() -> None:
-            await self._models.load_token()
+            await self._models.permissions.load_token()
             self._models.resume(ref)
 
         await self.hub.during(resume)
@@ -189,7 +190,7 @@ class DownloadsController(QObject):
             return
         self._state.asking_hub.discard(plan.ref)
         self._tell()
-        if self._models.is_accepted(plan):
+        if self._models.permissions.is_accepted(plan):
             self._accepted(plan)
             return
         from backends.models.licensing import licence_of
@@ -236,7 +237,7 @@ class DownloadsController(QObject):
 
     def ask_token(self, repo: str, again: Callable[[], None], problem: Problem, ref: str = "") -> None:
         """`ref` is the download that ends where no token is given."""
-        dialog = TokenDialog(repo, hidden=problem.code == HIDDEN, parent=self._window)
+        dialog = TokenDialog(repo, hidden=problem.code == HIDDEN, host=hub_host(), parent=self._window)
 
         def give(_repo: str, pasted: str) -> None:
             try:
@@ -244,9 +245,9 @@ class DownloadsController(QObject):
             except NearfarError as error:
                 end(error.problem)
                 return
-            self._models.keep_token(token)  # at once: the download need not wait for the keyring
+            self._models.permissions.keep_token(token)  # at once: the download need not wait for the keyring
             if dialog.keeps_in_keyring():
-                self._engine.ask(self._models.keep_token_for_good(token), self._token_kept)
+                self._engine.ask(self._models.permissions.keep_token_for_good(token), self._token_kept)
             again()
 
         def end(why: Problem) -> None:

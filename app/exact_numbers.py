@@ -41,7 +41,7 @@ async def exact_remote(ref: str, planned: Fit, wish: Wish, models: Models, paths
     """
     from backends.fit.dry_run import dry_run
 
-    models.consent()
+    models.permissions.consent()
     plan = await models.plan_for(ref)
     parts = [await models.hub.header(plan.repo, plan.revision, file.path, file.size_bytes) for file in plan.files]
     folder: Path = paths.cache

@@ -41,7 +41,9 @@ def _machine_lines(found: Ranking) -> list[str]:
         name = device.name if device.kind == "gpu" else f"{device.name} (CPU)"
         rate = "" if device.bandwidth_gb_s is None else f", {device.bandwidth_gb_s:.0f} GB/s"
         sizes = f"{_gib(device.free_bytes)} of {_gib(device.total_bytes)} GiB free"
-        lines += _wrapped(f"{name}: {sizes}{rate}", indent="  ")
+        unknown = machine.simulated and device.kind == "gpu" and device.bandwidth_gb_s is None
+        hint = ", bandwidth not known by this name: add it in GB/s, as in NAME:24:22:1008" if unknown else rate
+        lines += _wrapped(f"{name}: {sizes}{hint}", indent="  ")
     return [*lines, f"Context {wish.n_ctx:,} tokens, {KV_NOTE} {wish.kv_type}"]
 
 
@@ -55,18 +57,21 @@ HEADINGS = ("  model:quant", "file", "runs on", "needs", "free", "tok/s", "KLD")
 
 
 def _all(found: Ranking) -> list[str]:
-    others = [choice for choice in found.choices if choice.rank in (2, 3)]
-    first = next((choice for choice in found.choices if choice.rank == 1), None)
+    first = next((choice for choice in found.choices if choice.rank in (1, 2)), None)
+    # The summary gave the reason for the first.
+    others = [choice for choice in found.choices if choice.rank in (2, 3) and choice is not first]
     lines = []
     for choice in others:
         lines += _wrapped(f"{choice.rank}  {choice.ref}: {choice.reason}", indent="   ")
     if first is not None and first.ref not in found.installed:
-        lines.append(f"Get the first with: nearfar models pull {one_line(first.ref)}")
+        which = "the first" if first.rank == 1 else "it"
+        lines.append(f"Get {which} with: nearfar models pull {one_line(first.ref)}")
     if lines:
         lines.append("")
     lines += _table([HEADINGS, *(_cells(choice, choice.ref in found.installed) for choice in found.choices)])
     legend = (
-        "GiB = 2^30 bytes; KLD says how far a quant strays from the full weights (0 is not at all). "
+        "GiB = 2^30 bytes; “short” counts what is kept free in reserve besides what a model needs; "
+        "KLD says how far a quant strays from the full weights (0 is not at all). "
         "Between models, quality is a rough guide. All figures: nearfar fit MODEL:QUANT"
     )
     return [*lines, "", *_wrapped(legend)]

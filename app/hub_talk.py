@@ -36,7 +36,7 @@ class HubTalk(QObject):
 
     async def during(self, work: Callable[[], Awaitable[T]]) -> T:
         """On the engine loop: the person's consent, then `work`. Raises NetworkNotAllowed, and what `work` raises."""
-        self._models.consent()
+        self._models.permissions.consent()
         address = self._models.hub.address
         self._host = address.host if address.leaves_machine else ""
         self._open += 1

@@ -227,6 +227,8 @@ class LibraryController(QObject):
         """Another folder for models; asks what becomes of those in the present one, where there are any."""
         old, new = self._models.folder, Path(os.path.abspath(Path(chosen).expanduser()))
         if old == new:
+            self._page.show_problem(None)
+            self._engine.ask(self._start_anew(), lambda _none: self.settings_touched.emit(), self._failed)
             return
         inside = [model for model in self._state.installed if model.origin in OWN and not model.in_place]
         size = sum(model.size_bytes for model in inside)
@@ -266,8 +268,13 @@ class LibraryController(QObject):
         await asyncio.to_thread(make_room, new, 0)
         self._bench.change(models_folder=str(new))
         await self._bench.save()
-        await self._models.installed()
+        await self._start_anew()
         return True
+
+    async def _start_anew(self) -> None:
+        """The folder in use, chosen once more: as it is now, also where its models are gone."""
+        await asyncio.to_thread(self._models.library.start_anew)
+        await self._models.installed()
 
     # -- inside ------------------------------------------------------------------------------------------------------
 

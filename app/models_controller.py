@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Literal
 
 from PySide6.QtCore import QObject, Qt, QTimer, Signal, Slot
 
+from app.disk_watch import DiskWatch
 from app.downloads_controller import DownloadsController
 from app.engine_thread import EngineThread
 from app.exact_controller import ExactController
@@ -31,6 +32,11 @@ if TYPE_CHECKING:
 
 LOOK_MS = 2000
 SAVE_MS = 600  # after the slider has come to rest
+ACTIONS = (
+    "download_requested", "pause_requested", "resume_requested", "cancel_requested", "use_requested",
+    "verify_requested", "remove_requested", "import_requested", "add_repo_requested", "find_requested",
+    "folder_requested", "exact_requested",
+)  # fmt: skip
 KV_TYPES: dict[str, Literal["f16", "q8_0", "q4_0"]] = {"f16": "f16", "q8_0": "q8_0", "q4_0": "q4_0"}
 
 ROUGHLY_BYTES = 32 * 2**20  # free memory moves all the time; a verdict is made anew only where it moved by so much
@@ -78,9 +84,14 @@ class ModelsController(QObject):
         self._saving.setSingleShot(True)
         self._saving.setInterval(SAVE_MS)
         self._saving.timeout.connect(self._save_wish)
+        for action in ACTIONS:  # before the controllers, whose own words come after
+            getattr(page, action).connect(self._clear_words)
         self.downloads = DownloadsController(page, window, engine, bench, self.state, self.show, open_link=open_link)
         self.library = LibraryController(page, window, engine, bench, self.state, self.show)
         self.exact = ExactController(page, engine, bench, self.state, self.downloads.hub, self.show)
+        self.disk = DiskWatch(
+            engine, bench.models, show_problem=page.show_problem, show_notice=page.show_notice, parent=self
+        )
         self._connect(open_link)
         self.show()
 
@@ -95,6 +106,7 @@ class ModelsController(QObject):
         self._window.page_chosen.connect(self._page_chosen)
         self.exact.answered.connect(self._rank)
         self.exact.failed.connect(self._failed)
+        self._window.activated.connect(self.disk.look)
         self.downloads.settings_touched.connect(self.settings_touched)
         self.library.settings_touched.connect(self._folder_moved)
         # Called on the engine thread; everything that shows it lives on this one.
@@ -103,7 +115,7 @@ class ModelsController(QObject):
 
     def begin(self) -> None:
         """The engine thread runs: list what is on this disk, and downloads that an earlier session left."""
-        self._engine.ask(self._bench.models.installed(), self._scanned, self._failed)
+        self.disk.begin()
         self.downloads.begin()
         self._begun = True
         if self._watched:
@@ -244,16 +256,10 @@ class ModelsController(QObject):
 
     # -- what is here ----------------------------------------------------------------------------------------------
 
-    def _scanned(self, _models: object) -> None:
-        """The list itself comes as news."""
-        library = self._bench.models.library
-        if library.problem is not None:
-            self._page.show_problem(library.problem)
-        elif library.notice:
-            self._page.show_notice(library.notice)
-
     @Slot(object)
     def _installed(self, models: tuple[InstalledModel, ...]) -> None:
+        if models == self.state.installed:
+            return
         self.state.installed = models
         self.installed_changed.emit()
         self._rank()
@@ -274,12 +280,18 @@ class ModelsController(QObject):
     @Slot(str)
     def _page_chosen(self, key: str) -> None:
         if key == MODELS:
+            self.disk.remind()
             self.show()
             self._rank()
         elif self._here:  # whoever leaves has seen what is done; whoever was elsewhere has not
+            self._clear_words()
             self.downloads.dismiss_done()
         self._here = key == MODELS
         self.downloads.show_on_rail()
+
+    def _clear_words(self, *_wish: object) -> None:
+        """What was said of the last action has been read, now that another one is begun."""
+        self._page.show_problem(None)
 
     def _failed(self, error: BaseException) -> None:
         self.show_problem(problem_of(error))

@@ -8,6 +8,7 @@ from types import MappingProxyType
 
 from backends.devices.records import Device, Machine
 from backends.fit.records import Choice, Fit, FitSeen, Lever, Part
+from backends.models.download_names import valid_text
 from backends.models.records import CatalogueModel, DownloadProgress, InstalledModel, Quality
 from backends.own_loads import OwnLoad, held_on, identity, without_own_users
 from widgets.model_values import (
@@ -281,7 +282,7 @@ def _installed(model: InstalledModel, checked_share: float | None, seen: FitSeen
         check=model.check if checked_share is None else "checking",
         checked_share=checked_share,
         origin=OWNERS.get(model.origin, ""),
-        path=str(model.path),
+        path=valid_text(str(model.path)),
         last_used_at=model.last_used_at,
         can_remove=model.origin in OWN,
         predicted_bytes=seen.predicted_bytes if seen is not None else None,

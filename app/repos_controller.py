@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from PySide6.QtCore import QObject, Slot
 
 from app.engine_thread import EngineThread
+from app.hub_host import hub_host
 from app.models_state import problem_of
 from backends.models.hub_listing import RepoListing
 from backends.workbench import Workbench
@@ -43,7 +44,7 @@ class ReposController(QObject):
 
     @Slot()
     def add_repo(self) -> None:
-        dialog = AddRepoDialog(parent=self._window)
+        dialog = AddRepoDialog(parent=self._window, host=hub_host())
         asked: list[Future[RepoListing]] = []
 
         def stop() -> None:

@@ -294,6 +294,8 @@ class Session(QObject):
         self.status.runs_changed(self.runs.busy)
         self.first_steps.settle()
         self.costs.runs_changed()
+        if not self.runs.busy:
+            self.models.disk.look()  # when a model was used last is another time now
         if self.window.current_page() == "history":
             self.past.refresh()
 

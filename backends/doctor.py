@@ -13,7 +13,7 @@ import shutil
 import sys
 import threading
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -29,11 +29,15 @@ from backends.fit.learned import Learned
 from backends.fit.learned_file import LearnedFile
 from backends.keyring_state import KeyringState, read_keyring_state
 from backends.local.facts import WorkerFacts
+from backends.models.given_path import folder_in_use
+from backends.models.home import missing
+from backends.models.index import INDEX_FILE, IndexFile
 from backends.paths import Paths
 from backends.settings import Settings
 from backends.version import APP_VERSION
 
 GIB = 2**30
+OTHER_HOME = "set NEARFAR_HOME to one that is"
 PROBE_S = 30.0
 MAX_CONTACTS = 50
 PATIENCE_S = 1.5
@@ -49,7 +53,8 @@ class DoctorReport:
     """`llama_cpp` is None where the worker did not start; a problem then says why.
 
     `measured_now` where the memory's speed was measured for this report. `settings` None: they were not looked at.
-    `learned` is what earlier loads and runs taught; `contacts` are the last connections that were kept, oldest first.
+    `paths` have the models folder that is in use. `learned` is what earlier loads and runs taught; `contacts` are the
+    last connections that were kept, oldest first.
     """
 
     app: str
@@ -80,6 +85,7 @@ async def examine(
 
     With `measure` the memory's speed is measured where that was never done, in some 2 s: not while a run is live.
     """
+    paths, chosen_problems = _in_use(paths, settings)
     (facts, worker_problems), nvidia, keyring, memory, cpu = await asyncio.gather(
         _ask_worker(probe),
         asyncio.to_thread(read_nvidia),
@@ -95,7 +101,9 @@ async def examine(
     problems = (
         *worker_problems,
         *machine.problems,
-        *_folder_problems(paths),
+        *chosen_problems,
+        *_folder_problems(paths, chosen=settings is not None and settings.models_folder is not None),
+        *await asyncio.to_thread(_missing_disk, paths),
         *_disk_problems(paths),
         *_memory_problems(memory),
         *_keyring_problems(keyring, settings),
@@ -162,7 +170,16 @@ def _is_there(folder: Path) -> bool:
         return False
 
 
-def _folder_problems(paths: Paths) -> tuple[Problem, ...]:
+def _in_use(paths: Paths, settings: Settings | None) -> tuple[Paths, tuple[Problem, ...]]:
+    """`paths` with the models folder that the settings name; where it can be none, the usual one and why."""
+    try:
+        return replace(paths, models=folder_in_use(settings.models_folder if settings else None, paths.models)), ()
+    except NearfarError as error:
+        return paths, (error.problem,)
+
+
+def _folder_problems(paths: Paths, *, chosen: bool) -> tuple[Problem, ...]:
+    """`chosen`: the models folder is the person's own choice, which NEARFAR_HOME does not move."""
     found = []
     for folder in (paths.config, paths.data, paths.cache, paths.logs, paths.models):
         place = _existing(folder)
@@ -172,9 +189,18 @@ def _folder_problems(paths: Paths) -> tuple[Problem, ...]:
             what = f"{folder} cannot be used: this user may not write in {place}."
         else:
             continue
-        fix = f"Make {place} a folder that you can write in, or set NEARFAR_HOME to one that is."
+        other = "choose another folder for models in Settings" if chosen and folder == paths.models else OTHER_HOME
+        fix = f"Make {place} a folder that you can write in, or {other}."
         found.append(Problem(code="folder", what=what, safe="", fix=fix))
     return tuple(found)
+
+
+def _missing_disk(paths: Paths) -> tuple[Problem, ...]:
+    try:
+        absent = missing(paths.models, IndexFile(paths.data / INDEX_FILE).read())
+    except OSError:
+        return ()  # the folder's own problem says it
+    return () if absent is None else (absent.problem,)
 
 
 def _disk_problems(paths: Paths) -> tuple[Problem, ...]:
@@ -195,7 +221,7 @@ def _disk_problems(paths: Paths) -> tuple[Problem, ...]:
 def _memory_problems(memory: MemoryInfo) -> tuple[Problem, ...]:
     if memory.total_bytes < LOW_MEMORY_BYTES:
         what = f"This machine has {gib(memory.total_bytes)} of memory, enough for the smallest models only."
-        return (Problem("memory", what, "", "Use the demo model or a model of about 1 GB."),)
+        return (Problem("memory", what, "", "Use the demo model or a model of about 1 GiB."),)
     if memory.free_bytes < LOW_FREE_MEMORY_BYTES:
         what = f"Only {gib(memory.free_bytes)} of {gib(memory.total_bytes)} of memory are free."
         return (Problem("memory", what, "", "Close other programs before you load a model."),)

@@ -21,6 +21,7 @@ from backends.load_plan import LoadPlanner
 from backends.local.asked import AskedFacts
 from backends.local.engine import LocalEngine
 from backends.local.facts import LoadOptions
+from backends.models.download_names import valid_text
 from backends.models.manager import Models
 from backends.models.records import InstalledModel
 from backends.own_loads import OwnLoad, held_by
@@ -151,7 +152,8 @@ class LocalModels:
         if isinstance(found, NearfarError):
             raise found.with_traceback(None)
         path = found.path if isinstance(found, InstalledModel) else found
-        ref = found.ref if isinstance(found, InstalledModel) else str(found)
+        ref = found.ref if isinstance(found, InstalledModel) else valid_text(str(found))
+        self._refs[target] = ref
 
         async def plan() -> LoadOptions:
             self._wishes[target] = self.wish()

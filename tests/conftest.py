@@ -40,7 +40,8 @@ except socket.gaierror:  # as in a chroot without /etc/hosts
 importlib.import_module("pydantic.types")
 
 if _QT:
-    os.environ["QT_QPA_PLATFORM"] = "offscreen"
+    # Two screens, a usual one and one as small as a laptop's at 200 %.
+    os.environ["QT_QPA_PLATFORM"] = f"offscreen:configfile={Path(__file__).with_name('screens.json')}"
     os.environ["QT_SCALE_FACTOR"] = "1"
     os.environ.pop("QT_QPA_PLATFORMTHEME", None)
 for _name in [name for name in os.environ if _FOREIGN.fullmatch(name)]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from PySide6.QtCore import QRectF, Qt, Signal
+from PySide6.QtCore import QRectF, QSize, Qt, Signal
 from PySide6.QtGui import (
     QAccessible,
     QAccessibleAnnouncementEvent,
@@ -23,6 +23,7 @@ from widgets.assistant_model import ModelStep
 from widgets.assistant_step import Step
 from widgets.assistant_values import AssistantView
 from widgets.overlay import Overlay
+from widgets.screen_room import keep_inside, largest
 
 WIDTH, HEIGHT = 760, 600
 MARGIN = 48  # of the window that stays in sight around it
@@ -51,7 +52,7 @@ class Assistant(Overlay):
         self.setAcceptDrops(True)
         room = parent.size().shrunkBy(parent.contentsMargins()) if parent is not None else None
         width, height = (room.width() - MARGIN, room.height() - MARGIN) if room is not None else (WIDTH, HEIGHT)
-        self.resize(min(WIDTH, width), min(HEIGHT, height))
+        self.resize(QSize(min(WIDTH, width), min(HEIGHT, height)).boundedTo(largest(parent or self)))
         self._view = AssistantView()
         self._steps: list[Step] = []
         self._trail = _Trail()
@@ -182,6 +183,7 @@ class Assistant(Overlay):
 
     def showEvent(self, event: QShowEvent) -> None:
         super().showEvent(event)
+        keep_inside(self)
         self._focus()
 
     def dragEnterEvent(self, event: QDragEnterEvent) -> None:

@@ -12,7 +12,7 @@ from widgets import format as fmt
 from widgets import icons, parts, theme
 from widgets import model_words as words
 from widgets.assistant_step import Step
-from widgets.assistant_values import HUB_HOST, AssistantView
+from widgets.assistant_values import AssistantView
 from widgets.banner import Banner
 from widgets.busy_bar import BusyBar
 from widgets.choice_card import ChoiceCard, clear
@@ -21,13 +21,14 @@ from widgets.progress_rule import ProgressRule
 
 MODEL_FILES = "GGUF models (*.gguf);;All files (*)"
 WEIGHING = "Weighing which models fit your machine…"
-SENDS = f"Download contacts {HUB_HOST} and asks for this file only. None of what you type is sent."
+SENDS = "Download contacts {} and asks for this file only. None of what you type is sent."
 REFUSED = "Local only is on, so nothing can be downloaded. Turn it off in Settings, or use a model file you have."
 GOES_ON = "The download goes on in the background, and the Models page shows it. Until then the demo model answers."
-ASKS = f"{HUB_HOST} is asked about the file. Its licence comes next, and nothing is downloaded before."
+ASKS = "{} is asked about the file. Its licence comes next, and nothing is downloaded before."
 READY = "It is here, checked and ready: it answers in the first lane."
 _LIVE: Final = ("queued", "running", "paused")
 _MARKS: Final = {
+    0: ("Fastest here", "info", "plain"),  # where nothing is recommended
     1: ("Recommended", "check-circle", "here"),
     2: ("Faster", "lightning", "plain"),
     3: ("Better answers", "sparkle", "plain"),
@@ -108,7 +109,7 @@ class ModelStep(Step):
     def _lead(self) -> str:
         view = self._view
         if self._asking():
-            return ASKS
+            return ASKS.format(self._view.hub_host)
         if self._going():
             return READY if self._done() else GOES_ON
         if view.offers is None:
@@ -124,7 +125,7 @@ class ModelStep(Step):
             self._cards.clear()
             clear(self._offers)
             for row in offers:
-                card = _OfferCard(row)
+                card = _OfferCard(row, alone=all(each.rank != 1 for each in offers))
                 card.toggled.connect(self._card_toggled)
                 self._cards[row.ref] = card
                 self._offers.addWidget(card)
@@ -140,7 +141,7 @@ class ModelStep(Step):
         self._mark.setVisible(asks)
         self._mark.show_icon("shield-check" if view.local_only else "cloud-arrow-down", "muted")
         self._sends.setVisible(asks)
-        self._sends.setText(REFUSED if view.local_only else SENDS)
+        self._sends.setText(REFUSED if view.local_only else SENDS.format(view.hub_host))
         free = view.folder_free_bytes
         short = asks and row is not None and free is not None and free < row.file_bytes
         self._room.setVisible(short)
@@ -226,11 +227,13 @@ class ModelStep(Step):
 class _OfferCard(ChoiceCard):
     """One model with its reason, size, speed and licence."""
 
-    def __init__(self, row: ModelRow) -> None:
+    def __init__(self, row: ModelRow, *, alone: bool = False) -> None:
+        """`alone`: nothing is recommended, so that nothing is faster than that."""
         super().__init__(words.title(row))
         self.row = row
         badge = parts.Badge()
-        text, icon, tone = _MARKS[row.rank or 3]
+        self._standing = _MARKS[0 if alone and row.rank == 2 else row.rank or 3]
+        text, icon, tone = self._standing
         badge.show_text(text, icon, tone)
         self.add_mark(badge)
         self._reason = self.add_line("")
@@ -243,8 +246,7 @@ class _OfferCard(ChoiceCard):
         told = [part for part in (size, words.speed_sentence(row), row.licence) if part]
         _set_text(self._reason, row.reason)
         _set_text(self._facts, "  ·  ".join(told))
-        rank = _MARKS[row.rank or 3][0]
-        self.setAccessibleName(f"{rank}: {words.title(row)}")
+        self.setAccessibleName(f"{self._standing[0]}: {words.title(row)}")
         self.setAccessibleDescription(f"{row.reason} {', '.join(told)}".replace("  ·  ", ", "))
 
 
@@ -257,14 +259,14 @@ class _Progress(QFrame):
         super().__init__()
         self._ref = ""
         self.setProperty("card", "surface")
-        self._mark = icons.IconMark("download-simple", "accent", 20)
+        self._head = icons.IconMark("download-simple", "accent", 20)
         self._title = parts.label(role="strong", wrap=True)
         self._line = parts.label(role="caption", tone="muted", wrap=True)
         self._bar = ProgressRule()
-        self._asks = BusyBar(f"Asking {HUB_HOST}")
+        self._asks = BusyBar("Asking the hub")
         self._cancel = parts.button("Cancel", "Stop asking; nothing was downloaded", kind="quiet")
         self._cancel.clicked.connect(lambda: self.cancel_requested.emit(self._ref))
-        head = parts.row(self._mark, self._title, self._cancel)
+        head = parts.row(self._head, self._title, self._cancel)
         head.setStretch(1, 1)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(theme.ROOM, theme.GAP, theme.ROOM, theme.GAP)
@@ -286,7 +288,7 @@ class _Progress(QFrame):
             made.setVisible(download.asking_hub)
         self._bar.setVisible(not download.asking_hub)
         self._cancel.setAccessibleName(f"Cancel: {download.title}")
-        self._mark.show_icon("check-circle" if done else "download-simple", "here" if done else "accent")
+        self._head.show_icon("check-circle" if done else "download-simple", "here" if done else "accent")
         _set_text(self._title, download.title)
         _set_text(self._line, words.download_line(download))
         self._bar.show_progress(1.0 if done else words.share(download) or 0.0)

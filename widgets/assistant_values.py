@@ -20,6 +20,7 @@ class AssistantView:
     `offers` are the rows with a rank, best first; none means that no model of the catalogue fits, and `no_offer` is
     then the sentence that says why. `download` is the one that was started here. `local_only` is True only where the
     person switched it on, so that nothing may be downloaded. `problem` is of anything else that was tried here.
+    `hub_host` is who would be contacted.
     """
 
     machine: MachineView = field(default_factory=MachineView)
@@ -29,6 +30,7 @@ class AssistantView:
     folder_free_bytes: int | None = None
     local_only: bool = False
     problem: Problem | None = None
+    hub_host: str = HUB_HOST
 
 
 @dataclass(frozen=True, slots=True)

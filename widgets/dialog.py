@@ -8,6 +8,7 @@ from PySide6.QtWidgets import QPushButton, QVBoxLayout, QWidget
 
 from widgets import parts, theme
 from widgets.overlay import Overlay
+from widgets.screen_room import keep_inside, largest
 
 WIDTH = 460
 
@@ -58,16 +59,20 @@ class Dialog(Overlay):
         return made
 
     def fit(self) -> None:
-        """Take the height that the words need at this width."""
+        """Take the height that the words need at this width, as far as the screen has it."""
         layout = self.layout()
         assert layout is not None, "laid out in __init__"
         height = layout.totalHeightForWidth(self.width()) if layout.hasHeightForWidth() else layout.sizeHint().height()
+        height = min(height, largest(self).height())
         if height != self.height():
             self.setFixedHeight(height)
+            if self.isVisible():  # it grows downwards
+                keep_inside(self)
 
     def showEvent(self, event: QShowEvent) -> None:
         self.fit()
         super().showEvent(event)
+        keep_inside(self)
 
     def event(self, event: QEvent) -> bool:
         handled = super().event(event)

@@ -8,6 +8,8 @@ from __future__ import annotations
 from datetime import date, datetime, timedelta
 from decimal import ROUND_CEILING, ROUND_HALF_EVEN, Decimal
 
+from backends.sizes import size_words, three_figures
+
 NA = "n/a"
 UNKNOWN = "unknown"
 NARROW_SPACE = "\u202f"
@@ -22,19 +24,12 @@ def byte_size(size_bytes: int | None) -> str:
     """For example `23.4 GiB`; binary units, three figures."""
     if size_bytes is None:
         return UNKNOWN
-    if size_bytes < 1024:
-        return f"{size_bytes} bytes"
-    size = float(size_bytes)
-    for unit in ("KiB", "MiB", "GiB", "TiB"):
-        size /= 1024
-        if size < 1000 or unit == "TiB":
-            return f"{_three_figures(size)} {unit}"
-    raise AssertionError("unreachable")
+    return size_words(size_bytes)
 
 
 def number(value: float | None) -> str:
     """Three figures below 100, whole numbers above: `3.24`, `42.1`, `410`, `1,240`."""
-    return NA if value is None else _three_figures(value)
+    return NA if value is None else three_figures(value)
 
 
 def tok_s(value: float | None) -> str:
@@ -179,14 +174,6 @@ def number_range(low: float | None, high: float | None) -> str:
 def short_count(value: int) -> str:
     """Tokens as people name contexts: `256`, `4k`, `128k`; exact where it is no round number of 1,024."""
     return f"{value // 1024}k" if value >= 1024 and value % 1024 == 0 else count(value)
-
-
-def _three_figures(value: float) -> str:
-    if value >= 99.95:
-        return f"{value:,.0f}"
-    if value >= 9.995:
-        return f"{value:.1f}"
-    return f"{value:.2f}"
 
 
 def _grouped(amount: Decimal) -> str:

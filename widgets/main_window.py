@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from PySide6.QtCore import QEvent, QTimer, Signal
+from PySide6.QtCore import QEvent, QSize, QTimer, Signal
 from PySide6.QtGui import QCloseEvent, QKeySequence, QShortcut, QShowEvent
 from PySide6.QtWidgets import QHBoxLayout, QMainWindow, QStackedWidget, QVBoxLayout, QWidget
 
@@ -12,6 +12,7 @@ from widgets import icons, parts, theme
 from widgets.device_chip import DeviceChip
 from widgets.nav_rail import NavRail
 from widgets.privacy_chip import LOCAL_ONLY_KEY, PrivacyChip
+from widgets.screen_room import keep_inside, largest
 from widgets.values import DeviceLine, PrivacyState
 
 SIZE = (1280, 800)
@@ -22,7 +23,8 @@ MODELS = "models"  # the key of the page that downloads belong to
 class MainWindow(QMainWindow):
     """`page_chosen` carries a page's key; `closing` comes before the window goes; `shown` after its first paint.
 
-    `devices_watched` says whether figures of devices are in sight now: the device card, or a page added as `watching`.
+    `devices_watched` says whether figures of devices are in sight now: the device card, or a page added as `watching`;
+    `activated` that the person came back to this window from another.
     """
 
     page_chosen = Signal(str)
@@ -31,12 +33,14 @@ class MainWindow(QMainWindow):
     devices_watched = Signal(bool)
     closing = Signal()
     shown = Signal()
+    activated = Signal()
 
     def __init__(self) -> None:
         super().__init__()
         self.setWindowTitle("Nearfar")
-        self.resize(*SIZE)
-        self.setMinimumSize(*SMALLEST)
+        room = largest(self)
+        self.resize(QSize(*SIZE).boundedTo(room))
+        self.setMinimumSize(QSize(*SMALLEST).boundedTo(room))
         self._rail = NavRail()
         self._rail.chosen.connect(self.open_page)
         self._pages: dict[str, QWidget] = {}
@@ -152,6 +156,7 @@ class MainWindow(QMainWindow):
 
     def _after_first_paint(self) -> None:
         icons.load()
+        keep_inside(self)
         self._focus_page()
         self.shown.emit()
 
@@ -159,6 +164,8 @@ class MainWindow(QMainWindow):
         super().changeEvent(event)
         if event.type() == QEvent.Type.PaletteChange:
             icons.recolour()
+        elif event.type() == QEvent.Type.ActivationChange and self.isActiveWindow():
+            self.activated.emit()
 
     def closeEvent(self, event: QCloseEvent) -> None:
         self.closing.emit()

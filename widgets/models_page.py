@@ -22,7 +22,7 @@ from widgets.machine_card import MachineCard
 from widgets.model_values import ModelsView
 from widgets.models_head import CATALOGUE, ON_DISK, ModelsHead
 
-DOWNLOADS_SHARE = 0.28  # of the page's height, at most
+DOWNLOADS_SHARE = 0.28  # of the page's height, at most, what stands around its rows included
 SCROLL_BAR = 12  # its width in the style sheet
 LOW = 620  # under this height one download is in sight, and the others are scrolled to
 NARROW = 900  # under this width parts stand one above the other

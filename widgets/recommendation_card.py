@@ -204,7 +204,7 @@ class RecommendationCard(QFrame):
         ranked = {row.rank: row for row in view.rows if row.rank is not None}
         shares = {line.ref: file_words.share(line) for line in view.downloads}
         first = ranked.get(1)
-        shown = first or words.fastest(view)
+        shown = first or ranked.get(2) or words.fastest(view)
         self._main.setVisible(shown is not None)
         self._empty.setVisible(shown is None)
         if shown is not None:
@@ -212,15 +212,15 @@ class RecommendationCard(QFrame):
             self._main.show_row(shown, view, shares.get(shown.ref), head)
         else:
             self._say_empty(view)
+        others = {rank: row for rank, row in ranked.items() if row is not shown and rank != 1}
         for choice, rank in ((self._faster, 2), (self._better, 3)):
-            row = ranked.get(rank)  # type: ignore[call-overload]  # the keys are ranks
+            row = others.get(rank)  # type: ignore[call-overload]  # the keys are ranks
             choice.setVisible(row is not None)
             if row is not None:
                 choice.show_row(row, view, shares.get(row.ref), _OTHERS[rank])
-        beside = 2 in ranked or 3 in ranked
-        self._rule.setVisible(2 in ranked and 3 in ranked)
-        self._between.setVisible(beside)
-        self._others.setVisible(beside)
+        self._rule.setVisible(len(others) == 2)
+        self._between.setVisible(bool(others))
+        self._others.setVisible(bool(others))
 
     def _say_empty(self, view: ModelsView) -> None:
         found = words.closest(view)

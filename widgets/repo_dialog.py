@@ -17,11 +17,13 @@ from widgets.choice_card import ChoiceCard, clear
 from widgets.dialog import Dialog
 from widgets.model_values import RepoFileLine
 from widgets.repo_name import NotARepo, RepoName, read_repo
+from widgets.screen_room import largest
 from widgets.scroll_column import ScrollColumn
 
-LIST_HEIGHT = 260
+LIST_HEIGHT, LEAST_LIST = 260, 72
+AROUND = 300  # what the rest of the dialog takes
 SAYS = (
-    f"Type OWNER/REPO, or paste an address from {HUB_HOST}. Looking it up asks {HUB_HOST} for the list of its files "
+    f"Type OWNER/REPO, or paste an address from {HUB_HOST}. Looking it up asks {{}} for the list of its files "
     "and for the first part of the files you look at; none of your prompts or answers is sent."
 )
 
@@ -34,14 +36,16 @@ class AddRepoDialog(Dialog):
     lookup_cancelled = Signal()
     download_requested = Signal(str)
 
-    def __init__(self, parent: QWidget | None = None) -> None:
+    def __init__(self, parent: QWidget | None = None, *, host: str = HUB_HOST) -> None:
+        """`host` is who is asked for the list."""
         super().__init__("Add a model from Hugging Face", width=560, parent=parent)
+        self._host = host
         self._asked: RepoName | None = None
         self._busy = False
         self._cards: dict[ChoiceCard, RepoFileLine] = {}
         self._field = QLineEdit()
         self._field.setAccessibleName("Repo")
-        self._field.setAccessibleDescription(SAYS)
+        self._field.setAccessibleDescription(SAYS.format(host))
         self._field.setPlaceholderText("OWNER/REPO")
         self._field.textEdited.connect(self._typed)
         self._look = parts.button("Look up", "List the model files of this repo (Enter)")
@@ -58,7 +62,7 @@ class AddRepoDialog(Dialog):
         self.rejected.connect(self._stop_looking)
 
     def _lay_out(self) -> None:
-        self.say(SAYS, tone="muted")
+        self.say(SAYS.format(self._host), tone="muted")
         line = parts.row(self._field, self._look)
         line.setStretch(0, 1)
         self.body.addLayout(line)
@@ -88,7 +92,7 @@ class AddRepoDialog(Dialog):
         self._look.setAccessibleName(self._look.text())
         self._field.setReadOnly(busy)
         if busy:
-            self._say(f"Asking {HUB_HOST}…")
+            self._say(f"Asking {self._host}…")
             self._clear_list()
         self._arm()
 
@@ -104,6 +108,7 @@ class AddRepoDialog(Dialog):
             self._column.addWidget(card)
             if wanted and wanted.endswith(line.name):
                 card.setChecked(True)
+        self._list.setFixedHeight(min(LIST_HEIGHT, max(LEAST_LIST, largest(self).height() - AROUND)))
         self._list.setVisible(bool(lines))
         repo = self._asked.repo if self._asked is not None else "This repo"
         if lines:

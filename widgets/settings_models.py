@@ -114,7 +114,7 @@ class ModelSettings(QWidget):
 
     def _choose_folder(self) -> None:
         path = QFileDialog.getExistingDirectory(self, "Choose a folder for models", self._view.models_folder)
-        if path and path != self._view.models_folder:
+        if path:  # the same one, too: that is how a folder whose disk was lost begins anew
             self.folder_chosen.emit(path)
 
     def _drop_licence(self, tag: str) -> None:

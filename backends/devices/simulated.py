@@ -17,14 +17,19 @@ GIB = 2**30
 MAX_GIB, MAX_GB_S = 16_384.0, 100_000.0
 MAX_NAME = 100
 NUMBER = re.compile(r"\d{1,9}(\.\d{1,9})?")
+PARTS = ("the name", "the total memory", "the free memory", "the bandwidth")
+SERIES = ("", "RTX ", "GTX ", "RX ", "Arc ")  # what people leave out of a name, as in 4090
 FIX = 'Write NAME:TOTAL_GIB:FREE_GIB[:GBPS], as in "RTX 4090:24:22.5" or "cpu:64:60:80".'
 
 
 def parse_device(spec: str) -> Device:
     """One device; sizes in GiB, bandwidth in 10^9 bytes per second or, left out, by the name. Raises UsageError."""
     parts = [part.strip() for part in spec.split(":")]
-    if len(parts) not in (3, 4) or not all(parts):
+    if len(parts) not in (3, 4):
         raise _refused(spec, "it has not three or four parts")
+    if not all(parts):
+        missing = next(words for words, part in zip(PARTS, parts, strict=False) if not part)
+        raise _refused(spec, f"{missing} is missing")
     name = parts[0]
     if len(name) > MAX_NAME or not name.isprintable():
         raise _refused(spec, f"a name has at most {MAX_NAME} characters")
@@ -39,7 +44,7 @@ def parse_device(spec: str) -> Device:
     if given == 0:
         raise _refused(spec, "the bandwidth must be more than 0")
     is_cpu = name.casefold() == "cpu"
-    known = None if is_cpu or given is not None else bandwidth_by_name(name, total_bytes)
+    known = None if is_cpu or given is not None else _bandwidth(name, total_bytes)
     return Device(
         name=name,
         kind="cpu" if is_cpu else "gpu",
@@ -65,6 +70,12 @@ def simulated_machine(specs: Sequence[str], real: Machine) -> Machine:
         raise UsageError("A machine has one cpu, and more than one was given.", fix=FIX)
     cpu = replace(cpus[0], name=real.cpu.name) if cpus else _own_cpu(gpus, real.cpu)
     return Machine(gpus=gpus, cpu=cpu, cpu_info=real.cpu_info, simulated=True)
+
+
+def _bandwidth(name: str, total_bytes: int) -> float | None:
+    """By the name, also without the word for its series; None where several series have such a number."""
+    found = {rate for series in SERIES if (rate := bandwidth_by_name(series + name, total_bytes)) is not None}
+    return bandwidth_by_name(name, total_bytes) or (found.pop() if len(found) == 1 else None)
 
 
 def _own_cpu(gpus: Sequence[Device], real: Device) -> Device:

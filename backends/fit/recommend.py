@@ -101,7 +101,7 @@ def reason_for(each: Candidate, picks: Picks) -> str:
         case 1:
             return f"Best quality that fits {_where(each.fit)}{_at_speed(each)}: takes {_takes(each.fit)}{_rate(each)}."
         case 2 if picks.best is None:
-            return f"Nothing that fits reaches {ENOUGH_TOK_S:g} tok/s; this is the fastest{_rate(each)}."
+            return f"Nothing that fits is likely to reach {ENOUGH_TOK_S:g} tok/s; this is the fastest{_rate(each)}."
         case 2:
             slower = None if picks.best is None else picks.best.speed
             return f"Faster: {speed_words(each.speed)} instead of {_rates(slower)}, at lower quality."

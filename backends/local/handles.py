@@ -7,6 +7,7 @@ memory (`no_alloc`), and then says in its log what it would have taken.
 from __future__ import annotations
 
 import ctypes
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -94,7 +95,7 @@ class Handles:
         if not self._takes_memory:
             parameters.no_alloc = True
             parameters.load_mode = api.LLAMA_LOAD_MODE_NONE  # a mapped file would not be "no memory" to llama.cpp
-        self.model = api.llama_model_load_from_file(str(self.path).encode(), parameters) or None
+        self.model = api.llama_model_load_from_file(os.fsencode(self.path), parameters) or None
         del keep
         if abort.is_set:
             raise LoadCancelled

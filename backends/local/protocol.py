@@ -85,8 +85,10 @@ def encode(message: Request | Reply) -> bytes:
     """One line with its newline; raises ProtocolError where it would be longer than its reader allows."""
     limit = MAX_REQUEST_BYTES if isinstance(message, Request) else MAX_REPLY_BYTES
     body = {"v": VERSION, "type": _NAMES[type(message)], **asdict(message)}
-    line = json.dumps(body, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
-    # A lone surrogate has no UTF-8 form; it becomes "?" here rather than an exception in the middle of a run.
+    # A file's name need not be UTF-8: Python then keeps its bytes as lone surrogates, which escapes alone bring over.
+    # Elsewhere one becomes "?" rather than an exception in the middle of a run.
+    names_file = isinstance(message, Load | Measure)
+    line = json.dumps(body, ensure_ascii=names_file, separators=(",", ":"), allow_nan=False)
     data = line.encode("utf-8", "replace") + b"\n"
     if len(data) > limit:
         raise ProtocolError(f"the message is longer than {limit} bytes")

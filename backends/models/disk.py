@@ -17,13 +17,14 @@ from pathlib import Path
 import psutil
 
 from backends.errors import ModelMissing, NearfarError
-from backends.models.download_disk import RESERVE_BYTES, gigabytes
+from backends.models.download_disk import RESERVE_BYTES
 from backends.models.errors import DiskFull, FileMismatch, FolderUnusable
 from backends.models.folder import never
 from backends.models.index import Stamp
 from backends.models.regular import open_regular
 from backends.models.verify import BLOCK_BYTES, Hashed, OnBytes, hash_file, nothing
 from backends.paths import ensure_folder
+from backends.sizes import size_words
 
 BLOCKS_BETWEEN_LOOKS = 16
 UNFINISHED = ".incomplete"
@@ -48,10 +49,13 @@ def folder_problem(folder: Path, error: OSError) -> NearfarError:
 
 
 def make_room(folder: Path, size_bytes: int) -> None:
-    """Make `folder` and see that it can be written and holds `size_bytes` more with 1 GB to spare.
+    """As `make_writable`, and see that it holds `size_bytes` more with 1 GiB to spare. Raises DiskFull, too."""
+    make_writable(folder)
+    check_room(folder, size_bytes)
 
-    Raises DiskFull or FolderUnusable.
-    """
+
+def make_writable(folder: Path) -> None:
+    """Make `folder` and see that it can be written; enough for what takes no space. Raises FolderUnusable."""
     try:
         ensure_folder(folder)
         probe = folder / f".nearfar-{os.getpid()}{UNFINISHED}"
@@ -63,11 +67,10 @@ def make_room(folder: Path, size_bytes: int) -> None:
             raise FolderUnusable(f"{folder} is a file, not a folder.", safe=NOT_MOVED) from None
     except OSError as error:
         raise folder_problem(folder, error) from None
-    check_room(folder, size_bytes)
 
 
 def check_room(folder: Path, size_bytes: int) -> None:
-    """Raises DiskFull where less than `size_bytes` and 1 GB are free."""
+    """Raises DiskFull where less than `size_bytes` and 1 GiB are free."""
     try:
         free = shutil.disk_usage(folder).free
     except OSError as error:
@@ -75,8 +78,8 @@ def check_room(folder: Path, size_bytes: int) -> None:
     if free < size_bytes + RESERVE_BYTES:
         short = size_bytes + RESERVE_BYTES - free
         raise DiskFull(
-            f"The disk of {folder} has {gigabytes(free)} free; {gigabytes(size_bytes)} are needed and 1 GB stays in "
-            f"reserve, so {gigabytes(short)} are missing.",
+            f"The disk of {folder} has {size_words(free)} free; {size_words(size_bytes)} are needed and "
+            f"{size_words(RESERVE_BYTES)} stays in reserve, so {size_words(short)} are missing.",
             safe=NOT_MOVED,
             fix="Free space on this disk, or choose another folder.",
         )

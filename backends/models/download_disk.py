@@ -18,22 +18,18 @@ from typing import Any
 
 from backends.errors import NearfarError
 from backends.models.errors import DiskFull, DownloadError, FolderUnusable
+from backends.sizes import size_words
 
 if sys.platform == "win32":
     import msvcrt
 else:
     import fcntl
 
-RESERVE_BYTES = 10**9
+RESERVE_BYTES = 2**30
 FULL = frozenset({errno.ENOSPC, errno.EDQUOT}) if hasattr(errno, "EDQUOT") else frozenset({errno.ENOSPC})
 NO_FILE = (
     os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NOFOLLOW", 0)
 )
-
-
-def gigabytes(size_bytes: float) -> str:
-    """For sentences, in units of 10^9 or 10^6 bytes."""
-    return f"{size_bytes / 1e9:.1f} GB" if size_bytes >= 1e8 else f"{size_bytes / 1e6:.1f} MB"
 
 
 def free_bytes(folder: Path) -> int:
@@ -47,8 +43,8 @@ def check_space(folder: Path, missing_bytes: int) -> None:
     wanted = missing_bytes + RESERVE_BYTES
     if free < wanted:
         raise DiskFull(
-            f"The disk of {folder} has {gigabytes(free)} free; this download needs {gigabytes(missing_bytes)}, "
-            f"and {gigabytes(RESERVE_BYTES)} must stay free for everything else."
+            f"The disk of {folder} has {size_words(free)} free; this download needs {size_words(missing_bytes)}, "
+            f"and {size_words(RESERVE_BYTES)} must stay free for everything else."
         )
 
 
@@ -59,7 +55,7 @@ def disk_problem(error: OSError, folder: Path) -> NearfarError:
     if error.errno == errno.EFBIG:
         return DiskFull(
             f"The disk of {folder} cannot hold a file as large as this one.",
-            fix="Disks formatted as FAT32 end at 4 GB: move the models folder to another disk, then press Resume.",
+            fix="Disks formatted as FAT32 end at 4 GiB: move the models folder to another disk, then press Resume.",
         )
     if error.errno == errno.EROFS or isinstance(error, PermissionError):
         return FolderUnusable(f"The models folder {folder} cannot be written: {_reason(error)}.")

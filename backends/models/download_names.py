@@ -75,6 +75,26 @@ def shown(text: str) -> str:
     return "".join(char if char.isprintable() else "?" for char in text)[:80]
 
 
+def valid_text(text: str) -> str:
+    """`text` as UTF-8 can hold it: a byte of a file name that is none becomes U+FFFD."""
+    return text.encode("utf-8", "surrogateescape").decode("utf-8", "replace") if not is_valid(text) else text
+
+
+def is_valid(text: str) -> bool:
+    """Whether UTF-8 can hold it; the names of files need not."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def safe_name(text: str) -> str:
+    """A name that people type and terminals print: nothing that is not seen, or that turns the text around."""
+    seen = (" " if unicodedata.category(char) == "Zs" else char for char in valid_text(text))
+    return "".join(char for char in seen if char.isprintable()).strip() or "model"
+
+
 @dataclass(frozen=True, slots=True)
 class Layout:
     """The places of one download. `final[0]` is what llama.cpp opens. Made by `layout_of`."""

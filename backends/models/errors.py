@@ -14,6 +14,7 @@ NearfarError
 │   └── LicenceNotAccepted
 ├── LibraryError            the models folder, or a file in it
 │   ├── FolderUnusable
+│   │   └── FolderMissing   it held models once, and is gone or another one now
 │   └── InUse
 ├── BadReference            a repo id, file name or ref that is none
 ├── NotRunnable             llama.cpp cannot run this model
@@ -92,6 +93,12 @@ class LibraryError(NearfarError):
 class FolderUnusable(LibraryError):
     code = "models_folder"
     fix = "Choose another folder for models in Settings."
+
+
+class FolderMissing(FolderUnusable):
+    code = "models_folder_missing"
+    safe = "Nothing was removed, and nothing is put in its place."
+    fix = "Connect its disk again; if models are to start anew there, choose the folder again in Settings."
 
 
 class InUse(LibraryError):

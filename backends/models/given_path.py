@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from backends.models.download_names import shown
@@ -24,3 +25,8 @@ def given_folder(written: str | Path) -> Path:
         return whole_path(written)
     except ValueError as error:
         raise FolderUnusable(f"“{shown(str(written))}” is not the path of a folder: {error}.") from None
+
+
+def folder_in_use(chosen: str | None, usual: Path) -> Path:
+    """Where models are kept: the folder of the settings, else the usual one. Raises FolderUnusable."""
+    return Path(os.path.abspath(given_folder(chosen))) if chosen else usual

@@ -60,7 +60,7 @@ def of_status(status: int, headers: Mapping[str, str], url: str, what: str, *, h
     if code == "GatedRepo":
         return _gated(what, has_token=has_token)
     if code == "RevisionNotFound":
-        return RepoMissing(f"{what} has no such revision any more.", fix="Choose the newest revision.")
+        return RepoMissing(f"{what} has no such revision any more.", fix="Add its repo by hand to see what it has now.")
     if code == "EntryNotFound":
         return RepoMissing(f"There is no file {what} on {host}.", fix="List the repo again; its files have changed.")
     if code == "DisabledRepo":

@@ -18,7 +18,17 @@ from typing import Literal
 
 from backends.errors import ModelMissing
 from backends.files import flush_folder, replace_file
-from backends.models.disk import copy_file, folder_problem, is_taken, make_room, place, sweep, unfinished_name
+from backends.models.disk import (
+    copy_file,
+    folder_problem,
+    is_taken,
+    make_room,
+    make_writable,
+    place,
+    sweep,
+    unfinished_name,
+)
+from backends.models.download_names import safe_name
 from backends.models.folder import Group, group_of, never, part_name
 from backends.models.foreign_places import read_json
 from backends.models.verify import Hashed, OnBytes, nothing
@@ -57,7 +67,7 @@ def whole_group(path: Path) -> Group:
 
 def free_stem(wanted: str, folder: Path, n_parts: int, taken: Callable[[str], bool]) -> str:
     """A readable name that no other model of the folder has: `model`, `model-2`, and so on."""
-    clean = UNSAFE.sub("-", wanted).strip(" .-")[:MAX_NAME]
+    clean = UNSAFE.sub("-", safe_name(wanted)).strip(" .-")[:MAX_NAME]
     while len(clean.encode("utf-8", "surrogatepass")) > MAX_NAME_BYTES:
         clean = clean[:-1]
     clean = clean.rstrip(" .-") or "model"
@@ -115,11 +125,11 @@ def bring_in(
         sweep(target)
         return _copy(group, stem, target, on_bytes, cancelled)
     if how == "link":
-        make_room(target, 0)
+        make_writable(target)
         linked = _link(group, stem, target)
         if linked is not None:
             return linked
-    make_room(folder / IN_PLACE, 0)
+    make_writable(folder / IN_PLACE)
     try:
         replace_file(note_path(folder, stem), json.dumps({"path": str(group.first)}).encode("utf-8", "surrogatepass"))
     except OSError as error:

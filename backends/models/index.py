@@ -27,6 +27,7 @@ from backends.version import APP_VERSION
 
 log = logging.getLogger(__name__)
 
+INDEX_FILE = "models.json"
 VERSION = 1
 MAX_INDEX_BYTES = 64 * 2**20
 T = TypeVar("T")
@@ -104,10 +105,10 @@ class Named:
 
 @dataclass(slots=True)
 class Index:
-    """Notes by file, names by first file, dates of use by ref, and what was found with other programs.
+    """Notes by file, names by first file, dates of use by ref, what was found with other programs, and models folders.
 
     A file in the models folder goes by its path there, with slashes, so that the folder can be moved; any other by its
-    whole path.
+    whole path. `homes` are the folders that held models, as device and inode (see `home`).
     """
 
     version: int = VERSION
@@ -116,6 +117,7 @@ class Index:
     named: dict[str, Named] = field(default_factory=dict)
     used: dict[str, datetime] = field(default_factory=dict)
     found: tuple[FoundModel, ...] = ()
+    homes: dict[str, tuple[int, int]] = field(default_factory=dict)
 
     def note(self, key: str) -> FileNote:
         return self.files.get(key, FileNote())

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from backends.models.download_names import is_valid, safe_name
 from backends.models.folder import Group, gguf_files, group_of, grouped, model_stem
 from backends.models.headers import facts_of
 from backends.models.importing import IMPORTED, noted
@@ -80,8 +81,9 @@ class _Listed:
 
 
 def file_key(folder: Path, path: Path) -> str:
-    """How the index calls a file: by its path in the models folder where it is in it."""
-    return path.relative_to(folder).as_posix() if path.is_relative_to(folder) else path.as_posix()
+    """How the index calls a file: by its path in the models folder where it is in it, written so that JSON holds it."""
+    name = path.relative_to(folder).as_posix() if path.is_relative_to(folder) else path.as_posix()
+    return name if is_valid(name) else os.fsencode(name).decode("utf-8", "backslashreplace")
 
 
 class Inventory:
@@ -183,7 +185,7 @@ class Inventory:
         known = listed.known
         return InstalledModel(
             ref=listed.ref,
-            name=listed.name,
+            name=safe_name(listed.name),
             quant=_quant(header, known),
             path=listed.group.first,
             files=tuple(stamps),
@@ -243,6 +245,8 @@ def _repo(parts: Sequence[str]) -> str | None:
 
 
 def _free(wanted: str, refs: set[str]) -> str:
+    """A ref that can be typed, whatever the file is called, and that no model before has."""
+    wanted = safe_name(wanted)
     ref, number = wanted, 1
     while ref.lower() in refs or ref.lower() == "demo":
         number += 1

@@ -8,15 +8,17 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 from backends.errors import ModelMissing, Problem
 from backends.models.disk import folder_problem
-from backends.models.errors import FileMismatch, InUse
+from backends.models.download_names import is_valid
+from backends.models.errors import FileMismatch, FolderMissing, InUse
 from backends.models.folder import never
+from backends.models.home import holds_something, home_key, identity, missing
 from backends.models.importing import How
 from backends.models.index import FoundModel, Index, IndexFile, Named, Proof
 from backends.models.inventory import CatalogueFiles, Inventory, file_key, stamp_of
@@ -64,14 +66,15 @@ class Library:
                 self.notice = settle(self._journal, self.folder) or self.notice
             index, files = self._index.read(), self._files()
             inventory = Inventory(self.folder, index, files)
-            self.problem = None
             try:
-                if any(not Path(key).is_absolute() for key in index.files):
-                    self.folder.stat()  # it held models once, so it should be there
-                models = inventory.take()
-                self._keep(inventory)
+                absent = missing(self.folder, index)
+                self.problem = None if absent is None else absent.problem
+                if absent is None:
+                    models = inventory.take()
+                    self._keep(inventory)
             except OSError as error:
                 self.problem = folder_problem(self.folder, error).problem
+            if self.problem is not None:
                 inventory = Inventory(self.folder, index, files, without_folder=True)
                 models = inventory.take()
             self._expected = inventory.expected
@@ -100,8 +103,11 @@ class Library:
         Nothing is let go of while a move is under way or waits to be settled: those files are only elsewhere.
         """
         in_order = not self._journal.exists()
-        gone = self._index.read().files.keys() - inventory.seen if in_order else set()
-        if not gone and not inventory.fresh:
+        index = self._index.read()
+        gone = index.files.keys() - inventory.seen if in_order else set()
+        place, home = home_key(self.folder), identity(self.folder)
+        moved = home is not None and index.homes.get(place) != home and holds_something(self.folder)
+        if not gone and not inventory.fresh and not moved:
             return
 
         def work(index: Index) -> None:
@@ -109,8 +115,30 @@ class Library:
             for key in gone:
                 index.files.pop(key, None)
                 index.named.pop(key, None)
+            if moved and home is not None:
+                index.homes[place] = home
 
         self._index.change(work)
+
+    def start_anew(self) -> None:
+        """The person wants the folder as it is now, also where models that it held are not there any more."""
+        key, gone = home_key(self.folder), False
+        with suppress(OSError):  # the scan says it
+            gone = missing(self.folder, self._index.read()) is not None
+
+        def work(index: Index) -> None:
+            index.homes.pop(key, None)
+            for each in [name for name in index.files if gone and not Path(name).is_absolute()]:
+                index.files.pop(each)
+                index.named.pop(each, None)
+
+        self._index.change(work)
+        self.scan()
+
+    def check_folder(self) -> None:
+        """Raises FolderMissing where the last look found that models lay in this folder and it is not there now."""
+        if self.problem is not None and self.problem.code == FolderMissing.code:
+            raise FolderMissing(self.problem.what)
 
     # -- use and proof ---------------------------------------------------------------------------------------------
 
@@ -196,10 +224,13 @@ class Library:
         return freed
 
     def remember_found(self, found: Sequence[FoundModel]) -> tuple[InstalledModel, ...]:
-        """Take over what a search for models of other programs found, in place of what an earlier one did."""
+        """Take over what a search for models of other programs found, in place of what an earlier one did.
+
+        A path that UTF-8 cannot hold cannot be written down, so such a model is left out.
+        """
 
         def work(index: Index) -> None:
-            index.found = tuple(found)
+            index.found = tuple(each for each in found if all(is_valid(str(path)) for path in each.files))
 
         self._index.change(work)
         self.scan()
@@ -257,12 +288,14 @@ class Library:
 
     def moved_to(self, folder: Path, hashes: Mapping[str, Hashed]) -> None:
         """The files are in `folder` now; `hashes` are of those that were copied and read back."""
+        left = home_key(self.folder)
 
         def work(index: Index) -> None:
             for key, hashed in hashes.items():
                 before = index.note(key).proof
                 same = before is not None and before.sha256 == hashed.sha256
                 index.prove(key, Proof(hashed.stamp, hashed.sha256, before.matched if before and same else None))
+            index.homes.pop(left, None)
 
         self.folder = folder
         self._index.change(work)

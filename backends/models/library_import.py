@@ -30,6 +30,7 @@ def import_file(
     """As `Library.import_file`."""
     group = _checked(Path(os.path.abspath(given_path(path, safe=NOT_IMPORTED))))
     same = _same_files(library, group.files, how)
+    library.check_folder()
     if same is not None:
         return same
     refs = {model.ref.lower() for model in library.models()}

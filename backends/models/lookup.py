@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Sequence
+from pathlib import Path
 
 from backends.errors import ModelMissing, ModelUnusable
-from backends.models.records import InstalledModel
+from backends.models.download_names import layout_of
+from backends.models.records import DownloadPlan, InstalledModel
 
 HF = "hf:"
 N_CLOSEST = 3
@@ -61,6 +63,14 @@ def refuse_changed(model: InstalledModel) -> None:
     else:
         what = f"{model.name} changed since it was verified."
     raise ModelUnusable(what, safe="Nothing was loaded and your prompt is kept.", fix=again)
+
+
+def is_damaged(folder: Path, plan: DownloadPlan, models: Sequence[InstalledModel]) -> bool:
+    """Whether the very files of this plan are here, fetched by us and changed since. Raises BadReference."""
+    places = set(layout_of(folder, plan).final)
+    return any(
+        model.check == "changed" and model.origin == "downloaded" and places.issuperset(model.files) for model in models
+    )
 
 
 def _sentence(models: Sequence[InstalledModel], wanted: str) -> str:

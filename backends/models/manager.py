@@ -6,23 +6,22 @@ Made with the program and idle until it is used: no folder is looked at, nothing
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import Awaitable, Callable, Collection
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from backends.egress import Egress
-from backends.errors import ModelMissing, NetworkNotAllowed, Problem, SettingsNotSaved
-from backends.key_ring import KeyRing, KeyState
-from backends.keys import Secret
+from backends.errors import ModelMissing, Problem, SettingsNotSaved
+from backends.key_ring import KeyRing
 from backends.models.errors import BadReference, InUse, LicenceNotAccepted
 from backends.models.folder import never
-from backends.models.given_path import given_folder, given_path
+from backends.models.given_path import folder_in_use, given_path
 from backends.models.importing import How
-from backends.models.index import Stamp
+from backends.models.index import INDEX_FILE, Stamp
 from backends.models.library import Library
-from backends.models.lookup import HF, refuse_changed
+from backends.models.lookup import HF, is_damaged, refuse_changed
+from backends.models.permissions import Permissions
 from backends.models.records import CatalogueModel, DownloadPlan, DownloadProgress, InstalledModel
 from backends.models.removal import refuse_while_downloading
 from backends.models.verify import Hashed, OnProgress, no_progress
@@ -35,7 +34,6 @@ if TYPE_CHECKING:
     from backends.models.hub import Hub
     from backends.models.hub_listing import RepoListing
 
-INDEX_FILE = "models.json"
 BYTES_PER_MB = 10**6
 
 
@@ -74,6 +72,9 @@ class Models:
         self._keys = keys
         self._in_use = in_use
         self._release = release
+        self.permissions = Permissions(
+            lambda: self.hub, settings=settings, change=change, save=save, egress=egress, keys=keys
+        )
         self._library: Library | None = None
         self._hub: Hub | None = None
         self._downloads: Downloads | None = None
@@ -85,8 +86,7 @@ class Models:
     @property
     def folder(self) -> Path:
         """Where models are kept now. Raises FolderUnusable where the settings name a place that cannot be."""
-        chosen = self._settings().models_folder
-        return Path(os.path.abspath(given_folder(chosen))) if chosen else self._paths.models
+        return folder_in_use(self._settings().models_folder, self._paths.models)
 
     @property
     def library(self) -> Library:
@@ -252,92 +252,44 @@ class Models:
 
     # -- what can be had -------------------------------------------------------------------------------------------
 
-    def consent(self) -> None:
-        """The person asked for the hub: it may be contacted. Raises NetworkNotAllowed under local only."""
-        address = self.hub.address
-        if address.leaves_machine and not self._egress.end_local_only(unless=lambda: bool(self._settings().local_only)):
-            raise NetworkNotAllowed(
-                f"Local only is switched on, so {address.host} is not contacted.",
-                fix="Turn local only off to download, or import a file that you have.",
-            )
-        self.hub.allow()
-
     async def listing(self, repo: str, revision: str | None = None) -> RepoListing:
         """The GGUF files of a repo that the person named; see `Hub.listing` for what it raises, and `consent`."""
-        self.consent()
-        await self.load_token()
+        self.permissions.consent()
+        await self.permissions.load_token()
         return await self.hub.listing(repo, revision)
 
-    async def plan_for(self, ref: str) -> DownloadPlan:
+    async def plan_for(self, ref: str, revision: str | None = None) -> DownloadPlan:
         """What to download for MODEL:QUANT or hf:OWNER/REPO/FILE, see `planning.plan_for`."""
         from backends.models.planning import plan_for
 
-        return await plan_for(ref, self.listing)
-
-    def keep_token(self, token: Secret) -> None:
-        """A Hugging Face token for gated repos, in this session's memory."""
-        from backends.models.hub import KEY_NAME
-
-        self._keys.put(KEY_NAME, token)
-
-    async def keep_token_for_good(self, token: Secret) -> KeyState:
-        """As `keep_token`, and in the keyring where that takes it."""
-        from backends.models.hub import KEY_NAME
-
-        return await self._keys.keep(KEY_NAME, token)
-
-    async def load_token(self) -> None:
-        """Read the token from the keyring where it was kept there; before a download goes on that may need it."""
-        from backends.models.hub import KEY_NAME
-
-        await self._keys.load([KEY_NAME])
-
-    def is_accepted(self, plan: DownloadPlan) -> bool:
-        """Whether the licence of a download was accepted before."""
-        from backends.models.licensing import acceptance_key
-
-        return acceptance_key(plan) in self._settings().accepted_licences
-
-    async def accept(self, plan: DownloadPlan) -> Problem | None:
-        """The person accepted this licence; says where that could not be kept for the next time."""
-        from backends.models.licensing import acceptance_key
-
-        accepted = self._settings().accepted_licences
-        if acceptance_key(plan) not in accepted:
-            self._change(accepted_licences=(*accepted, acceptance_key(plan)))
-        return await self._save()
+        return await plan_for(ref, self.listing, revision)
 
     def start(self, plan: DownloadPlan) -> None:
         """Put a download at the end of the queue; on the loop.
 
-        Raises LicenceNotAccepted, NetworkNotAllowed, InUse while the folder is moved, and as `Downloads.add`.
+        Raises LicenceNotAccepted, NetworkNotAllowed, FolderMissing, InUse while the folder is moved, and as
+        `Downloads.add`.
         """
-        if not self.is_accepted(plan):
+        if not self.permissions.is_accepted(plan):
             from backends.models.licensing import licence_of
 
             licence = licence_of(plan)
             raise LicenceNotAccepted(f"The licence of {plan.name} ({licence.name}) was not accepted.")
-        self.consent()
-        self._not_while_moving()
-        self.downloads.add(replace(plan, repairs=self._is_damaged(plan)))
-
-    def _is_damaged(self, plan: DownloadPlan) -> bool:
-        """Whether the very files of this plan are here, fetched by us and changed since."""
-        from backends.models.download_names import layout_of
-
-        places = set(layout_of(self.folder, plan).final)
-        return any(
-            model.check == "changed" and model.origin == "downloaded" and places.issuperset(model.files)
-            for model in self.library.models()
-        )
+        self._needs_folder()
+        self.permissions.consent()
+        self.downloads.add(replace(plan, repairs=is_damaged(self.folder, plan, self.library.models())))
 
     def resume(self, ref: str) -> None:
-        """Go on with a download, also with one of an earlier session; on the loop. Raises NetworkNotAllowed, InUse."""
-        self.consent()
-        self._not_while_moving()
+        """Go on with a download, also with one of an earlier session; on the loop.
+
+        Raises NetworkNotAllowed, FolderMissing, InUse.
+        """
+        self._needs_folder()
+        self.permissions.consent()
         self.downloads.resume(ref)
 
-    def _not_while_moving(self) -> None:
+    def _needs_folder(self) -> None:
+        self.library.check_folder()
         if self.library.is_moving:
             raise InUse("The models folder is being moved.", fix="Wait until it is there, then start the download.")
 

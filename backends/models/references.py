@@ -69,7 +69,7 @@ def parse_repo(text: str) -> HubRef:
         return _from_address(wanted, address)
     if wanted[: len(HUB)].lower() == HUB:
         wanted = wanted[len(HUB) :]
-    owner, _, rest = wanted.partition("/")
+    owner, _, rest = wanted.rstrip("/").partition("/")
     name, slash, path = rest.partition("/")
     return HubRef(check_repo(f"{owner}/{name}"), check_path(path) if slash else None)
 

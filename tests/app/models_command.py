@@ -56,6 +56,19 @@ def nearfar(
     )
 
 
+def program(*arguments: str | bytes, more: Mapping[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+    """The whole command line, for what stands beside `models`."""
+    return subprocess.run(
+        [sys.executable, *PROGRAM, *arguments],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        encoding="utf-8",
+        timeout=LIMIT_S,
+        env=env(None, more),
+        check=False,
+    )
+
+
 def sentence(done: subprocess.CompletedProcess[str], status: int) -> str:
     assert done.returncode == status, done
     assert "Traceback" not in done.stderr

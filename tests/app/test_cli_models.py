@@ -36,7 +36,7 @@ def test_a_models_folder_that_cannot_be_used_is_a_sentence(hub: HubServer, home:
     (home / "models").write_text("a file")
     assert "models" in sentence(nearfar("pull", REF, "--accept-licence", hub=hub), 1)
     done = nearfar("list")
-    assert done.returncode == 0
+    assert (done.returncode, done.stdout) == (1, ""), "nothing is said of what could not be looked at"
     assert "Not a directory" in done.stderr
     (home / "models").unlink()
     assert nearfar("pull", REF, hub=hub).returncode == 0
@@ -80,7 +80,7 @@ def test_import_verify_and_remove(tmp_path: Path, home: Path, copy: tuple[str, .
     assert (model["ref"], model["origin"], model["quant"]) == ("my model", "imported", "Q8_0")
     done = nearfar("verify", "my model")
     assert (done.returncode, sha256(model_bytes(2)) in done.stdout) == (0, True)
-    frees = "0 B" if not copy else "kB"
+    frees = "0 bytes" if not copy else "KiB"
     said = sentence(nearfar("remove", "my model"), 2)
     assert "--yes" in said
     assert frees in said
@@ -106,6 +106,9 @@ def test_verify_finds_a_file_that_changed(hub: HubServer) -> None:
     assert listed()[0]["check"] == "changed"
     said = sentence(nearfar("verify", REF), 1)
     assert "not the file it should be" in said
+    done = nearfar("verify", REF, "--json")
+    told = json.loads(done.stdout)
+    assert (done.returncode, told["model"]["check"], told["error"]["code"]) == (1, "changed", "file_mismatch")
     done = nearfar("pull", REF, hub=hub)
     assert done.returncode == 0, done.stderr
     assert path.read_bytes() == model_bytes(), "pulling it again repairs it"
@@ -125,7 +128,8 @@ def test_models_of_other_programs_only_when_asked(tmp_path: Path) -> None:
     (model,) = listed(here)
     assert (model["ref"], model["origin"], model["check"]) == ("lm-studio:studio", "lm_studio", "unverified")
     before = tree(person)
-    assert nearfar("remove", "lm-studio:studio", "--yes", more=here).returncode == 0
+    done = nearfar("remove", "lm-studio:studio", "--yes", more=here)
+    assert (done.returncode, "removed" in done.stdout, "taken off the list" in done.stdout) == (0, False, True)
     assert tree(person) == before
 
 
@@ -149,3 +153,7 @@ def test_remove_asks_on_a_terminal(tmp_path: Path) -> None:
         asked.type(answer)
         assert asked.end() == 0
         assert len(listed()) == left
+
+
+def test_add_takes_a_slash_at_the_end(hub: HubServer) -> None:
+    assert REF in nearfar("add", f"{REPO}/", hub=hub).stdout

@@ -252,3 +252,14 @@ def test_settings_that_were_left_out_are_told_on_standard_error() -> None:
 def test_commands_do_not_import_what_reads_the_command_line() -> None:
     code = "import sys, app.cli_run, app.cli_history, app.cli_doctor; sys.exit('app.cli' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], timeout=LIMIT_S, check=False).returncode == 0
+
+
+def test_what_is_logged_is_not_printed_beside_what_is_said() -> None:
+    app_paths().config.parent.mkdir(exist_ok=True)
+    app_paths().config.write_text("a file where settings would go")
+    done = nearfar("run", "hi", "--target", "local:demo", "--max-tokens", "4")
+    assert all(line.startswith("nearfar: ") for line in done.stderr.splitlines()), done.stderr
+
+
+def test_the_doctor_says_that_it_is_looking() -> None:
+    assert on_a_terminal("doctor").startswith("Looking at this machine")

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from PySide6.QtCore import QMimeData, QPointF, Qt, QUrl
 from PySide6.QtGui import QDropEvent
-from PySide6.QtWidgets import QApplication
+from PySide6.QtWidgets import QApplication, QWidget
 from pytestqt.qtbot import QtBot
 
 from backends.paths import app_paths
+from backends.records import Sampling
 from tests.app.models_window import ModelsWindow, press
 from tests.backends.models.library_support import write_model
 from widgets.ask_dialog import ImportDialog, MoveFolderDialog, RemoveDialog
@@ -116,3 +118,99 @@ def test_models_of_other_programs_are_found_and_used_where_they_lie(
     (line,) = window.installed.values()
     assert line.origin == "LM Studio"
     assert not line.can_remove
+
+
+def came_back(window: ModelsWindow) -> None:
+    """The person looks at another program, then at this window again."""
+    other = QWidget()
+    other.show()
+    other.activateWindow()
+    window.wait(lambda: not window.session.window.isActiveWindow())
+    other.close()
+    other.deleteLater()
+    window.session.window.activateWindow()
+    window.wait(window.session.window.isActiveWindow)
+
+
+def test_what_others_bring_and_take_shows_when_the_page_or_the_window_is_looked_at(window: ModelsWindow) -> None:
+    window.wait(lambda: window.rows)
+    window.session.window.open_page("compare")
+    path = write_model(app_paths().models / "by-hand.gguf")
+    window.session.window.open_page("models")
+    window.wait(lambda: "by-hand" in window.installed)
+    path.rename(path.with_name("renamed.gguf"))
+    came_back(window)
+    window.wait(lambda: "renamed" in window.installed)
+    assert "by-hand" not in window.installed
+    assert "local:renamed" in [choice.name for choice in window.session.compare._choices]
+
+
+def test_a_look_that_finds_nothing_new_judges_nothing_anew(window: ModelsWindow, tmp_path: Path) -> None:
+    imported(window, tmp_path)
+    window.wait(lambda: window.rows)
+    news: list[object] = []
+    window.session.models.installed_changed.connect(lambda: news.append(1))
+    looked: list[object] = []
+    window.session.models._installed_news.connect(looked.append)
+    window.session.models.disk.look()
+    window.wait(lambda: looked)
+    assert news == []
+
+
+def test_after_a_run_the_row_says_when_it_was_used(window: ModelsWindow, tmp_path: Path) -> None:
+    imported(window, tmp_path)
+    assert window.installed["mine"].last_used_at is None
+    compare = window.session.compare
+    compare.lane(compare.lane_ids[0]).set_target("local:mine")
+    compare.prompt_box.parameters.set_sampling(Sampling(max_tokens=4))
+    compare.prompt_box.editor.setPlainText("Hello")
+    compare.prompt_box.submit()
+    window.wait(lambda: window.session.runs.busy)
+    window.wait(lambda: not window.session.runs.busy)
+    window.wait(lambda: window.installed["mine"].last_used_at is not None)
+
+
+def test_what_went_wrong_is_said_until_the_next_action_or_page(window: ModelsWindow, tmp_path: Path) -> None:
+    bad = tmp_path / "bad.gguf"
+    bad.write_bytes(b"<html>" * 100)
+
+    def another_page() -> None:
+        window.session.window.open_page("compare")
+        window.session.window.open_page("models")
+
+    def another_action() -> None:
+        window.page.add_repo_requested.emit()
+
+    for move_on in (another_page, another_action):
+        window.session.models.library.bring_in([str(bad)], "copy")
+        window.wait(window.said)
+        move_on()
+        window.wait(lambda: not window.said())
+
+
+def test_a_lost_disk_is_said_and_choosing_the_folder_again_begins_anew(window: ModelsWindow, tmp_path: Path) -> None:
+    imported(window, tmp_path)
+    folder = app_paths().models
+    window.session.models.disk.look()  # it learns which folder this is
+    window.wait(lambda: not window.session.models.disk._looking)
+    folder.rename(folder.with_name("away"))
+    folder.mkdir()
+    window.session.models.disk.look()
+    window.wait(lambda: "its disk seems to be missing" in window.said())
+    assert "mine" not in window.installed
+    window.session.models.library.choose_folder(str(folder))
+    window.wait(lambda: not window.said())
+    window.session.models.library.bring_in([str(tmp_path / "mine.gguf")], "copy")
+    window.wait(lambda: "mine" in window.installed)
+
+
+def test_a_file_whose_name_is_no_text_is_listed_and_can_be_chosen(window: ModelsWindow) -> None:
+    write_model(Path(os.fsdecode(os.fsencode(app_paths().models) + b"/caf\xe9\xe2\x80\xae.gguf")))
+    window.session.models.disk.look()
+    window.wait(lambda: "caf\ufffd" in window.installed)
+    window.page.show_section("disk")
+    window.page.grab()
+    window.installed["caf\ufffd"].path.encode()
+    window.page.use_requested.emit("caf\ufffd")
+    compare = window.session.compare
+    assert "local:caf\ufffd" in [compare.lane(each).target for each in compare.lane_ids]

@@ -148,7 +148,7 @@ def test_a_long_message_shortens_the_answer_not_the_figures(show: Show) -> None:
 @pytest.mark.parametrize("scale", ["1.5", "2"])
 def test_other_scales_grab_without_a_warning(scale: str, tmp_path: object) -> None:
     """In a process of its own, since Qt reads the scale once."""
-    env = {**os.environ, "QT_SCALE_FACTOR": scale, "QT_QPA_PLATFORM": "offscreen"}
+    env = {**os.environ, "QT_SCALE_FACTOR": scale}
     code = (
         "import sys\n"
         "from pathlib import Path\n"

@@ -161,7 +161,7 @@ def _other_segment(made: QWidget) -> bool:
 @pytest.mark.parametrize("scale", ["1.5", "2"])
 def test_other_scales_grab_without_a_warning(scale: str, tmp_path: Path) -> None:
     """In a process of its own, since Qt reads the scale once."""
-    env = {**os.environ, "QT_SCALE_FACTOR": scale, "QT_QPA_PLATFORM": "offscreen"}
+    env = {**os.environ, "QT_SCALE_FACTOR": scale}
     code = (
         "import sys\nfrom pathlib import Path\nfrom tests.widgets.models_gallery import main\n"
         "main(Path(sys.argv[1]), ['models-4090', 'models-downloads-least'])\n"

@@ -154,7 +154,7 @@ def test_the_folder_and_the_first_steps_are_asked_for(
         qtbot.mouseClick(button(page, "Change…"), Qt.MouseButton.LeftButton)
     qtbot.mouseClick(button(page, "Open the models folder"), Qt.MouseButton.LeftButton)
     qtbot.mouseClick(button(page, "Show first steps again"), Qt.MouseButton.LeftButton)
-    assert heard == ["/data/models", "open", "first steps"]
+    assert heard == [told.SETTINGS.models_folder, "/data/models", "open", "first steps"]
     assert changes == []
 
 

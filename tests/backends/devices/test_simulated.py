@@ -42,15 +42,21 @@ def test_the_size_tells_variants_apart() -> None:
     assert parse_device("RTX 3060:8:8").bandwidth_gb_s == 240
 
 
+def test_the_number_alone_is_enough_where_it_means_one_card() -> None:
+    assert parse_device("4090:24:22").bandwidth_gb_s == parse_device("RTX 4090:24:22").bandwidth_gb_s
+    assert parse_device("1060:6:5").bandwidth_gb_s == parse_device("GTX 1060:6:5").bandwidth_gb_s
+    assert parse_device("12345:24:22").bandwidth_gb_s is None
+
+
 @pytest.mark.parametrize(
     ("spec", "words"),
     [
         ("", "three or four parts"),
         ("RTX 4090", "three or four parts"),
         ("RTX 4090:24", "three or four parts"),
-        (":24:20", "three or four parts"),
-        ("RTX 4090::20", "three or four parts"),
-        ("RTX 4090:24:20:", "three or four parts"),
+        (":24:20", "the name is missing"),
+        ("RTX 4090::20", "the total memory is missing"),
+        ("RTX 4090:24:20:", "the bandwidth is missing"),
         ("RTX 4090:24:20:1008:1", "three or four parts"),
         ("RTX 4090:24:25", "more memory is free than there is"),
         ("RTX 4090:0:0", "must be more than 0"),

@@ -142,7 +142,7 @@ def test_reasons_where_less_is_known() -> None:
     assert "wholly on 2 GPUs: takes 20.0 of 44.0 GiB free" in reason_for(two, choose([two]))
     slow = candidate("s", 1, 4.0, "ram")
     assert reason_for(slow, choose([slow])) == (
-        "Nothing that fits reaches 10 tok/s; this is the fastest, about 3.0 to 5.0 tok/s."
+        "Nothing that fits is likely to reach 10 tok/s; this is the fastest, about 3.0 to 5.0 tok/s."
     )
 
 
@@ -162,7 +162,7 @@ def choice(each: Candidate, picks: Picks) -> Choice:
         ([candidate("a", 1, 80.0)], "On this machine take Llama Q4_K_M (a). Best quality that fits wholly"),
         (
             [candidate("a", 1, 4.0, "ram")],
-            "On this machine nothing is recommended. Nothing that fits reaches 10 tok/s;",
+            "On this machine nothing is recommended. Nothing that fits is likely to reach 10 tok/s;",
         ),
         (
             [candidate("a", 1, None, "ram")],

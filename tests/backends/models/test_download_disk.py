@@ -34,7 +34,7 @@ from tests.backends.models.download_support import (
 )
 
 PLACE = f"owner--Tiny-GGUF/{NAME}"
-GB = 10**9
+GIB = 2**30
 
 
 async def _resumed(here: World) -> None:
@@ -44,16 +44,16 @@ async def _resumed(here: World) -> None:
 
 
 async def test_too_little_space_is_said_before_anything_comes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("backends.models.download_disk.free_bytes", lambda _folder: GB + 1_000_000)
+    monkeypatch.setattr("backends.models.download_disk.free_bytes", lambda _folder: GIB + 1_000_000)
     with hub_with(tmp_path) as server:
         async with world(tmp_path, server) as here:
             end = await here.fetch()
             assert end.problem is not None
             assert end.problem.code == "disk_full"
-            assert "1.0 GB free; this download needs 2.0 MB, and 1.0 GB must stay free" in end.problem.what
+            assert "1.00 GiB free; this download needs 1.91 MiB, and 1.00 GiB must stay free" in end.problem.what
             assert server.cdn_seen == []
             assert here.parts == []
-            monkeypatch.setattr("backends.models.download_disk.free_bytes", lambda _folder: GB + 2_000_001)
+            monkeypatch.setattr("backends.models.download_disk.free_bytes", lambda _folder: GIB + 2_000_001)
             await _resumed(here)
 
 
@@ -65,7 +65,7 @@ async def test_what_is_on_disk_already_needs_no_space(tmp_path: Path, monkeypatc
             await here.downloads.pause(plan_of().ref)
             server.bytes_s = None
             spare = 0 if here.folder.joinpath(".incomplete").exists() and _allocates(tmp_path) else 3_000_000
-            monkeypatch.setattr("backends.models.download_disk.free_bytes", lambda _folder: GB + spare)
+            monkeypatch.setattr("backends.models.download_disk.free_bytes", lambda _folder: GIB + spare)
             await _resumed(here)
 
 
@@ -134,17 +134,17 @@ async def test_others_fill_the_disk_meanwhile(tmp_path: Path, monkeypatch: pytes
     """
     monkeypatch.setattr("backends.models.download_part.allocate", lambda _handle, _size: False)
     monkeypatch.setattr("backends.models.download_transfer.LOOK_S", 0.1)
-    free = [100 * GB]
+    free = [100 * GIB]
     monkeypatch.setattr("backends.models.download_transfer.free_bytes", lambda _folder: free[0])
     with hub_with(tmp_path, 3_000_000, bytes_s=500_000) as server:
         async with world(tmp_path, server) as here:
             here.downloads.add(plan_of())
             await here.until_received(500_000)
-            free[0] = GB // 4
+            free[0] = GIB // 4
             end = await here.downloads.wait(plan_of().ref)
             assert end.problem is not None
             assert (end.problem.code, "almost full" in end.problem.what) == ("disk_full", True)
-            free[0], server.bytes_s = 100 * GB, None
+            free[0], server.bytes_s = 100 * GIB, None
             await _resumed(here)
 
 
@@ -152,7 +152,7 @@ LIMITED = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (1_000_000
 
 
 def test_a_disk_that_cannot_hold_a_file_so_large(tmp_path: Path) -> None:
-    """As FAT32 beyond 4 GB; here a limit of the process stands in for the disk's."""
+    """As FAT32 beyond 4 GiB; here a limit of the process stands in for the disk's."""
     assert resource.getrlimit(resource.RLIMIT_FSIZE)[0] == resource.RLIM_INFINITY
     with hub_with(tmp_path) as server:
         child = start_child(server.url, tmp_path / "models", script=LIMITED + CHILD)

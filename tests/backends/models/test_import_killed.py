@@ -58,7 +58,7 @@ def test_killed_at_any_moment_a_copy_is_whole_or_not_there(tmp_path: Path) -> No
             break
         assert status == signal.SIGKILL
         kills += 1
-        shutil.rmtree(tmp_path / "models", ignore_errors=True) if models else None
+        shutil.rmtree(tmp_path / "models" / "imported", ignore_errors=True) if models else None
         child.stdin.write("\n")
         child.stdin.flush()
     child.stdin.close()

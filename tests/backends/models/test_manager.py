@@ -89,7 +89,7 @@ async def _half(bench: Bench, hub: HubServer) -> str:
     (hub.folder / REPO / "large-Q8_0.gguf").write_bytes(large)
     hub.bytes_s = 500_000
     plan = await bench.models.plan_for(f"hf:{REPO}/large-Q8_0.gguf")
-    await bench.models.accept(plan)
+    await bench.models.permissions.accept(plan)
     bench.models.start(plan)
     async with asyncio.timeout(30):
         while bench.models.downloads.snapshot()[0].received_bytes < 500_000:  # noqa: ASYNC110 - threads write it
@@ -163,7 +163,7 @@ async def test_a_download_becomes_a_model_that_a_target_names(bench: Bench, hub:
     assert (plan.ref, plan.revision, plan.licence_tag) == (REF, hub.commit(REPO), "llama3.1")
     with pytest.raises(LicenceNotAccepted, match=r"Llama 3.1"):
         bench.models.start(plan)
-    assert await bench.models.accept(plan) is None
+    assert await bench.models.permissions.accept(plan) is None
     bench.models.start(plan)
     ended = await bench.models.downloads.wait(REF)
     assert (ended.state, ended.problem) == ("done", None)
@@ -172,7 +172,7 @@ async def test_a_download_becomes_a_model_that_a_target_names(bench: Bench, hub:
     assert (found.check, found.path.read_bytes()) == ("verified", model_bytes())
     assert [model.ref for model in told[-1]] == [REF]
     assert SettingsFile(bench.paths.settings_file).load().settings.accepted_licences == ("llama3.1",)
-    assert bench.models.is_accepted(plan)
+    assert bench.models.permissions.is_accepted(plan)
 
 
 async def test_a_part_of_a_split_model_means_all_of_it(bench: Bench, hub: HubServer) -> None:
@@ -212,7 +212,7 @@ async def test_asking_for_the_hub_is_the_choice_unless_local_only_is_on(
         assert bench.egress.policy.local_only
         return
     assert bench.egress.policy.local_only
-    bench.models.consent()
+    bench.models.permissions.consent()
     assert not bench.egress.policy.local_only
     assert bench.egress.policy.allows("hub.invalid", "model download")
     assert not bench.egress.policy.allows("example.org", "model download")
@@ -244,21 +244,21 @@ async def test_local_only_that_is_switched_on_meanwhile_stays_on(bench: Bench, m
         egress=bench.egress,
         keys=bench.keys,
     )
-    models.consent()
+    models.permissions.consent()
     window.join()
     assert bench.egress.policy.local_only
     with pytest.raises(NetworkNotAllowed):
-        models.consent()
+        models.permissions.consent()
     await models.close()
 
 
 async def test_licences_of_other_repos_are_accepted_one_by_one(bench: Bench) -> None:
     one, two = (DownloadPlan("hf:x", "x", "", repo, None, (RemoteFile("x.gguf"),), "mit") for repo in ("a/b", "c/d"))
-    await bench.models.accept(one)
-    assert (bench.models.is_accepted(one), bench.models.is_accepted(two)) == (True, False)
+    await bench.models.permissions.accept(one)
+    assert (bench.models.permissions.is_accepted(one), bench.models.permissions.is_accepted(two)) == (True, False)
     long = DownloadPlan("hf:x", "x", "", f"{'o' * 96}/{'r' * 96}", None, (RemoteFile("x.gguf"),), None)
-    await bench.models.accept(long)
-    assert bench.models.is_accepted(long)
+    await bench.models.permissions.accept(long)
+    assert bench.models.permissions.is_accepted(long)
     assert bench.file.load().warnings == ()
 
 
@@ -386,7 +386,7 @@ async def test_a_model_whose_download_is_in_the_queue_is_not_removed(bench: Benc
     (model,) = await bench.models.installed()
     assert model.check == "missing"
     plan = replace(await bench.models.plan_for(f"hf:{REPO}/sub/big-00001-of-00002.gguf"), ref="another:name")
-    await bench.models.accept(plan)
+    await bench.models.permissions.accept(plan)
     bench.models.start(plan)
     with pytest.raises(InUse, match="among the downloads"):
         await bench.models.remove(model.ref)

@@ -136,7 +136,7 @@ async def test_what_cannot_be_written_or_is_full_is_a_sentence(tmp_path: Path, m
     usage = namedtuple("usage", "total used free")
     with monkeypatch.context() as patch:
         patch.setattr(shutil, "disk_usage", lambda _place: usage(10**12, 10**12, 10**9 + 1))
-        with pytest.raises(DiskFull, match="1 GB stays in reserve"):
+        with pytest.raises(DiskFull, match=r"1\.00 GiB stays in reserve"):
             await made.move_folder(tmp_path / "full", switch=Switch())
     wrote: list[int] = []
     real = os.write
