@@ -206,7 +206,7 @@ async def test_asking_for_the_hub_is_the_choice_unless_local_only_is_on(
     plan = DownloadPlan(REF, "tiny", "Q8_0", REPO, None, (RemoteFile(FILE),), "llama3.1")
     bench.change(accepted_licences=("llama3.1",))
     if chosen:
-        for refused in (bench.models.consent, lambda: bench.models.start(plan)):
+        for refused in (bench.models.permissions.consent, lambda: bench.models.start(plan)):
             with pytest.raises(NetworkNotAllowed, match=r"Local only is switched on, so hub.invalid"):
                 refused()
         assert bench.egress.policy.local_only
