@@ -53,11 +53,6 @@ def _wanted(fit: Fit | None) -> Mapping[object, int]:
     return {identity(part.device): part.total_bytes for part in (*fit.gpus, fit.host)}
 
 
-def _identity(device: Device) -> object:
-    """Two equal cards differ by uuid, or by what llama.cpp calls them; a simulated one has but a name."""
-    return device.uuid or device.pci_id or (device.kind, device.name, device.backend)
-
-
 def _bar(device: Device, wanted_bytes: int, own: Sequence[OwnLoad]) -> DeviceBar:
     here = [load for load in own if held_on(device, [load]) >= LEAST_OWN_BYTES]
     return DeviceBar(

@@ -25,8 +25,8 @@ class OwnLoad:
 
 
 def identity(device: Device) -> object:
-    """Two equal cards differ by uuid; a simulated one has none, and then its name must do."""
-    return device.uuid or device.pci_id or (device.kind, device.name)
+    """Two equal cards differ by uuid, or by what llama.cpp calls them; a simulated one has but a name."""
+    return device.uuid or device.pci_id or (device.kind, device.name, device.backend)
 
 
 def held_by(pid: int, fit: Fit | None, real_bytes: int | None) -> dict[object, int]:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterator
 
 import keyring
 import keyring.backends.fail
 import pytest
-from keyring.backend import KeyringBackend
 from PySide6.QtCore import Qt
 from PySide6.QtGui import QAccessible
 from PySide6.QtTest import QTest
@@ -17,6 +15,7 @@ from pytestqt.qtbot import QtBot
 
 from app.session import Session
 from backends.paths import app_paths
+from tests.app.held_keyring import Held
 from tests.app.test_window import compare, opened, phases, press_run, texts, type_prompt, use, wait_for
 from tests.fakes.openai_server import Exchange, OpenAIServer, answer, error
 from tests.widgets.test_accessibility import walk
@@ -26,37 +25,6 @@ from widgets.settings_keys import KeySettings
 
 KEY = "sk-CANARY0123456789"
 Act = Callable[[KeyDialog], None]
-
-
-class Held(KeyringBackend):
-    """A keyring that calls itself one that the app trusts, in this process's memory; it may be held back."""
-
-    priority = 9
-
-    def __init__(self) -> None:
-        self.entries: dict[str, str] = {}
-        self.open = threading.Event()
-        self.open.set()
-        self.asked = threading.Event()
-
-    def _wait(self) -> None:
-        self.asked.set()
-        self.open.wait(60)
-
-    def get_password(self, service: str, username: str) -> str | None:
-        self._wait()
-        return self.entries.get(f"{service}/{username}")
-
-    def set_password(self, service: str, username: str, password: str) -> None:
-        self._wait()
-        self.entries[f"{service}/{username}"] = password
-
-    def delete_password(self, service: str, username: str) -> None:
-        self._wait()
-        del self.entries[f"{service}/{username}"]
-
-
-Held.__module__ = "keyring.backends.SecretService"
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ import pytest
 from backends.models.errors import BadReference, FolderUnusable
 from backends.models.given_path import given_folder, given_path
 from tests.backends.models.library_support import library, write_model
-from tests.backends.models.test_manager import Bench
+from tests.backends.models.manager_bench import Bench
 from tests.backends.models.test_move import Switch
 
 NOWHERE = ["~nosuchuser/x.gguf", "a\0b.gguf", "/a/\ud800.gguf"]

@@ -6,81 +6,20 @@ import asyncio
 import subprocess
 import sys
 import threading
-from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from backends.egress import Egress
-from backends.egress_policy import Policy
-from backends.errors import ModelMissing, ModelUnusable, NetworkNotAllowed, Problem, SettingsNotSaved, UsageError
-from backends.key_holders import HUB
-from backends.key_ring import KeyRing
-from backends.keyring_store import KeyringStore
-from backends.keys import Secret
-from backends.models.errors import BadReference, FileMismatch, InUse, LicenceNotAccepted, NotRunnable, RepoMissing
-from backends.models.hub import KEY_NAME
+from backends.errors import ModelMissing, NetworkNotAllowed, SettingsNotSaved, UsageError
+from backends.models.errors import BadReference, InUse, LicenceNotAccepted, NotRunnable, RepoMissing
 from backends.models.manager import Models
 from backends.models.records import DownloadPlan, InstalledModel, RemoteFile
-from backends.paths import app_paths
 from backends.settings import Settings, SettingsFile
 from tests.backends.models.library_support import model_bytes, sha256, tree, write_model, write_parts
+from tests.backends.models.manager_bench import FILE, REF, REPO, Bench
 from tests.fakes.hub_server import HubServer
 from tests.heavy import HEAVY
-
-REPO = "maker/Tiny-GGUF"
-FILE = "tiny-Q8_0.gguf"
-REF = f"hf:{REPO}/{FILE}"
-
-
-class Bench:
-    """What the program has besides models: settings on disk, the policy and keys."""
-
-    def __init__(self) -> None:
-        self.paths = app_paths()
-        self.file = SettingsFile(self.paths.settings_file)
-        self.settings = self.file.load().settings
-        self.egress = Egress(Policy(local_only=True))
-        self.keys = KeyRing(kept=lambda: self.settings.kept_keys, change=self.change, save=self.save)
-        self.refuses_to_save = False
-        self.loaded: set[str] = set()
-        self.models = Models(
-            self.paths,
-            settings=lambda: self.settings,
-            change=self.change,
-            save=self.save,
-            egress=self.egress,
-            keys=self.keys,
-            in_use=lambda: self.loaded,
-        )
-
-    def change(self, **changes: object) -> None:
-        from dataclasses import replace
-
-        self.settings = replace(self.settings, **changes)  # type: ignore[arg-type]
-
-    async def save(self) -> Problem | None:
-        if self.refuses_to_save:
-            return SettingsNotSaved("The settings could not be saved.").problem
-        self.file.save(self.settings)
-        return None
-
-
-@pytest.fixture
-async def bench() -> AsyncIterator[Bench]:
-    made = Bench()
-    yield made
-    await made.models.close()
-
-
-@pytest.fixture
-def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[HubServer]:
-    write_model(tmp_path / "hub" / REPO / FILE)
-    write_parts(tmp_path / "hub" / REPO / "sub", "big", 2)
-    with HubServer(tmp_path / "hub") as server:
-        monkeypatch.setenv("NEARFAR_HUB_URL", server.url)
-        yield server
 
 
 async def _half(bench: Bench, hub: HubServer) -> str:
@@ -283,57 +222,6 @@ async def test_what_a_target_can_name(bench: Bench, tmp_path: Path, monkeypatch:
         bench.models.resolve("big")
 
 
-async def test_a_model_that_failed_its_verification_is_not_loaded(bench: Bench) -> None:
-    """Nor one that changed since; verifying it again, or getting it again, opens the way."""
-    good, seven = model_bytes(), model_bytes(7)
-    path = write_model(bench.models.folder / "maker--Tiny-GGUF" / FILE)
-    bench.models.library.add_downloaded(_tiny(), (path,), (sha256(good),))
-    assert bench.models.resolve(REF) == bench.models.library.find(REF)
-    path.write_bytes(seven)
-    await bench.models.installed()
-    with pytest.raises(ModelUnusable, match="changed since it was verified") as changed:
-        bench.models.resolve(REF)
-    assert changed.value.problem.safe == "Nothing was loaded and your prompt is kept."
-    assert f"`nearfar models verify {REF}`" in changed.value.problem.fix
-    with pytest.raises(FileMismatch):
-        await bench.models.verify(REF)
-    with pytest.raises(ModelUnusable, match="did not pass its verification") as failed:
-        bench.models.resolve(REF)
-    assert "Remove it, then download or import it again" in failed.value.problem.fix
-    path.write_bytes(good)
-    await bench.models.verify(REF)
-    assert isinstance(bench.models.resolve(REF), InstalledModel)
-
-
-async def test_a_split_model_with_one_bad_part_is_not_loaded(bench: Bench) -> None:
-    parts = write_parts(bench.models.folder / "maker--Tiny-GGUF")
-    hashes = tuple(sha256(part.read_bytes()) for part in parts)
-    bench.models.library.add_downloaded(_tiny(), parts, hashes)
-    assert isinstance(bench.models.resolve(REF), InstalledModel)
-    parts[1].write_bytes(parts[1].read_bytes() + b"x")
-    await bench.models.installed()
-    with pytest.raises(ModelUnusable, match="A part of tiny changed since it was verified, or did not pass"):
-        bench.models.resolve(REF)
-
-
-async def test_a_file_of_the_persons_own_that_they_changed_is_verified_once_more(bench: Bench) -> None:
-    """Nobody says what its hash should be, so it has only to be read again."""
-    path = write_model(bench.models.folder / "imported" / "mine.gguf", seed=3)
-    await bench.models.installed()
-    assert isinstance(bench.models.resolve("mine"), InstalledModel), "never verified"
-    await bench.models.verify("mine")
-    write_model(path, seed=4)
-    await bench.models.installed()
-    with pytest.raises(ModelUnusable, match="changed since"):
-        bench.models.resolve("mine")
-    await bench.models.verify("mine")
-    assert isinstance(bench.models.resolve("mine"), InstalledModel)
-
-
-def _tiny() -> DownloadPlan:
-    return DownloadPlan(REF, "tiny", "Q8_0", REPO, None, (RemoteFile(FILE),), "llama3.1")
-
-
 async def test_a_folder_that_is_gone_is_the_reason_that_is_given(bench: Bench) -> None:
     write_model(bench.models.folder / "imported" / "mine.gguf")
     await bench.models.installed()
@@ -397,24 +285,3 @@ async def test_a_model_whose_download_is_in_the_queue_is_not_removed(bench: Benc
     await bench.models.downloads.cancel(plan.ref)
     await bench.models.remove(model.ref)
     assert not parts[0].exists()
-
-
-class _Keyring(KeyringStore):
-    """Holds one token, in this process."""
-
-    async def read(self, name: str) -> Secret | None:
-        return Secret("hf_standin") if name == KEY_NAME else None
-
-
-async def test_a_token_that_the_keyring_holds_is_there_before_the_hub_is_asked(bench: Bench, hub: HubServer) -> None:
-    bench.keys._store = _Keyring()
-    await bench.models.plan_for(REF)
-    assert not bench.models.hub.address.has_token, "it was never kept, so the keyring is not asked"
-    bench.change(kept_keys=(KEY_NAME,))
-    await bench.models.plan_for(REF)
-    assert bench.models.hub.address.has_token
-    assert bench.keys.state(KEY_NAME).place == "keyring"
-
-
-def test_the_token_has_one_name_everywhere() -> None:
-    assert KEY_NAME == HUB
