@@ -79,10 +79,10 @@ class SettingsPage(QWidget):
         for title, rows in self._sections():
             stack.addWidget(section(title, [row(*each) for each in rows]))
         stack.addWidget(self.keys)
+        stack.addWidget(self.servers)
         stack.addWidget(self.costs)
         stack.addWidget(self._models)
         stack.addWidget(self._network)
-        stack.addWidget(self.servers)
         stack.addStretch(1)
         scroll = ScrollColumn()
         line = QHBoxLayout()  # it asks for the height at the width that the body gets, which is not all there is
