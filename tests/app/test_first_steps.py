@@ -197,9 +197,7 @@ def test_while_the_hub_thinks_it_says_so_and_can_be_cancelled(
     told = sheet.shown().download
     assert told is not None
     assert told.asking_hub
-    assert any(
-        bar.isVisible() and bar.accessibleName() == "Asking huggingface.co" for bar in sheet.findChildren(BusyBar)
-    )
+    assert any(bar.isVisible() and bar.accessibleName() == "Asking the hub" for bar in sheet.findChildren(BusyBar))
     press(sheet, "Cancel")
     assert sheet.shown().download is None
     assert not first.state.planning
