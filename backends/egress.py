@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Literal
 from uuid import uuid4
 
-from backends.egress_policy import Policy, address_of, on_this_machine
+from backends.egress_policy import Policy, address_of, on_this_machine, plain_host
 from backends.egress_route import Route
 from backends.errors import NetworkNotAllowed
 
@@ -77,15 +77,17 @@ class Entry:
 
     __slots__ = (
         *("abort", "at", "bytes_received", "bytes_sent", "host", "id"),
-        *("listener", "outcome", "port", "purpose", "requests", "via"),
+        *("listener", "outcome", "port", "proxy", "purpose", "requests"),
     )
 
-    def __init__(self, purpose: str, host: str, port: int, outcome: Outcome, *, via: str = "") -> None:
+    def __init__(
+        self, purpose: str, host: str, port: int, outcome: Outcome, *, proxy: tuple[str, int] | None = None
+    ) -> None:
         self.id = uuid4().hex[:16]
         self.purpose = purpose
         self.host = host
         self.port = port
-        self.via = via
+        self.proxy = proxy
         self.outcome: Outcome = outcome
         self.at = datetime.now(UTC)
         self.requests = 0
@@ -116,7 +118,7 @@ class Entry:
             bytes_sent=self.bytes_sent,
             bytes_received=self.bytes_received,
             id=self.id,
-            via=self.via,
+            via="" if self.proxy is None else f"{self.proxy[0]}:{self.proxy[1]}",
         )
 
 
@@ -133,6 +135,7 @@ class Egress:
         self._since = datetime.now(UTC)
         self._lock = threading.Lock()
         self._entries: deque[Entry] = deque(maxlen=LOG_LENGTH)
+        self._live: set[Entry] = set()
         self._connections = 0
         self._contacted: dict[str, None] = {}
 
@@ -142,23 +145,32 @@ class Egress:
 
     def set_policy(self, policy: Policy) -> None:
         """Holds at once: connections to hosts that it forbids are ended, in mid-answer too."""
-        hosts = frozenset(host.lower() for host in policy.allowed_hosts)
+        hosts = frozenset(plain_host(host) for host in policy.allowed_hosts)
         with self._lock:
             self._policy = replace(policy, allowed_hosts=hosts)
         self._end_forbidden()
 
     def set_local_only(self, on: bool) -> None:
-        """As `set_policy`, for the one switch."""
+        """As `set_policy`, for the one switch. On, it also takes back every host that was allowed."""
         with self._lock:
-            self._policy = replace(self._policy, local_only=on)
+            self._policy = Policy() if on else replace(self._policy, local_only=False)
+        self._end_forbidden()
+
+    def allow_only(self, hosts: Iterable[str]) -> None:
+        """Take back the hosts that were allowed and are not among these; what is connected to them ends."""
+        wanted = frozenset(plain_host(host) for host in hosts)
+        with self._lock:
+            self._policy = replace(self._policy, allowed_hosts=self._policy.allowed_hosts & wanted)
         self._end_forbidden()
 
     def _end_forbidden(self) -> None:
+        """Whoever begins later asks the policy under the same lock; whoever opens now asks it once more after that."""
         with self._lock:
-            entries = [entry for entry in self._entries if entry.outcome not in OVER]
-        for entry in entries:
+            self._live = {entry for entry in self._live if entry.outcome not in OVER}
+            forbidden = [entry for entry in self._live if not self._policy.allows(entry.host, entry.purpose)]
+        for entry in forbidden:
             abort = entry.abort
-            if abort is not None and not self._policy.allows(entry.host, entry.purpose):
+            if abort is not None:
                 abort()
 
     def end_local_only(self, *, unless: Callable[[], bool]) -> bool:
@@ -176,7 +188,7 @@ class Egress:
     def allow(self, host: str) -> None:
         """Add a host the person chose; `local_only` still refuses it."""
         with self._lock:
-            self._policy = replace(self._policy, allowed_hosts=self._policy.allowed_hosts | {host.lower()})
+            self._policy = replace(self._policy, allowed_hosts=self._policy.allowed_hosts | {plain_host(host)})
 
     def allow_for(self, purpose: str, patterns: Iterable[str]) -> None:
         """Add host patterns (see `host_matches`) for one purpose, as the person chose; `local_only` still refuses."""
@@ -190,22 +202,28 @@ class Egress:
 
     def check_host(self, purpose: str, host: str, port: int) -> None:
         """As `check`, for a host and port."""
-        policy = self._policy
-        if policy.allows(host, purpose):
-            return
+        if not self._policy.allows(host, purpose):
+            raise self._refusal(purpose, host, port)
+
+    def _refusal(self, purpose: str, host: str, port: int) -> NetworkNotAllowed:
         self._write(Entry(purpose, host, port, "refused"))
-        if policy.local_only:
-            raise NetworkNotAllowed(f"Local only is switched on, so {host} was not contacted.")
-        raise NetworkNotAllowed(
+        if self._policy.local_only:
+            return NetworkNotAllowed(f"Local only is switched on, so {host} was not contacted.")
+        return NetworkNotAllowed(
             f"{host} is not among the hosts you allowed, so it was not contacted.",
             fix="Choose a lane that names this host, or a local model.",
         )
 
-    def begin(self, purpose: str, host: str, port: int) -> Entry:
-        """Write down an attempt to connect, before any name is looked up. Raises RouteUnusable."""
+    def begin(self, purpose: str, host: str, port: int, abort: Callable[[], None] | None = None) -> Entry:
+        """Write down an attempt to connect, before any name is looked up. Raises NetworkNotAllowed and RouteUnusable.
+
+        `abort` ends the attempt from any thread. From here on the attempt is among those that a new policy ends.
+        """
         proxy = None if on_this_machine(host) else self.route.proxy
-        entry = Entry(purpose, host, port, "connecting", via="" if proxy is None else f"{proxy[0]}:{proxy[1]}")
-        self._write(entry)
+        entry = Entry(purpose, host, port, "connecting", proxy=proxy)
+        entry.abort = abort
+        if not self._write(entry):
+            raise self._refusal(purpose, host, port)
         return entry
 
     def went_around(self, host: str, port: int) -> None:
@@ -259,12 +277,24 @@ class Egress:
         with self._lock:
             return tuple(entry.as_contact() for entry in self._entries)
 
-    def _write(self, entry: Entry) -> None:
+    def _write(self, entry: Entry) -> bool:
+        """False, and nothing is written, for an attempt that the policy refuses by now."""
         with self._lock:
-            entry.listener = self.listener
+            if entry.outcome != "refused":
+                if not self._policy.allows(entry.host, entry.purpose):
+                    return False
+                self._live.add(entry)
+                if not on_this_machine(entry.host):
+                    self._connections += 1
+                    self._contacted[entry.host] = None
+            entry.listener = self._heard
             self._entries.append(entry)
-            if entry.outcome != "refused" and not on_this_machine(entry.host):
-                self._connections += 1
-                self._contacted[entry.host] = None
-        if entry.listener is not None:
-            entry.listener(entry)
+        self._heard(entry)
+        return True
+
+    def _heard(self, entry: Entry) -> None:
+        if entry.outcome in OVER:
+            with self._lock:
+                self._live.discard(entry)
+        if self.listener is not None:
+            self.listener(entry)

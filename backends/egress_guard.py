@@ -21,6 +21,7 @@ OnRefusal = Callable[[str, int], None]
 
 CONNECTS = frozenset({"socket.connect", "socket.sendto", "socket.sendmsg"})
 LOOK_UPS = frozenset({"socket.getaddrinfo", "socket.gethostbyname", "socket.gethostbyaddr"})
+NO_PLACE = "unknown"  # a socket is refused before anybody says where it is to lead
 INTERNET = frozenset({int(socket.AF_INET), int(socket.AF_INET6)})
 
 _admitted: ContextVar[bool] = ContextVar("nearfar_admitted", default=False)
@@ -63,8 +64,15 @@ def tell(listener: OnRefusal) -> None:
 def _hear(event: str, args: tuple[object, ...]) -> None:
     if not event.startswith("socket."):
         return
-    if event in CONNECTS or event == "socket.bind":
+    if event == "socket.__new__":
+        # A socket that is not even made can neither connect nor listen, and listening raises no event.
+        if args[1] in INTERNET and not _admitted.get() and not _is_socket_pair():
+            _refuse(NO_PLACE, 0)
+    elif event in CONNECTS or event == "socket.bind":
         _judge_address(event, args)
+    elif event == "socket.getnameinfo":
+        if not _admitted.get():
+            _refuse(*_place(args[0]))
     elif event in LOOK_UPS and not _may_look_up(args[0]):
         _refuse(_text(args[0]), 0)
 

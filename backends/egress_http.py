@@ -5,23 +5,24 @@ This module and egress_socket are the only ones that open connections. It import
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import socket
 import ssl
 import time
-from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
 from typing import Any
 
+import anyio
 import httpcore2
 import httpx2
 
 from backends.egress import Egress, Entry
 from backends.egress_guard import admitted
-from backends.egress_policy import on_this_machine
+from backends.egress_policy import literal_of, on_this_machine
 from backends.egress_route import MAX_HEAD_BYTES, check_tunnel, trust, tunnel_request
-from backends.errors import NetworkNotAllowed
 
 KEEP_ALIVE_S = 30.0
 MAX_IDLE = 8
@@ -88,6 +89,7 @@ class Wire(httpcore2.AsyncNetworkStream):
     ) -> httpcore2.AsyncNetworkStream:
         began_ns = time.monotonic_ns()
         try:
+            self.check()
             # Not `ssl_context`: that is as old as the pool, and the person may have added certificates since.
             inner = await self._stream.start_tls(trust(self._egress.route.ca_file), server_hostname, timeout)
         except BaseException:
@@ -116,18 +118,23 @@ class RecordingBackend(httpcore2.AsyncNetworkBackend):
         local_address: str | None = None,
         socket_options: Iterable[Any] | None = None,
     ) -> httpcore2.AsyncNetworkStream:
-        entry = self._egress.begin(self._purpose, host, port)
+        loop, scope = asyncio.get_running_loop(), anyio.CancelScope()
+        abort = partial(_from_any_thread, loop, scope.cancel)
+        entry = self._egress.begin(self._purpose, host, port, abort)
         began_ns = time.monotonic_ns()
+        stream: httpcore2.AsyncNetworkStream | None = None
         try:
-            stream = await self._reach(entry, timeout, local_address, socket_options)
+            with scope:
+                stream = await self._reach(entry, timeout, local_address, socket_options)
+                entry.abort = partial(_shut, stream)
+            wire = Wire(stream, self._egress, entry, time.monotonic_ns() - began_ns)  # type: ignore[arg-type]
+            wire.check()  # local only may have been switched on while it connected
         except BaseException:
             entry.became("failed")
+            if stream is not None:
+                await stream.aclose()
             raise
-        await self._refuse_a_stranger(stream, entry)
-        entry.abort = partial(_shut, stream)
         entry.became("open")
-        wire = Wire(stream, self._egress, entry, time.monotonic_ns() - began_ns)
-        wire.check()  # local only may have been switched on while it connected
         return wire
 
     async def _reach(
@@ -137,49 +144,58 @@ class RecordingBackend(httpcore2.AsyncNetworkBackend):
         local_address: str | None,
         socket_options: Iterable[Any] | None,
     ) -> httpcore2.AsyncNetworkStream:
-        """Straight to the host, or through the proxy, which passes everything on unread."""
-        proxy = self._egress.route.proxy if entry.via else None
-        host, port = proxy or (entry.host, entry.port)
-        with admitted(host):
-            stream = await self._backend.connect_tcp(host, port, timeout, local_address, socket_options)
-        if proxy is not None:
-            try:
-                await _open_tunnel(stream, proxy, entry, timeout)
-            except BaseException:
-                await stream.aclose()
-                raise
-        return stream
+        """Straight to the host, or through the proxy, which passes everything on unread. One time limit for all."""
+        try:
+            with anyio.fail_after(timeout):
+                if entry.proxy is None:
+                    return await self._straight(entry, local_address, socket_options)
+                stream = await self._one(*entry.proxy, local_address, socket_options)
+                try:
+                    await _open_tunnel(stream, entry.proxy, entry)
+                except BaseException:
+                    await stream.aclose()
+                    raise
+                return stream
+        except TimeoutError as error:
+            raise httpcore2.ConnectTimeout from error
 
-    async def _refuse_a_stranger(self, stream: httpcore2.AsyncNetworkStream, entry: Entry) -> None:
-        """A name such as localhost counts as this machine only if the address behind it does."""
+    async def _straight(
+        self, entry: Entry, local_address: str | None, socket_options: Iterable[Any] | None
+    ) -> httpcore2.AsyncNetworkStream:
+        """A name of this machine is never looked up."""
         if not on_this_machine(entry.host):
-            return
-        address = stream.get_extra_info("server_addr")
-        if address is not None and on_this_machine(str(address[0])):
-            return
-        entry.became("refused")
-        await stream.aclose()
-        raise NetworkNotAllowed(f"{entry.host} does not lead to this machine, so nothing was sent.")
+            return await self._one(entry.host, entry.port, local_address, socket_options)
+        *others, last = literal_of(entry.host)
+        for literal in others:
+            with suppress(httpcore2.ConnectError):
+                return await self._one(literal, entry.port, local_address, socket_options)
+        return await self._one(last, entry.port, local_address, socket_options)
+
+    async def _one(
+        self, host: str, port: int, local_address: str | None, socket_options: Iterable[Any] | None
+    ) -> httpcore2.AsyncNetworkStream:
+        with admitted(host):
+            return await self._backend.connect_tcp(host, port, None, local_address, socket_options)
 
     async def sleep(self, seconds: float) -> None:
         await self._backend.sleep(seconds)
 
 
-async def _open_tunnel(
-    stream: httpcore2.AsyncNetworkStream,
-    proxy: tuple[str, int],
-    entry: Entry,
-    timeout: float | None,  # noqa: ASYNC109  as above
-) -> None:
+async def _open_tunnel(stream: httpcore2.AsyncNetworkStream, proxy: tuple[str, int], entry: Entry) -> None:
     """Raises RouteUnusable where the proxy does not open it. These bytes are the proxy's, and are not counted."""
-    await stream.write(tunnel_request(entry.host, entry.port), timeout)
+    await stream.write(tunnel_request(entry.host, entry.port))
     head = b""
-    while b"\r\n\r\n" not in head and len(head) < MAX_HEAD_BYTES:
-        data = await stream.read(1, timeout)  # never a byte of what comes after the head
+    while not head.endswith(b"\r\n\r\n") and len(head) < MAX_HEAD_BYTES:
+        data = await stream.read(1)  # never a byte of what comes after the head
         if not data:
             break
         head += data
     check_tunnel(head, proxy, entry.host)
+
+
+def _from_any_thread(loop: asyncio.AbstractEventLoop, work: Callable[[], None]) -> None:
+    with suppress(RuntimeError):  # the loop has ended, and everything on it
+        loop.call_soon_threadsafe(work)
 
 
 def _shut(stream: httpcore2.AsyncNetworkStream) -> None:

@@ -41,15 +41,18 @@ def tunnel_request(host: str, port: int) -> bytes:
 
 
 def check_tunnel(head: bytes, proxy: tuple[str, int], host: str) -> None:
-    """Raises RouteUnusable unless the proxy's reply opens the tunnel."""
+    """Raises RouteUnusable unless the proxy's reply, whole with its empty line, opens the tunnel."""
+    whole = head.endswith(b"\r\n\r\n")
     parts = head.split(b"\r\n", 1)[0].split(b" ", 2)
     status = int(parts[1]) if len(parts) > 1 and parts[0].startswith(b"HTTP/1.") and parts[1].isdigit() else 0
-    if 200 <= status < 300:
+    if 200 <= status < 300 and whole:
         return
     place = f"{proxy[0]}:{proxy[1]}"
     match status:
         case 0:
             raise RouteUnusable(f"What answers at {place} is not a proxy.")
+        case _ if not whole:
+            raise RouteUnusable(f"The proxy {place} broke off while it opened the way to {host}.")
         case 407:
             raise RouteUnusable(
                 f"The proxy {place} asks for a name and a password, which Nearfar does not send.",

@@ -12,15 +12,15 @@ import socket
 import ssl
 import sys
 import threading
-from collections.abc import Callable
-from typing import TYPE_CHECKING
+import time
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from backends.egress import Egress, Entry
 from backends.egress_guard import admitted
-from backends.egress_policy import address_of, on_this_machine
+from backends.egress_policy import address_of, literal_of, on_this_machine
 from backends.egress_route import MAX_HEAD_BYTES, check_tunnel, trust, tunnel_request
-from backends.errors import NetworkNotAllowed
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
@@ -42,27 +42,22 @@ class Connection:
     def open(cls, egress: Egress, purpose: str, url: str, timeout_s: float) -> Connection:
         """As `Egress.connect`, which has asked the policy. `timeout_s` holds for each step, later reads included."""
         host, port = address_of(url)
-        entry = egress.begin(purpose, host, port)
-        proxy = egress.route.proxy if entry.via else None
+        opening = _Opening()
+        entry = egress.begin(purpose, host, port, opening.abort)
+        until = time.monotonic() + timeout_s
         try:
-            with admitted((proxy or (host, port))[0]):
-                sock = socket.create_connection(proxy or (host, port), timeout_s)
-        except BaseException:
-            entry.became("failed")
-            raise
-        try:
-            _refuse_a_stranger(sock, entry)
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            if proxy is not None:
-                _open_tunnel(sock, proxy, entry)
+            opening.reach(egress, entry, until)
             if urlsplit(url).scheme == "https":
-                sock = trust(egress.route.ca_file).wrap_socket(sock, server_hostname=host)
+                egress.check_host(purpose, host, port)
+                opening.encrypt(trust(egress.route.ca_file), host)
+            opening.sock.settimeout(timeout_s)
+            connection = cls(egress, purpose, opening.sock, entry)
+            entry.abort = connection.abort
+            egress.check_host(purpose, host, port)  # the policy may have changed while it opened
         except BaseException:
             entry.became("failed")
-            sock.close()
+            opening.close()
             raise
-        connection = cls(egress, purpose, sock, entry)
-        entry.abort = connection.abort
         entry.became("open")
         return connection
 
@@ -141,21 +136,81 @@ def _is_readable(sock: socket.socket) -> bool:
     return bool(poll.poll(0))
 
 
-def _refuse_a_stranger(sock: socket.socket, entry: Entry) -> None:
-    """A name such as localhost counts as this machine only if the address behind it does."""
-    if not on_this_machine(entry.host) or on_this_machine(str(sock.getpeername()[0])):
-        return
-    entry.became("refused")
-    raise NetworkNotAllowed(f"{entry.host} does not lead to this machine, so nothing was sent.")
+class _Opening:
+    """A socket on its way; `abort` ends it from any thread, also while it connects or waits for a proxy."""
+
+    def __init__(self) -> None:
+        self._socket: socket.socket | None = None
+        self._aborted = False
+
+    @property
+    def sock(self) -> socket.socket:
+        assert self._socket is not None, "asked for once it is there"
+        return self._socket
+
+    def _take(self, sock: socket.socket) -> None:
+        self._socket = sock
+        if self._aborted:
+            self.abort()
+
+    def abort(self) -> None:
+        self._aborted = True
+        if self._socket is not None:
+            with contextlib.suppress(OSError):
+                socket.socket.shutdown(self._socket, socket.SHUT_RDWR)
+
+    def close(self) -> None:
+        if self._socket is not None:
+            self._socket.close()
+
+    def encrypt(self, context: ssl.SSLContext, host: str) -> None:
+        """Raises OSError; an abort ends the handshake too."""
+        encrypted = context.wrap_socket(self.sock, server_hostname=host, do_handshake_on_connect=False)
+        self._take(encrypted)
+        encrypted.do_handshake()
+
+    def reach(self, egress: Egress, entry: Entry, until: float) -> None:
+        """Connect, through the proxy where there is one, at most until that moment of the monotonic clock."""
+        host, port = entry.proxy or (entry.host, entry.port)
+        hosts = literal_of(host) if entry.proxy is None and on_this_machine(host) else (host,)
+        with admitted(host):
+            places = [place for each in hosts for place in socket.getaddrinfo(each, port, 0, socket.SOCK_STREAM)]
+            self._first_of(places, egress, entry, until)
+        self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if entry.proxy is not None:
+            self._tunnel(entry.proxy, entry, until)
+
+    def _first_of(self, places: Sequence[Any], egress: Egress, entry: Entry, until: float) -> None:
+        for number, (family, kind, protocol, _name, address) in enumerate(places, 1):
+            egress.check_host(entry.purpose, entry.host, entry.port)
+            self._take(socket.socket(family, kind, protocol))
+            try:
+                self.sock.settimeout(_left_s(until))
+                self.sock.connect(address)
+            except OSError:
+                self.close()
+                if number == len(places):
+                    raise
+            else:
+                return
+        raise OSError(f"there is no address for {entry.host}")
+
+    def _tunnel(self, proxy: tuple[str, int], entry: Entry, until: float) -> None:
+        """Raises RouteUnusable where the proxy does not open it. These bytes are the proxy's, and are not counted."""
+        self.sock.sendall(tunnel_request(entry.host, entry.port))
+        head = b""
+        while not head.endswith(b"\r\n\r\n") and len(head) < MAX_HEAD_BYTES:
+            self.sock.settimeout(_left_s(until))
+            data = self.sock.recv(1)  # never a byte of what comes after the head
+            if not data:
+                break
+            head += data
+        check_tunnel(head, proxy, entry.host)
 
 
-def _open_tunnel(sock: socket.socket, proxy: tuple[str, int], entry: Entry) -> None:
-    """Raises RouteUnusable where the proxy does not open it. These bytes are the proxy's, and are not counted."""
-    sock.sendall(tunnel_request(entry.host, entry.port))
-    head = b""
-    while b"\r\n\r\n" not in head and len(head) < MAX_HEAD_BYTES:
-        data = sock.recv(1)  # never a byte of what comes after the head
-        if not data:
-            break
-        head += data
-    check_tunnel(head, proxy, entry.host)
+def _left_s(until: float) -> float:
+    """Seconds until then; raises TimeoutError where none are left."""
+    left_s = until - time.monotonic()
+    if left_s <= 0:
+        raise TimeoutError("timed out")
+    return left_s

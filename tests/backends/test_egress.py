@@ -184,17 +184,6 @@ async def test_a_connection_away_from_this_machine_is_counted_even_if_it_fails(m
     assert egress.log()[0].outcome == "failed"
 
 
-async def test_a_local_name_that_leads_elsewhere_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A hosts file can point localhost anywhere; here the check of the peer's address is made to see another one."""
-    egress = Egress()
-    with OpenAIServer() as server:
-        monkeypatch.setattr("backends.egress_http.on_this_machine", lambda host: host == "localhost")
-        async with egress.http_client("test", f"http://localhost:{server.port}/v1") as client:
-            with pytest.raises(NetworkNotAllowed, match="does not lead to this machine"):
-                await client.get("/")
-        assert server.received == []
-
-
 async def test_redirects_and_proxies_are_not_followed(monkeypatch: pytest.MonkeyPatch) -> None:
     async def script(exchange: Exchange) -> None:
         await exchange.answer_text(302, "", "text/plain", {"Location": "http://localhost:1/"})
@@ -234,19 +223,13 @@ def test_a_blocking_connection_is_counted_and_asked_for_like_any_other(monkeypat
     assert contact.bytes_received >= 1000
 
 
-def test_a_blocking_connection_that_fails_is_written_down(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_blocking_connection_that_fails_is_written_down() -> None:
     egress = Egress()
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
     with pytest.raises(ConnectionRefusedError):
         egress.connect("model download", f"http://127.0.0.1:{port}/", timeout_s=5)
     assert egress.log()[0].outcome == "failed"
-    with OpenAIServer() as server:
-        monkeypatch.setattr("backends.egress_socket.on_this_machine", lambda host: host == "localhost")
-        with pytest.raises(NetworkNotAllowed, match="does not lead to this machine"):
-            egress.connect("model download", f"http://localhost:{server.port}/", timeout_s=5)
-        assert server.received == []
-    assert egress.log()[1].outcome == "refused"
 
 
 def test_a_read_that_waits_ends_when_another_thread_says_so() -> None:
@@ -315,7 +298,7 @@ def test_a_policy_is_not_undone_by_what_another_thread_adds() -> None:
 
         __slots__ = ()
 
-        def lower(self) -> str:
+        def strip(self, _chars: str | None = None, /) -> str:
             switching.start()
             switching.join(0.2)
             return str(self)

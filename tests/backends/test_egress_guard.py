@@ -75,7 +75,7 @@ def test_what_goes_around_the_door_is_refused_and_written_down(how: str) -> None
     with OpenAIServer() as server:
         outcome, contacts = _attempt(AROUND[how], server.port)
         assert REFUSED in outcome
-        assert contacts == [["not asked for by Nearfar", "127.0.0.1", server.port, "refused"]]
+        assert contacts == [["not asked for by Nearfar", "unknown", 0, "refused"]], "the socket is not even made"
         assert server.connections == 0
 
 
@@ -95,10 +95,20 @@ def test_no_name_is_looked_up_around_the_door(look_up: str) -> None:
     assert contacts == [["not asked for by Nearfar", "far.example", 0, "refused"]]
 
 
-def test_no_port_is_opened() -> None:
-    outcome, contacts = _attempt('socket.create_server(("127.0.0.1", 0)).close()\nreturn "listening"', 1)
+@pytest.mark.parametrize(
+    "how",
+    ['socket.create_server(("127.0.0.1", 0)).close()', "socket.socket().listen()", "socket.socket(socket.AF_INET6)"],
+)
+def test_no_port_is_opened(how: str) -> None:
+    outcome, contacts = _attempt(f'{how}\nreturn "listening"', 1)
     assert REFUSED in outcome
     assert [contact[3] for contact in contacts] == ["refused"]
+
+
+def test_no_address_is_turned_into_a_name() -> None:
+    outcome, contacts = _attempt('return socket.getnameinfo(("192.0.2.2", 53), 0)', 1)
+    assert REFUSED in outcome
+    assert contacts == [["not asked for by Nearfar", "192.0.2.2", 53, "refused"]]
 
 
 def test_the_door_itself_stays_open_and_numbers_are_no_question() -> None:

@@ -77,7 +77,7 @@ def test_it_grows_to_two_files_and_no_further(tmp_path: Path) -> None:
     path = tmp_path / "connections.jsonl"
     egress, log = _kept(path)
     for number in range(3000):
-        egress.begin("x" * 90, "host.example", number).became("closed")
+        egress.begin("x" * 90, "host.localhost", number).became("closed")
     log.close()
     assert path.stat().st_size <= MAX_BYTES
     assert older(path).stat().st_size <= MAX_BYTES

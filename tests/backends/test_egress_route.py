@@ -85,6 +85,7 @@ def test_a_download_goes_through_the_proxy_too() -> None:
         (b"HTTP/1.1 502 Bad Gateway\r\n\r\n", f"could not reach {FAR} (HTTP 502)"),
         (b"220 mail.example ESMTP\r\n\r\n", "is not a proxy"),
         (b"", "is not a proxy"),
+        (b"HTTP/1.1 200 OK\r\nX: y", f"broke off while it opened the way to {FAR}"),
     ],
 )
 async def test_a_proxy_that_opens_no_tunnel_is_named_and_gets_no_prompt(reply: bytes, words: str) -> None:

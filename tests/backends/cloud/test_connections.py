@@ -13,6 +13,7 @@ import pytest
 
 from backends.cloud.patience import Patience
 from backends.egress import Egress
+from backends.egress_policy import Policy
 from backends.egress_route import Route
 from backends.events import Event, Failed
 from tests.backends.cloud.support import IMPATIENT, ask, engine_at, failed, finished, request
@@ -40,14 +41,26 @@ async def test_a_refused_port_is_named() -> None:
 
 
 async def test_a_name_that_does_not_exist_is_said_to_be_unknown(monkeypatch: pytest.MonkeyPatch) -> None:
-    # Names under .localhost count as this machine, so that no question leaves it; the resolver is made to fail.
     async def no_such_name(*_args: object, **_more: object) -> None:
         raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
 
     monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", no_such_name)
-    end = await _ask_at("http://nowhere.localhost:8080/v1")
+    egress = Egress(Policy(local_only=False, allowed_hosts=frozenset({"nowhere.example"})))
+    end = await _ask_at("http://nowhere.example:8080/v1", egress=egress)
     assert end.problem.code == "unreachable"
-    assert "name nowhere.localhost could not be found" in end.problem.what
+    assert "name nowhere.example could not be found" in end.problem.what
+
+
+async def test_a_name_of_this_machine_is_never_looked_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A resolver could point it elsewhere; whatever answers there would be taken for this machine."""
+    looked_up: list[object] = []
+    monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", lambda *names, **_more: looked_up.append(names))
+    with OpenAIServer() as server:
+        events: list[Event] = []
+        async with engine_at(f"http://some.name.localhost:{server.port}/v1") as engine:
+            await engine.run(request(), events.append)
+    assert finished(events).result.text == "Hello there."
+    assert looked_up == []
 
 
 async def test_no_way_to_the_network_is_called_offline(monkeypatch: pytest.MonkeyPatch) -> None:
