@@ -22,9 +22,9 @@ from widgets.machine_card import MachineCard
 from widgets.model_values import ModelsView
 from widgets.models_head import CATALOGUE, ON_DISK, ModelsHead
 
-DOWNLOADS_SHARE = 0.28  # of the page's height, at most, what stands around its rows included
+DOWNLOADS_SHARE = 0.28  # of the page's height, at most
 SCROLL_BAR = 12  # its width in the style sheet
-LOW = 620  # under this height one download is in sight, and the others are scrolled to
+LOW = 720  # under this height one download is in sight, and the others are scrolled to
 NARROW = 900  # under this width parts stand one above the other
 
 
@@ -220,7 +220,7 @@ class ModelsPage(QWidget):
     def resizeEvent(self, event: QResizeEvent) -> None:
         super().resizeEvent(event)
         self._catalogue.set_narrow(self.width() < NARROW)
-        low = self.height() < LOW  # there they must not lie over the recommendation's button
+        low = self.height() < LOW  # there the catalogue and the recommendation's button need the room more
         self._downloads.set_limit(0 if low else round(self.height() * DOWNLOADS_SHARE))
         edge = theme.GAP
         self._drop.setGeometry(QRect(self.rect()).adjusted(edge, edge, -edge, -edge))

@@ -187,7 +187,7 @@ async def test_space_is_asked_for_again_before_each_part(
         end = await here.downloads.wait(PLAN.ref)
         assert end.problem is not None
         assert end.problem.code == "disk_full"
-        assert "this download needs 1.2 MB" in end.problem.what, "what is still missing, not all of it"
+        assert "this download needs 1.14 MiB" in end.problem.what, "what is still missing, not all of it"
         assert (end.received_bytes, fetched(hub)) == (SIZE, [SIZE, 0, 0])
         assert asked == [3 * SIZE, 2 * SIZE]
         free[0], hub.bytes_s = RESERVE_BYTES + 2 * SIZE, None
