@@ -204,9 +204,15 @@ class Session(QObject):
 
     @Slot(str)
     def _lanes_changed(self, _lane_id: str) -> None:
+        self._take_back_hosts()
         self._show_targets()
         self.estimates.refresh()
         self.status.show_privacy()
+
+    def _take_back_hosts(self) -> None:
+        """What no lane names any more may not be contacted any more; what still runs is left to its end."""
+        if not self.runs.busy:
+            self.bench.access.keep_only(self._lane_targets())
 
     def _ask_key(self, target: Target) -> bool:
         return self.keys.ask(target)
@@ -291,6 +297,7 @@ class Session(QObject):
             self.past.refresh()
 
     def _runs_changed(self) -> None:
+        self._take_back_hosts()
         self.status.runs_changed(self.runs.busy)
         self.first_steps.settle()
         self.costs.runs_changed()

@@ -9,6 +9,7 @@ from PySide6.QtCore import QObject, QTimer
 
 from app.engine_thread import EngineThread
 from app.models_view import device_detail, holders
+from backends.egress_policy import on_this_machine
 from backends.errors import NearfarError
 from backends.targets import parse_target
 from backends.workbench import Workbench
@@ -62,7 +63,8 @@ class StatusController(QObject):
 
     def show_privacy(self) -> None:
         """What the lanes would contact, and what the network's own log says was contacted."""
-        seen, hosts = self._bench.egress.snapshot(), self._hosts()
+        seen = self._bench.egress.snapshot()
+        hosts = self._hosts(() if seen.local_only else seen.allowed_hosts)
         # Until the person has decided, nothing is contacted, but pressing Run on a lane that names a host decides.
         undecided = self._bench.settings.local_only is None
         self._window.show_privacy(
@@ -75,8 +77,9 @@ class StatusController(QObject):
             )
         )
 
-    def _hosts(self) -> tuple[str, ...]:
-        """The other machines that the lanes shown now would ask, and those that are being asked, each once."""
+    def _hosts(self, allowed: Iterable[str]) -> tuple[str, ...]:
+        """The other machines that the lanes shown now would ask, those that are being asked, and whatever else the
+        door would let pass, each once."""
         hosts: dict[str, None] = {}
         for name in self._lane_targets():
             try:
@@ -85,7 +88,8 @@ class StatusController(QObject):
                 continue  # a lane without a usable address contacts nobody
             if endpoint is not None and endpoint.leaves_machine:
                 hosts[endpoint.destination] = None
-        return tuple(hosts | dict.fromkeys(self._other_hosts()))
+        away = [host for host in allowed if not on_this_machine(host)]
+        return tuple(hosts | dict.fromkeys(self._other_hosts()) | dict.fromkeys(away))
 
     def _look(self) -> None:
         self.show_privacy()

@@ -20,6 +20,7 @@ from backends.key_ring import KeyRing
 from backends.keys import Secret, key_from_env
 from backends.records import Target
 from backends.settings import Settings
+from backends.targets import parse_target
 
 
 class Access:
@@ -133,6 +134,15 @@ class Access:
             for host in {endpoint.host, endpoint.destination}:
                 self._egress.allow(host)
         return began
+
+    def keep_only(self, names: Iterable[str]) -> None:
+        """Take back the hosts that were allowed for targets which are not chosen any more; `names` are those that are."""
+        hosts: set[str] = set()
+        for name in names:
+            with contextlib.suppress(NearfarError):  # a lane without a target, or without an address, contacts nobody
+                endpoint = self.endpoint(parse_target(name))
+                hosts |= set() if endpoint is None else {endpoint.host, endpoint.destination}
+        self._egress.allow_only(hosts)
 
     def key_of(self, endpoint: Endpoint) -> Secret | None:
         """The key that a server is asked with, None where there is none. Raises KeyMissing where the keyring has it no

@@ -1,4 +1,4 @@
-"""The privacy chip follows the lanes that are shown, not the hosts that were ever allowed."""
+"""The privacy chip says what the door would let pass: the lanes that are shown, and whatever else is allowed."""
 
 from __future__ import annotations
 
@@ -33,6 +33,7 @@ class Bar:
 
     def show(self, lanes: list[str]) -> str:
         self.lanes = lanes
+        self.bench.access.keep_only(lanes)  # as the session does when lanes change
         self.status.show_privacy()
         return self.chip.text()
 
@@ -73,6 +74,17 @@ def test_hosts_that_were_contacted_stay_on_the_card(bar: Bar) -> None:
     assert bar.show(HERE).startswith("All lanes local, 1 connection since")
     assert "No lane chosen now leaves this machine." in bar.card()
     assert "api.openai.com, 1 connection." in bar.card()
+
+
+def test_a_host_that_is_still_allowed_is_named_although_no_lane_is(bar: Bar) -> None:
+    choose(bar, "openai:gpt-4o")
+    bar.bench.egress.allow("left.over.example")
+    bar.lanes = HERE
+    bar.status.show_privacy()
+    assert bar.chip.text() == "May contact: api.openai.com +1"
+    assert bar.show(HERE).startswith("All lanes local")
+    assert not bar.bench.egress.policy.allows("left.over.example")
+    assert not bar.bench.egress.policy.allows("api.openai.com")
 
 
 @pytest.mark.parametrize("decided", [None, False])
