@@ -136,7 +136,7 @@ class Access:
         return began
 
     def keep_only(self, names: Iterable[str]) -> None:
-        """Take back the hosts that were allowed for targets which are not chosen any more; `names` are those that are."""
+        """Take back the hosts that were allowed for targets other than these."""
         hosts: set[str] = set()
         for name in names:
             with contextlib.suppress(NearfarError):  # a lane without a target, or without an address, contacts nobody

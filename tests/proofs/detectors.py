@@ -56,3 +56,11 @@ def internet_calls(trace: Path) -> list[str]:
     """The system calls that strace saw with an internet address or socket."""
     lines = trace.read_text(encoding="utf-8", errors="replace").splitlines()
     return [line for line in lines if INTERNET.search(line)]
+
+
+def written_files(trace: Path) -> list[Path]:
+    """The files that strace saw opened for writing, each once."""
+    found = re.findall(
+        r'open(?:at)?\([^"]*"([^"]+)", [A-Z_|]*(?:O_WRONLY|O_RDWR|O_CREAT)', trace.read_text(errors="replace")
+    )
+    return [Path(name) for name in dict.fromkeys(found) if name.startswith("/")]

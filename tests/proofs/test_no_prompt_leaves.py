@@ -17,11 +17,14 @@ from typing import Any
 
 import pytest
 
+from backends.ids import new_id
+from backends.local.engine import LocalEngine
 from backends.paths import Paths
+from backends.records import Prompt, RunRequest, Target
 from backends.settings import Settings, SettingsFile
 from tests.fakes.openai_server import OpenAIServer
 from tests.gguf_factory import write_script
-from tests.proofs.detectors import holds, internet_calls, places
+from tests.proofs.detectors import holds, internet_calls, places, written_files
 
 LIMIT_S = 300
 NO_NETWORK = ("unshare", "--map-root-user", "--net")
@@ -29,7 +32,21 @@ ANSWER = " quite another answer"
 # What a shared library must import to reach a network. libc has more names for it, but no way without one of these.
 NETWORK_SYMBOLS = frozenset(
     {"socket", "connect", "getaddrinfo", "gethostbyname", "gethostbyname_r", "sendto", "sendmsg", "res_query"}
+    | {"getnameinfo", "syscall"}
 )
+# Python's modules and what they link, whose use the guard watches, and the compiler's run-time libraries, which call
+# the kernel directly to wait for threads.
+PYTHONS_OWN = frozenset(
+    {"_socket", "_ssl", "select", "_asyncio", "_psutil_linux", "libcrypto", "libssl", "libc", "libpython3", "libresolv"}
+    | {"_posixsubprocess", "libgomp", "libstdc++"}
+)
+
+
+def _has_namespaces() -> bool:
+    if shutil.which(NO_NETWORK[0]) is None:
+        return False
+    return subprocess.run([*NO_NETWORK, "true"], check=False, capture_output=True).returncode == 0
+
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="namespaces, strace and nm as Linux has them")
 
@@ -106,17 +123,19 @@ def silent(report: dict[str, Any]) -> None:
 
 
 def traced(trace: Path) -> tuple[str, ...]:
-    return ("strace", "-f", "-qq", "--seccomp-bpf", "-s", "65535", "-e", "trace=%network", "-o", str(trace))
+    """All calls about networks with what they carry, and every file that is opened."""
+    calls = "trace=%network,openat,open,creat"
+    return ("strace", "-f", "-qq", "--seccomp-bpf", "-s", "65535", "-e", calls, "-o", str(trace))
 
 
-@pytest.mark.skipif(subprocess.run([*NO_NETWORK, "true"], check=False).returncode != 0, reason="no namespaces here")
+@pytest.mark.skipif(not _has_namespaces(), reason="no namespaces here")
 def test_everything_works_where_there_is_no_network_at_all(world: World, canary: str) -> None:
     report = world.visit(f"Hello {canary}", *world.local, before=NO_NETWORK)
     whole(report, canary)
     silent(report)
 
 
-@pytest.mark.skipif(subprocess.run([*NO_NETWORK, "true"], check=False).returncode != 0, reason="no namespaces here")
+@pytest.mark.skipif(not _has_namespaces(), reason="no namespaces here")
 def test_control_in_the_same_empty_network_a_server_cannot_be_reached(world: World, canary: str) -> None:
     world.choose(local_only=False)
     with OpenAIServer() as server:
@@ -136,8 +155,10 @@ def test_no_system_call_names_the_internet_and_the_prompt_is_in_the_history_alon
     whole(report, canary)
     silent(report)
     assert internet_calls(trace) == []
-    assert holds(canary, trace.read_bytes()) == [], "it is in no message to another process either"
+    assert holds(canary, trace.read_bytes()) == [], "it is in no call about a network, nor the name of a file"
     assert set(places(canary, world.root)) == {"nearfar/data/history.sqlite3"}
+    elsewhere = [path for path in written_files(trace) if not path.is_relative_to(world.root)]
+    assert [path for path in elsewhere if path.is_file() and holds(canary, path.read_bytes())] == []
     planted = world.root / "home" / "planted.log"
     planted.write_text(f"asked: Hello {canary}\n", encoding="utf-8")
     assert "home/planted.log" in places(canary, world.root), "the search finds what is there"
@@ -179,21 +200,34 @@ def imported(library: Path) -> frozenset[str]:
     return frozenset(line.split(" ", 1)[0].partition("@")[0] for line in done.stdout.splitlines())
 
 
-def native_libraries() -> list[Path]:
-    """What the worker maps of llama.cpp and of what comes with it, once a model is loaded and has answered."""
-    import llama_cpp
+async def mapped_libraries(model: Path) -> list[Path]:
+    """What a real worker has in its memory once a model is loaded and has answered."""
+    engine = LocalEngine(model)
+    try:
+        await engine.run(
+            RunRequest(new_id("run"), Target("local", str(model)), Prompt.ask("Hello")), lambda _event: None
+        )
+        lines = Path(f"/proc/{engine.worker_pid}/maps").read_text(encoding="utf-8").splitlines()
+    finally:
+        await engine.close()
+    paths = {Path(line.split(maxsplit=5)[5]) for line in lines if len(line.split(maxsplit=5)) == 6}
+    return sorted(path for path in paths if ".so" in path.name and path.is_file())
 
-    return sorted((Path(llama_cpp.__file__).parent / "lib").glob("*.so*"))
+
+def reaches_a_network(library: Path) -> bool:
+    return any(name in NETWORK_SYMBOLS or name.startswith("curl_") for name in imported(library))
 
 
 @pytest.mark.skipif(shutil.which("nm") is None, reason="nm is not here")
-def test_the_workers_libraries_have_no_way_to_a_network() -> None:
-    libraries = native_libraries()
-    assert any(each.name.startswith("libllama") for each in libraries)
-    for library in libraries:
-        wanted = imported(library)
-        assert "memcpy" in wanted or "malloc" in wanted or len(wanted) > 3, f"{library.name} was read"
-        assert not {name for name in wanted if name in NETWORK_SYMBOLS or name.startswith("curl_")}, library.name
+async def test_no_native_library_of_the_engine_imports_a_way_to_a_network(world: World) -> None:
+    """Of all that the worker maps. What can is Python's own, which the guard watches, and the system's C library."""
+    libraries = await mapped_libraries(world.model)
+    engine = [each for each in libraries if "llama" in each.name or "ggml" in each.name]
+    assert len(engine) >= 4, libraries
+    assert all(len(imported(each)) > 3 for each in engine), "they were read"
+    found = {each.name.partition(".")[0] for each in libraries if reaches_a_network(each)}
+    assert found <= PYTHONS_OWN, f"besides those: {found - PYTHONS_OWN}"
+    assert not any(reaches_a_network(each) for each in engine)
 
 
 @pytest.mark.skipif(shutil.which("nm") is None, reason="nm is not here")
@@ -206,4 +240,4 @@ def test_control_a_library_that_can_connect_is_found_out() -> None:
     assert found.origin is not None
     libraries = [each for each in Path(found.origin).parent.rglob("*.so*") if each.is_file()]
     libraries += list(Path(found.origin).parent.parent.glob("xllamacpp*.libs/*.so*"))
-    assert any(imported(each) & NETWORK_SYMBOLS for each in libraries)
+    assert any(reaches_a_network(each) for each in libraries)

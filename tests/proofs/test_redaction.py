@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import resource
 import secrets
 import signal
 import subprocess
@@ -22,7 +21,18 @@ from tests.proofs.detectors import holds, places
 from tests.proofs.test_no_prompt_leaves import World
 
 LIMIT_S = 240
+VISIT = "import sys; from tests.proofs.crash_visit import main; sys.exit(main())"
+UNASKED = "import app.__main__ as roles; roles.leave_no_core_file = lambda: None; " + VISIT
 CORE_PATTERN = Path("/proc/sys/kernel/core_pattern")
+
+
+def _leaves_cores_here() -> bool:
+    if not CORE_PATTERN.exists() or CORE_PATTERN.read_text()[:1] in ("|", "/"):
+        return False
+    import resource
+
+    return resource.getrlimit(resource.RLIMIT_CORE)[1] != 0
+
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="/proc, signals and core files as Linux has them")
 
@@ -58,6 +68,8 @@ async def _endless(exchange: Exchange) -> None:
 
 def _unlimited_core() -> None:
     """As a developer's machine may have it: what the program does about core files is what counts."""
+    import resource  # where there is none, this file is skipped
+
     _soft, hard = resource.getrlimit(resource.RLIMIT_CORE)
     resource.setrlimit(resource.RLIMIT_CORE, (hard, hard))
 
@@ -71,18 +83,20 @@ def _processes(pid: int) -> dict[str, bytes]:
     return found
 
 
-def _visit(world: World, key: str, model: Path, server: OpenAIServer) -> Seen:
+def _visit(world: World, key: str, model: Path, server: OpenAIServer, program: str = VISIT) -> Seen:
     seen = Seen(world)
     errors = world.root / "run" / "stderr.txt"
-    environment = world.environment(NEARFAR_OPENAI_BASE_URL=server.base_url, OPENAI_LOG="debug")
+    environment = world.environment(
+        NEARFAR_OPENAI_BASE_URL=server.base_url, OPENAI_LOG="debug", PYTHONPATH=str(Path.cwd())
+    )
     with errors.open("wb") as stderr:
         visit = subprocess.Popen(
-            [sys.executable, "-m", "tests.proofs.crash_visit", str(model)],
+            [sys.executable, "-c", program, str(model)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=stderr,
             env=environment,
-            cwd=Path.cwd(),
+            cwd=world.root / "run",  # where a core file would be
             preexec_fn=_unlimited_core,
         )
     assert visit.stdin is not None
@@ -121,16 +135,23 @@ def key() -> str:
     return f"sk-proj-{secrets.token_urlsafe(48)}~+"
 
 
+def _world(folder: Path) -> World:
+    words = tuple(f" word{number}".encode() for number in range(40))
+    world = World(folder / "world", write_script(folder / "endless.gguf", words, loop_to=0, n_ctx_train=65_536))
+    world.choose(local_only=False)
+    return world
+
+
+def _scripts(key: str) -> tuple[Script, ...]:
+    limited = error(429, {"Retry-After": "0.2"}, code="rate_limit_exceeded")
+    return _echo(key), limited, limited, _silent, _endless
+
+
 @pytest.fixture(scope="module")
 def seen(key: str, tmp_path_factory: pytest.TempPathFactory) -> Seen:
-    folder = tmp_path_factory.mktemp("redaction")
-    words = tuple(f" word{number}".encode() for number in range(40))
-    model = write_script(folder / "endless.gguf", words, loop_to=0, n_ctx_train=65_536)
-    world = World(folder / "world", model)
-    world.choose(local_only=False)
-    limited = error(429, {"Retry-After": "0.2"}, code="rate_limit_exceeded")
-    with OpenAIServer(_echo(key), limited, limited, _silent, _endless) as server:
-        seen = _visit(world, key, model, server)
+    world = _world(tmp_path_factory.mktemp("redaction"))
+    with OpenAIServer(*_scripts(key)) as server:
+        seen = _visit(world, key, world.model, server)
         sent = [request.headers.get("authorization") for request in server.received]
     assert sent == [f"Bearer {key}"] * 5, "it was in use all the time"
     return seen
@@ -186,19 +207,11 @@ def test_control_what_is_planted_is_found(seen: Seen, key: str, tmp_path: Path) 
     assert set(places(key, tmp_path)) == {"plain.log", "tail.txt", "wide.ini"}
 
 
-@pytest.mark.skipif(
-    not CORE_PATTERN.exists() or CORE_PATTERN.read_text()[:1] in ("|", "/"), reason="core files go elsewhere here"
-)
-def test_control_a_program_that_does_not_ask_leaves_its_key_in_a_core_file(key: str, tmp_path: Path) -> None:
-    script = "import os, sys; key = sys.stdin.readline(); os.abort()"
-    subprocess.run(
-        [sys.executable, "-c", script],
-        input=key.encode(),
-        cwd=tmp_path,
-        preexec_fn=_unlimited_core,
-        check=False,
-        capture_output=True,
-    )
-    if resource.getrlimit(resource.RLIMIT_CORE)[1] == 0:
-        pytest.skip("this system allows no core files at all")
-    assert places(key, tmp_path) != {}
+@pytest.mark.skipif(not _leaves_cores_here(), reason="core files go elsewhere here, or are not allowed at all")
+def test_control_the_same_visit_leaves_its_key_in_a_core_file_where_the_program_does_not_ask(
+    key: str, tmp_path: Path
+) -> None:
+    world = _world(tmp_path)
+    with OpenAIServer(*_scripts(key)) as server:
+        _visit(world, key, world.model, server, UNASKED)
+    assert [name for name in places(key, world.root) if name.startswith("run/core")] != []
