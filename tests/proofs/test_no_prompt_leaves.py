@@ -203,14 +203,17 @@ def imported(library: Path) -> frozenset[str]:
 async def mapped_libraries(model: Path) -> list[Path]:
     """What a real worker has in its memory once a model is loaded and has answered."""
     engine = LocalEngine(model)
+    asked = RunRequest(new_id("run"), Target("local", str(model)), Prompt.ask("Hello"))
     try:
-        await engine.run(
-            RunRequest(new_id("run"), Target("local", str(model)), Prompt.ask("Hello")), lambda _event: None
-        )
-        lines = Path(f"/proc/{engine.worker_pid}/maps").read_text(encoding="utf-8").splitlines()
+        await engine.run(asked, lambda _event: None)
+        return _libraries_in(Path(f"/proc/{engine.worker_pid}/maps"))
     finally:
         await engine.close()
-    paths = {Path(line.split(maxsplit=5)[5]) for line in lines if len(line.split(maxsplit=5)) == 6}
+
+
+def _libraries_in(maps: Path) -> list[Path]:
+    lines = [line.split(maxsplit=5) for line in maps.read_text(encoding="utf-8").splitlines()]
+    paths = {Path(parts[5]) for parts in lines if len(parts) == 6}
     return sorted(path for path in paths if ".so" in path.name and path.is_file())
 
 
