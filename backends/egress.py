@@ -16,7 +16,7 @@ from uuid import uuid4
 
 from backends.egress_policy import Policy, address_of, on_this_machine, plain_host
 from backends.egress_route import Route
-from backends.errors import NetworkNotAllowed
+from backends.errors import NetworkCutOff, NetworkNotAllowed
 
 if TYPE_CHECKING:
     import httpx2
@@ -27,7 +27,7 @@ LOG_LENGTH = 2000
 AROUND = "not asked for by Nearfar"
 CONNECT_S, READ_S, WRITE_S, POOL_S = 5.0, 60.0, 30.0, 5.0
 
-Outcome = Literal["connecting", "open", "closed", "failed", "refused"]
+Outcome = Literal["connecting", "open", "closed", "failed", "refused", "cut"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +66,7 @@ class Snapshot:
 
 
 Listener = Callable[["Entry"], None]
-OVER: frozenset[Outcome] = frozenset({"closed", "failed", "refused"})
+OVER: frozenset[Outcome] = frozenset({"closed", "failed", "refused", "cut"})
 
 
 class Entry:
@@ -213,6 +213,16 @@ class Egress:
             f"{host} is not among the hosts you allowed, so it was not contacted.",
             fix="Choose a lane that names this host, or a local model.",
         )
+
+    def check_open(self, entry: Entry) -> None:
+        """Of a connection in use: raises NetworkNotAllowed, or NetworkCutOff where a request has gone out on it."""
+        if self._policy.allows(entry.host, entry.purpose):
+            return
+        why = "Local only was switched on" if self._policy.local_only else "Its host is not allowed any more"
+        entry.became("cut")
+        if not entry.requests:
+            raise NetworkNotAllowed(f"{why}, so nothing was sent to {entry.host}.")
+        raise NetworkCutOff(f"{why}, so the connection to {entry.host} was ended.")
 
     def begin(self, purpose: str, host: str, port: int, abort: Callable[[], None] | None = None) -> Entry:
         """Write down an attempt to connect, before any name is looked up. Raises NetworkNotAllowed and RouteUnusable.

@@ -74,8 +74,7 @@ class Wire(httpcore2.AsyncNetworkStream):
 
     def check(self) -> None:
         """Raises NetworkNotAllowed where the person has forbidden this host since, in mid-answer too."""
-        if not self._egress.policy.allows(self._entry.host, self._entry.purpose):
-            self._egress.check_host(self._entry.purpose, self._entry.host, self._entry.port)
+        self._egress.check_open(self._entry)
 
     async def aclose(self) -> None:
         self._entry.became("closed")

@@ -39,7 +39,7 @@ class _Line(BaseModel):
     via: str = Field(default="", max_length=KEPT_CHARS + 6)
     on_this_machine: bool
     at: datetime
-    outcome: Literal["connecting", "open", "closed", "failed", "refused"]
+    outcome: Literal["connecting", "open", "closed", "failed", "refused", "cut"]
     requests: int = Field(default=0, ge=0)
     bytes_sent: int = Field(default=0, ge=0)
     bytes_received: int = Field(default=0, ge=0)

@@ -21,6 +21,7 @@ from backends.egress import Egress, Entry
 from backends.egress_guard import admitted
 from backends.egress_policy import address_of, literal_of, on_this_machine
 from backends.egress_route import MAX_HEAD_BYTES, check_tunnel, trust, tunnel_request
+from backends.errors import NetworkNotAllowed
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
@@ -48,12 +49,12 @@ class Connection:
         try:
             opening.reach(egress, entry, until)
             if urlsplit(url).scheme == "https":
-                egress.check_host(purpose, host, port)
+                egress.check_open(entry)
                 opening.encrypt(trust(egress.route.ca_file), host)
             opening.sock.settimeout(timeout_s)
             connection = cls(egress, purpose, opening.sock, entry)
             entry.abort = connection.abort
-            egress.check_host(purpose, host, port)  # the policy may have changed while it opened
+            egress.check_open(entry)  # the policy may have changed while it opened
         except BaseException:
             entry.became("failed")
             opening.close()
@@ -67,8 +68,15 @@ class Connection:
 
     def begin_request(self) -> None:
         """Ask the policy again, which may have changed since the connection was opened, and count the request."""
-        self._egress.check_host(self._purpose, self._entry.host, self._entry.port)
+        self._check()
         self._entry.requests += 1
+
+    def _check(self) -> None:
+        try:
+            self._egress.check_open(self._entry)
+        except NetworkNotAllowed:
+            self.abort()
+            raise
 
     def sendall(self, data: bytes) -> None:
         self._socket.sendall(data)
@@ -76,9 +84,7 @@ class Connection:
 
     def receive_into(self, buffer: WriteableBuffer) -> int:
         """Raises NetworkNotAllowed where the person has forbidden this host since: a long body stops there too."""
-        if not self._egress.policy.allows(self._entry.host, self._purpose):
-            self.abort()
-            self._egress.check_host(self._purpose, self._entry.host, self._entry.port)
+        self._check()
         received = self._socket.recv_into(buffer)
         self.at_end = received == 0
         self._entry.bytes_received += received
@@ -182,7 +188,7 @@ class _Opening:
 
     def _first_of(self, places: Sequence[Any], egress: Egress, entry: Entry, until: float) -> None:
         for number, (family, kind, protocol, _name, address) in enumerate(places, 1):
-            egress.check_host(entry.purpose, entry.host, entry.port)
+            egress.check_open(entry)
             self._take(socket.socket(family, kind, protocol))
             try:
                 self.sock.settimeout(_left_s(until))

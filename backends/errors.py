@@ -31,6 +31,7 @@ NearfarError
 │   ├── UnreadableReply
 │   └── AnswerTooLarge
 ├── NetworkNotAllowed       the user's own policy refused the connection
+│   └── NetworkCutOff       it was switched on in mid-answer: what was asked had been sent
 ├── RouteUnusable           the proxy or the certificate file of the settings cannot be used
 ├── KeyNotKept              the keyring did not take a key, or did not give it back
 ├── BudgetReached           the answer could cost more than what is left of a budget; nothing was sent
@@ -236,6 +237,12 @@ class NetworkNotAllowed(NearfarError):
     code = "network_not_allowed"
     safe = "Nothing was sent."
     fix = "Choose a local model, or allow this host by turning local only off."
+
+
+class NetworkCutOff(NetworkNotAllowed):
+    code = "network_cut_off"
+    safe = "What was asked had been sent before. The text that arrived is kept."
+    fix = "Turn local only off and press Retry, or use a local model."
 
 
 class RouteUnusable(NearfarError):

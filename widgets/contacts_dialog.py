@@ -26,6 +26,7 @@ RESULTS = {
     "closed": "done",
     "failed": "failed",
     "refused": "refused",
+    "cut": "cut off",
 }
 NONE_AWAY = "Nothing went to another machine."
 NO_LINES = "No connection yet."

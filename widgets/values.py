@@ -129,7 +129,7 @@ class ContactLine:
     at: datetime
     purpose: str
     host: str
-    outcome: Literal["connecting", "open", "closed", "failed", "refused"]
+    outcome: Literal["connecting", "open", "closed", "failed", "refused", "cut"]
     is_here: bool = False
     via: str = ""
     bytes_sent: int = 0

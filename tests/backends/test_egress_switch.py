@@ -81,7 +81,7 @@ async def test_a_connection_that_waits_for_its_proxy_ends_at_once(silent: Silent
         with pytest.raises(NetworkNotAllowed):
             await asyncio.wait_for(asking, 5)
     assert silent.gone.wait(5)
-    assert egress.log()[0].outcome == "failed"
+    assert egress.log()[0].outcome == "cut"
 
 
 def test_a_blocking_connection_that_waits_for_its_proxy_ends_at_once(silent: Silent) -> None:
@@ -123,7 +123,7 @@ async def test_what_has_just_connected_sends_nothing_and_is_closed(
             await client.get("/")
     assert silent.gone.wait(5), "it was not left open"
     assert silent.received == 0
-    assert egress.log()[0].outcome == "failed"
+    assert egress.log()[0].outcome == "cut"
 
 
 async def test_one_of_thousands_ends_too() -> None:
