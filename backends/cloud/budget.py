@@ -9,7 +9,7 @@ import asyncio
 import logging
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 
 from backends.cloud.estimate import cents_down, cents_up
@@ -79,6 +79,10 @@ class Spending:
         consent(egress, local_only=self._settings().local_only is True)
         return await update_prices(self.prices.table, egress, local_day(), progress, stop)
 
+    async def open_purse(self, endpoint: Endpoint, model: str, request: RunRequest) -> Purse:
+        """`reserve`, for a question that may take more than one request."""
+        return Purse(self, endpoint, model, request, await self.reserve(endpoint, model, request))
+
     async def reserve(self, endpoint: Endpoint, model: str, request: RunRequest) -> Reservation:
         """Before a question is sent: count its upper bound as spent. Raises BudgetReached where it could pass a budget,
         and CancelledError, after either of which nothing is reserved."""
@@ -135,6 +139,35 @@ class Spending:
             raise
         except (OSError, KeyError) as error:  # its upper bound goes on counting, which no budget is hurt by
             log.warning("the spending ledger could not be written: %s", type(error).__name__)
+
+
+class Purse:
+    """What is set aside for one question. A further request that it does not cover is set aside apart, before it is
+    sent, and what was set aside for the one before goes on counting where that may have been billed."""
+
+    def __init__(
+        self, spending: Spending, endpoint: Endpoint, model: str, request: RunRequest, reserved: Reservation
+    ) -> None:
+        self._spending = spending
+        self._endpoint = endpoint
+        self._model = model
+        self._request = request
+        self._reserved = reserved
+        self._requests = 1
+        self.warnings = reserved.warnings
+        self.limited = reserved.limited
+
+    async def renew(self, *, may_be_charged: bool) -> None:
+        """Before another request; `may_be_charged` is of the one before. Raises as `Spending.reserve` does."""
+        await self.settle(Cost(None, "usage_missing"), may_be_charged=may_be_charged)
+        self._requests += 1
+        again = replace(self._request, run_id=f"{self._request.run_id}/{self._requests}")
+        self._reserved = await self._spending.reserve(self._endpoint, self._model, again)
+
+    async def settle(self, cost: Cost, *, may_be_charged: bool) -> None:
+        """As `Spending.settle`, once: nothing more is set aside then."""
+        reserved, self._reserved = self._reserved, replace(self._reserved, written=False)
+        await self._spending.settle(reserved, cost, may_be_charged=may_be_charged)
 
 
 def _check(budget: Budget, spent: Spent, at_most: Decimal, model: str) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, MutableMapping
 from dataclasses import replace
 from datetime import date
 
@@ -15,6 +15,8 @@ from backends.cloud.providers import Endpoint
 from backends.paths import Paths
 from backends.records import Cost, Prompt, Sampling, Usage
 from backends.spending import Estimate
+
+Refused = MutableMapping[str, frozenset[str]]
 
 
 def local_day() -> date:
@@ -29,10 +31,16 @@ class Prices:
         self.book = PriceBook(paths.prices_file)
         self.table = PriceTable(paths.price_table_file)
         self._today = today
+        self._refused: dict[str, Refused] = {}
 
     def load(self) -> None:
         """Read the table, about a second the first time. The book is read when the program starts."""
         self.table.load()
+
+    def refused_at(self, base_url: str) -> Refused:
+        """The parameters, by model, that the server there refused in this session. Whoever asks it notes them here: a
+        bound may rest on one of them."""
+        return self._refused.setdefault(base_url, {})
 
     def quote(self, endpoint: Endpoint, model: str, usage: Usage) -> Quote | None:
         """What these counts cost today, None where no price is known. Missing counts are 0; never raises."""
@@ -57,7 +65,10 @@ class Prices:
         """What a question may cost before it is sent; never raises."""
         own = self.book.find(endpoint.key_name, model, self._today())
         window = pricing.context_window(endpoint.price_provider, model, self.table)
-        asked = Asked(model, reasons=not endpoint.takes_sampling(model), context_window=window)
+        refused = self.refused_at(endpoint.base_url).get(model, frozenset())
+        any_tier = own is None and endpoint.service_tier is not None and "service_tier" in refused
+        tiers = pricing.tiers(endpoint.price_provider, model, self.table) if any_tier else ()
+        asked = Asked(model, reasons=not endpoint.takes_sampling(model), context_window=window, tiers=tiers)
         found = estimate(asked, prompt, sampling, lambda usage: self.quote(endpoint, model, usage))
         free = own is not None and own.input_usd_per_mtok == own.output_usd_per_mtok == 0
         # What costs nothing has an upper bound however long it gets.

@@ -69,8 +69,8 @@ class Endpoint:
 
     `sampling` maps our names of parameters beyond OpenAI's to the server's; `fixed_sampling` holds the beginnings of
     model ids that refuse a temperature; `no_chat` beginnings or parts of ids that do not chat; `key_name` is where its
-    key is kept. `self_hosted` is a kind of server that people run themselves. `sent_on_to` is set for a model whose
-    prompts this server sends on to another host.
+    key is kept. `service_tier` is what it is asked for, where it has prices by tier. `self_hosted` is a kind of server
+    that people run themselves. `sent_on_to` is set for a model whose prompts this server sends on to another host.
     """
 
     provider: str
@@ -84,6 +84,7 @@ class Endpoint:
     limit_parameter: LimitParameter = "max_completion_tokens"
     include_usage: bool = True
     obfuscation: bool = False
+    service_tier: str | None = None
     sampling: tuple[tuple[str, str], ...] = ()
     fixed_sampling: tuple[str, ...] = ()
     efforts: tuple[Efforts, ...] = ()
@@ -169,6 +170,7 @@ def _read(provider: str, row: Mapping[str, Any]) -> Endpoint:
         limit_parameter=row["limit_parameter"],
         include_usage=row["include_usage"],
         obfuscation=row.get("obfuscation", False),
+        service_tier=row.get("service_tier"),
         sampling=tuple(row.get("sampling", {}).items()),
         fixed_sampling=tuple(row.get("fixed_sampling", ())),
         efforts=tuple(Efforts(tuple(each["begins"]), frozenset(each["values"])) for each in row.get("efforts", ())),

@@ -45,6 +45,8 @@ class ChatRequest:
             body[self._limit] = sampling.max_tokens
         if sampling.stop:
             body["stop"] = list(sampling.stop)
+        if self._endpoint.service_tier is not None:
+            body["service_tier"] = self._endpoint.service_tier
         if sampling.reasoning_effort in self._endpoint.takes_effort(self._model):
             body["reasoning_effort"] = sampling.reasoning_effort
         return {name: value for name, value in body.items() if name in NEEDED or name not in self.refused}
@@ -65,6 +67,12 @@ class ChatRequest:
         if sampling.seed is not None:
             choices["seed"] = sampling.seed
         return choices
+
+    def tier(self) -> dict[str, object]:
+        """Which service tier was asked for, as a setting of the run; None where the server's own choice decides."""
+        if self._endpoint.service_tier is None:
+            return {}
+        return {"service_tier": self.body().get("service_tier")}
 
     def not_sent(self) -> list[str]:
         """The choices of `Sampling` that this server is not told, by our names: the answer was made without them."""

@@ -27,6 +27,8 @@ from tests.fakes.openai_server import Exchange, OpenAIServer, answer, chunk, err
 
 COUNTS = usage(2000, 500, cached=1024)
 PRICE = Decimal("0.00872")
+BOUND = (Decimal(21 + 16 + 128) * Decimal("2.5") + 1024 * 10) / 1_000_000  # of `request()` to gpt-4o
+BOUND_AT_PRIORITY = BOUND * Decimal("1.7")
 
 
 @asynccontextmanager
@@ -210,6 +212,15 @@ async def test_what_a_gateway_gave_up_on_may_have_cost_its_bound() -> None:
     assert month(spending).at_most_usd > Decimal("0.01")
 
 
+@pytest.mark.parametrize(("second", "sure"), [(answer("Hi", counts=COUNTS), PRICE), (error(401), Decimal(0))])
+async def test_two_requests_that_may_be_billed_count_twice(second: Any, sure: Decimal) -> None:
+    with OpenAIServer(error(504), second) as server:
+        async with paid(server) as (engine, spending):
+            cost = end_of(await run(engine)).result.cost
+    assert cost.basis == ("api_price" if sure else "usage_missing")
+    assert month(spending) == Spent(sure, BOUND + sure, 2)
+
+
 async def test_under_a_budget_what_may_be_billed_is_not_asked_twice() -> None:
     for budgets, requests in (({"month_budget_usd": 5.0}, 1), ({}, 2)):
         with OpenAIServer(error(504), answer("Hi", counts=COUNTS)) as server:
@@ -222,6 +233,12 @@ async def begin_and_wait(exchange: Exchange) -> None:
     await exchange.head()
     await exchange.event(chunk({"role": "assistant", "content": "Once upon a time, "}))
     await exchange.until_gone()
+
+
+async def begin_and_end(exchange: Exchange) -> None:
+    await exchange.head()
+    await exchange.say("Once upon a time, ")
+    await exchange.end()
 
 
 async def test_a_stopped_answer_is_an_estimate_and_its_bound_counts() -> None:
@@ -239,16 +256,11 @@ async def test_a_stopped_answer_is_an_estimate_and_its_bound_counts() -> None:
     assert cost.formula == "gpt-4o: about 9 prompt × $2.5/M + 4 completion × $10/M = $0.0000625"
     spent = month(spending)
     assert spent.usd == cost.usd
-    assert spent.at_most_usd == (Decimal(21 + 16 + 128) * Decimal("2.5") + 1024 * 10) / 1_000_000
+    assert spent.at_most_usd == BOUND
 
 
 async def test_a_broken_answer_is_an_estimate_too() -> None:
-    async def script(exchange: Exchange) -> None:
-        await exchange.head()
-        await exchange.say("Once upon a time, ")
-        await exchange.end()
-
-    with OpenAIServer(script) as server:
+    with OpenAIServer(begin_and_end) as server:
         async with paid(server) as (engine, _spending):
             result = finished(await run(engine)).result
     assert (result.complete, result.cost.basis) == (False, "estimated")
@@ -313,3 +325,55 @@ async def test_the_tier_that_served_is_the_one_that_is_priced() -> None:
     assert result.cost.usd == (1000 * Decimal("4.25") + 100 * 17) / 1_000_000
     assert result.cost.formula is not None
     assert result.cost.formula.startswith("gpt-4o (priority): ")
+
+
+async def test_the_usual_tier_is_asked_for_whatever_the_project_has_chosen() -> None:
+    with OpenAIServer(answer("Hi", counts=COUNTS)) as server:
+        async with paid(server) as (engine, _spending):
+            result = finished(await run(engine)).result
+        assert server.received[0].json["service_tier"] == "default"
+    assert result.settings["service_tier"] == "default"
+    with OpenAIServer(answer("Hi", counts=COUNTS)) as server:
+        async with paid(server, provider="groq") as (engine, _spending):
+            result = finished(await run(engine)).result
+        assert "service_tier" not in server.received[0].json
+    assert "service_tier" not in result.settings
+
+
+REFUSES_TIERS = error(400, param="service_tier", code="unsupported_parameter", message="Unsupported parameter")
+
+
+async def test_where_no_tier_can_be_asked_for_the_dearest_is_the_bound() -> None:
+    with OpenAIServer(REFUSES_TIERS, begin_and_end) as server:
+        async with paid(server, session_budget_usd=0.5) as (engine, spending):
+            result = finished(await run(engine)).result
+            found = spending.prices.estimate(engine.endpoint, "gpt-4o", request().prompt, request().sampling)
+        assert "service_tier" not in server.received[1].json
+    assert result.settings["service_tier"] is None
+    assert found.high_usd == BOUND_AT_PRIORITY
+    assert "the dearest is taken" in found.basis
+    assert month(spending).at_most_usd == BOUND_AT_PRIORITY, "the first was turned down, the second broke off"
+
+
+async def test_a_dearer_tier_that_could_pass_a_budget_is_not_sent() -> None:
+    with OpenAIServer(REFUSES_TIERS, answer("Hi", counts=COUNTS)) as server:
+        async with paid(server, session_budget_usd=0.0115) as (engine, spending):
+            for _ in range(2):
+                assert failed(await run(engine)).problem.code == "budget_reached"
+        assert len(server.received) == 1
+    assert month(spending) == Spent(Decimal(0), Decimal(0), 1)
+
+
+@pytest.mark.parametrize(("counted", "usd"), [(1, Decimal("0.0000625")), (1000, Decimal("0.010045"))])
+async def test_counts_that_come_with_each_chunk_are_no_exact_cost(counted: int, usd: Decimal) -> None:
+    async def script(exchange: Exchange) -> None:
+        await exchange.head()
+        first = chunk({"role": "assistant", "content": "Once upon a time, "})
+        await exchange.event({**first, "usage": usage(18, counted)})
+        await exchange.end()
+
+    with OpenAIServer(script) as server:
+        async with paid(server) as (engine, spending):
+            result = finished(await run(engine)).result
+    assert (result.complete, result.cost.basis, result.cost.usd) == (False, "estimated", usd)
+    assert month(spending) == Spent(usd, BOUND, 1)
