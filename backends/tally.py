@@ -42,8 +42,9 @@ class Tally:
 
     `cost_of` turns the final usage into a cost and must not raise. `settings` is what was asked, kept in the result.
     An engine that is paid sets `may_be_charged` once a request is on its way, `earlier_may_be_charged` where it asks
-    again although the request before may have been billed, and `broken_cost_of`, which says of the text that arrived
-    what a broken answer cost at least. `result` is there once the run has ended.
+    again although the request before may have been billed, `charged` where the server itself says what it charged, and
+    `broken_cost_of`, which says of the text that arrived what a broken answer cost at least. `result` is there once the
+    run has ended.
     """
 
     def __init__(
@@ -63,6 +64,7 @@ class Tally:
         self.engine_build: str | None = None
         self.load_ms: float | None = None
         self.settings: dict[str, object] = dict(settings or {})
+        self.charged: Cost | None = None
         self.may_be_charged = False
         self.earlier_may_be_charged = False
         self.broken_cost_of: Callable[[str], Cost] | None = None
@@ -181,7 +183,7 @@ class Tally:
         return visible if visible > 0 else None
 
     def _cost(self, *, complete: bool) -> Cost:
-        cost = self._cost_of(self.usage)
+        cost = self.charged or self._cost_of(self.usage)
         text = "".join((*self._reasoning, *self._text))
         if complete or self.broken_cost_of is None:
             return cost

@@ -25,6 +25,7 @@ from backends.egress_policy import on_this_machine
 from backends.errors import BudgetReached, NetworkNotAllowed, NotAnApi, Stalled, Unreachable, UnreadableReply
 from backends.keys import Secret
 from backends.records import RunRequest, frozen_map
+from backends.spending import Ceiling
 from backends.tally import Tally
 
 log = logging.getLogger(__name__)
@@ -34,7 +35,7 @@ GATEWAY_GAVE_UP = frozenset({408, 502, 504, 524})
 MAX_RETRY_WAIT_S = 60.0
 SERVER_RETRY_WAIT_S = 1.0
 
-BOUNDING = frozenset({"service_tier"})  # what an upper bound rests on besides the limit on the answer
+BOUNDING = frozenset({"service_tier", "provider"})  # what an upper bound rests on besides the limit on the answer
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +61,7 @@ class Attempt:
         model: str,
         key: Secret | None,
         purse: Purse | None = None,
+        ceiling: Ceiling | None = None,
     ) -> None:
         """Where the purse is limited, a budget rests on the upper bound of one request. Rather ask nothing than without
         a limit on the answer, and not again where the first request may have been billed."""
@@ -70,7 +72,8 @@ class Attempt:
         self._purse = purse
         self._pays_once = purse is not None and purse.limited
         self._must_limit = self._pays_once and request.sampling.max_tokens is not None
-        self._chat = ChatRequest(request, setting.endpoint, model, setting.refused.get(model, frozenset()))
+        refused = setting.refused.get(model, frozenset())
+        self._chat = ChatRequest(request, setting.endpoint, model, refused, ceiling)
         self._call = Call(
             setting.endpoint, model, key, setting.patience.read_s, lambda: bool(tally.text), setting.offered
         )
@@ -105,7 +108,7 @@ class Attempt:
             self._tally.notice("own_sampling", f"{self._model} chooses its own temperature; yours was not sent.")
 
     def _note_settings(self) -> None:
-        self._tally.settings |= {"not_sent": self._chat.not_sent(), **self._chat.tier()}
+        self._tally.settings |= {"not_sent": self._chat.not_sent(), **self._chat.price_settings()}
 
     async def _open(self) -> sdk.Chunks:
         has_waited = False
@@ -187,7 +190,8 @@ class Attempt:
         return wire
 
     async def _read(self, stream: sdk.Chunks, wire: Wire) -> None:
-        reader = Reader(self._tally, wire)
+        endpoint = self._setting.endpoint
+        reader = Reader(self._tally, wire, charged_by=endpoint.label if endpoint.reports_cost else None)
         try:
             await self._take_all(stream, reader)
         except Exception as error:

@@ -186,6 +186,12 @@ def _unbounded(budget: Budget, model: str, found: Estimate) -> BudgetReached:
             f"budget of {budget.words}.",
             fix="Set a longest answer (Max tokens), or remove the budget in Settings.",
         )
+    if found.low_usd is not None:
+        return BudgetReached(
+            f"What {model} costs depends on who answers, and the server takes no highest price, so the {budget.name} "
+            f"budget of {budget.words} cannot be kept.",
+            fix="Choose another model, or remove the budget in Settings.",
+        )
     return BudgetReached(
         f"No price is known for {model}, so the {budget.name} budget of {budget.words} cannot be kept.",
         fix="Give it a price in Settings (0 where it costs nothing), or remove the budget.",

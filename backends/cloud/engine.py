@@ -145,7 +145,9 @@ class CloudEngine:
         from backends.cloud.attempt import Attempt  # in memory since warm_up
 
         model = model_of(request.target)
-        await Attempt(setting, tally, request, model, key, purse).answer()
+        prices = self._spending.prices if self._spending is not None else None
+        ceiling = None if prices is None else prices.ceiling(self.endpoint, model, request.prompt)
+        await Attempt(setting, tally, request, model, key, purse, ceiling).answer()
 
     def _prepare(self) -> Setting:
         """Runs in a thread: these imports take seconds."""

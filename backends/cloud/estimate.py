@@ -28,13 +28,16 @@ QuoteFor = Callable[[Usage], Quote | None]
 class Asked:
     """What an estimate needs to know of the model: whether it thinks before it answers, and how much it can hold.
 
-    `tiers` are those besides the usual one that may serve it, where the request cannot say which.
+    `tiers` are those besides the usual one that may serve it, where the request cannot say which. `broker` names a
+    server that passes the question on at a price that depends on who answers; `held` whether the request forbids more.
     """
 
     model: str
     reasons: bool
     context_window: int | None
     tiers: tuple[str, ...] = ()
+    broker: str = ""
+    held: bool = True
 
 
 def most_tokens(prompt: Prompt) -> int:
@@ -67,15 +70,17 @@ def estimate(asked: Asked, prompt: Prompt, sampling: Sampling, quote_for: QuoteF
     low = quote_for(Usage(likely_prompt, likely_answer))
     if low is None:
         return Estimate(None, None, f"No price is known for {asked.model}.")
-    high = None if limit is None else _dearest(most, limit, quote_for, asked.tiers)
+    high = None if limit is None or not asked.held else _dearest(most, limit, quote_for, asked.tiers)
     words = [f"Likely: {_about(low.formula)}."]
-    if high is None:
+    if not asked.held:
+        words.append(f"At most: unknown. {asked.broker}'s price depends on who answers, and it takes no highest price.")
+    elif high is None:
         words.append("At most: unknown, because the answer has no limit. Set a longest answer to bound it.")
     else:
         words.append(f"At most: {high.formula}. {_why_at_most(sampling, asked)}")
     words.append(f"The answer's length is a guess; price: {low.source}.")
     high_usd = None if high is None else max(high.usd, low.usd)
-    return Estimate(low.usd, high_usd, " ".join(words), unlimited=limit is None)
+    return Estimate(low.usd, high_usd, " ".join(words), unlimited=limit is None and asked.held)
 
 
 def broken_cost(prompt: Prompt, text: str, quote_for: QuoteFor) -> Cost:
@@ -104,6 +109,8 @@ def _why_at_most(sampling: Sampling, asked: Asked) -> str:
         return f"The answer has no limit, so the model's whole context of {window} tokens is taken."
     hidden = " Hidden reasoning counts within the limit." if asked.reasons else ""
     hidden += " The server does not let the request name a tier, so the dearest is taken." if asked.tiers else ""
+    if asked.broker:
+        hidden += f" {asked.broker}'s price depends on who answers; the request forbids a dearer one than this."
     return f"A prompt has no more tokens than bytes, and the answer no more than its limit.{hidden}"
 
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from dataclasses import replace
 from decimal import Decimal
 from typing import Any
@@ -16,53 +14,23 @@ from backends.cloud.budget import Spending
 from backends.cloud.engine import CloudEngine
 from backends.compare import Comparison, Mode
 from backends.egress import Egress
-from backends.events import Event, Notice
+from backends.events import Event
 from backends.keys import Secret
 from backends.paths import app_paths
-from backends.records import RunRequest
 from backends.settings import Settings
 from backends.spending import OwnPrice, Spent
-from tests.backends.cloud.support import IMPATIENT, KEY, end_of, endpoint_at, failed, finished, has_text, request, until
+from tests.backends.cloud.paying import (
+    BOUND,
+    COUNTS,
+    PRICE,
+    begin_and_end,
+    month,
+    paid,
+    run,
+    warnings,
+)
+from tests.backends.cloud.support import KEY, end_of, endpoint_at, failed, finished, has_text, request, until
 from tests.fakes.openai_server import Exchange, OpenAIServer, answer, chunk, error, usage
-
-COUNTS = usage(2000, 500, cached=1024)
-PRICE = Decimal("0.00872")
-BOUND = (Decimal(21 + 16 + 128) * Decimal("2.5") + 1024 * 10) / 1_000_000  # of `request()` to gpt-4o
-BOUND_AT_PRIORITY = BOUND * Decimal("1.7")
-
-
-@asynccontextmanager
-async def paid(
-    server: OpenAIServer, spending: Spending | None = None, provider: str = "openai", **budgets: Any
-) -> AsyncIterator[tuple[CloudEngine, Spending]]:
-    spending = spending or Spending(app_paths(), lambda: Settings(**budgets))
-    engine = CloudEngine(
-        endpoint_at(server.base_url, provider),
-        egress=Egress(),
-        key=lambda: Secret(KEY),
-        spending=spending,
-        patience=IMPATIENT,
-    )
-    try:
-        yield engine, spending
-    finally:
-        await engine.close()
-
-
-async def run(engine: CloudEngine, asked: RunRequest | None = None) -> list[Event]:
-    events: list[Event] = []
-    await engine.run(asked or request(), events.append)
-    return events
-
-
-def month(spending: Spending) -> Spent:
-    """As another program reads it."""
-    del spending
-    return Spending(app_paths(), Settings).ledger.totals().month
-
-
-def warnings(events: list[Event]) -> list[str]:
-    return [event.text for event in events if isinstance(event, Notice) and event.code == "budget"]
 
 
 async def test_a_small_budget_is_named_to_its_last_digit() -> None:
@@ -235,12 +203,6 @@ async def begin_and_wait(exchange: Exchange) -> None:
     await exchange.until_gone()
 
 
-async def begin_and_end(exchange: Exchange) -> None:
-    await exchange.head()
-    await exchange.say("Once upon a time, ")
-    await exchange.end()
-
-
 async def test_a_stopped_answer_is_an_estimate_and_its_bound_counts() -> None:
     with OpenAIServer(begin_and_wait) as server:
         async with paid(server) as (engine, spending):
@@ -325,55 +287,3 @@ async def test_the_tier_that_served_is_the_one_that_is_priced() -> None:
     assert result.cost.usd == (1000 * Decimal("4.25") + 100 * 17) / 1_000_000
     assert result.cost.formula is not None
     assert result.cost.formula.startswith("gpt-4o (priority): ")
-
-
-async def test_the_usual_tier_is_asked_for_whatever_the_project_has_chosen() -> None:
-    with OpenAIServer(answer("Hi", counts=COUNTS)) as server:
-        async with paid(server) as (engine, _spending):
-            result = finished(await run(engine)).result
-        assert server.received[0].json["service_tier"] == "default"
-    assert result.settings["service_tier"] == "default"
-    with OpenAIServer(answer("Hi", counts=COUNTS)) as server:
-        async with paid(server, provider="groq") as (engine, _spending):
-            result = finished(await run(engine)).result
-        assert "service_tier" not in server.received[0].json
-    assert "service_tier" not in result.settings
-
-
-REFUSES_TIERS = error(400, param="service_tier", code="unsupported_parameter", message="Unsupported parameter")
-
-
-async def test_where_no_tier_can_be_asked_for_the_dearest_is_the_bound() -> None:
-    with OpenAIServer(REFUSES_TIERS, begin_and_end) as server:
-        async with paid(server, session_budget_usd=0.5) as (engine, spending):
-            result = finished(await run(engine)).result
-            found = spending.prices.estimate(engine.endpoint, "gpt-4o", request().prompt, request().sampling)
-        assert "service_tier" not in server.received[1].json
-    assert result.settings["service_tier"] is None
-    assert found.high_usd == BOUND_AT_PRIORITY
-    assert "the dearest is taken" in found.basis
-    assert month(spending).at_most_usd == BOUND_AT_PRIORITY, "the first was turned down, the second broke off"
-
-
-async def test_a_dearer_tier_that_could_pass_a_budget_is_not_sent() -> None:
-    with OpenAIServer(REFUSES_TIERS, answer("Hi", counts=COUNTS)) as server:
-        async with paid(server, session_budget_usd=0.0115) as (engine, spending):
-            for _ in range(2):
-                assert failed(await run(engine)).problem.code == "budget_reached"
-        assert len(server.received) == 1
-    assert month(spending) == Spent(Decimal(0), Decimal(0), 1)
-
-
-@pytest.mark.parametrize(("counted", "usd"), [(1, Decimal("0.0000625")), (1000, Decimal("0.010045"))])
-async def test_counts_that_come_with_each_chunk_are_no_exact_cost(counted: int, usd: Decimal) -> None:
-    async def script(exchange: Exchange) -> None:
-        await exchange.head()
-        first = chunk({"role": "assistant", "content": "Once upon a time, "})
-        await exchange.event({**first, "usage": usage(18, counted)})
-        await exchange.end()
-
-    with OpenAIServer(script) as server:
-        async with paid(server) as (engine, spending):
-            result = finished(await run(engine)).result
-    assert (result.complete, result.cost.basis, result.cost.usd) == (False, "estimated", usd)
-    assert month(spending) == Spent(usd, BOUND, 1)
