@@ -81,9 +81,13 @@ class Spent:
 
 @dataclass(frozen=True, slots=True)
 class Totals:
-    """Everything spent in this session and in this calendar month (local time), whole and by provider."""
+    """Everything spent in this session and in this calendar month (local time), whole and by provider.
+
+    `unreadable` lines of this month were left out: more may have been spent than they say.
+    """
 
     session: Spent
     month: Spent
     session_by_provider: tuple[tuple[str, Spent], ...] = ()
     month_by_provider: tuple[tuple[str, Spent], ...] = ()
+    unreadable: int = 0

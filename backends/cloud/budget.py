@@ -61,8 +61,9 @@ class Spending:
 
     def __init__(self, paths: Paths, settings: Callable[[], Settings]) -> None:
         self.prices = Prices(paths)
-        self.ledger = Ledger(paths.ledger_file)
+        self.ledger = Ledger(paths.ledger_folder, old_file=paths.old_ledger_file)
         self._settings = settings
+        self._unreadable_told = 0
 
     def budgets(self) -> tuple[Budget, ...]:
         """Those that are set now."""
@@ -86,10 +87,12 @@ class Spending:
     async def reserve(self, endpoint: Endpoint, model: str, request: RunRequest) -> Reservation:
         """Before a question is sent: count its upper bound as spent. Raises BudgetReached where it could pass a budget,
         and CancelledError, after either of which nothing is reserved."""
-        work = asyncio.ensure_future(asyncio.to_thread(self._reserve, endpoint, model, request))
+        stop = threading.Event()
+        work = asyncio.ensure_future(asyncio.to_thread(self._reserve, endpoint, model, request, stop))
         try:
             return await asyncio.shield(work)
         except asyncio.CancelledError:
+            stop.set()  # it may wait for another program
             await asyncio.wait({work})
             if work.exception() is None:
                 await self._end(work.result(), Decimal(0), estimated=False)
@@ -102,7 +105,7 @@ class Spending:
         else:
             await self._end(reservation, cost.usd, estimated=cost.basis != "api_price")
 
-    def _reserve(self, endpoint: Endpoint, model: str, request: RunRequest) -> Reservation:
+    def _reserve(self, endpoint: Endpoint, model: str, request: RunRequest, stop: threading.Event) -> Reservation:
         budgets = self.budgets()
         found = self.prices.estimate(endpoint, model, request.prompt, request.sampling)
         at_most = found.high_usd
@@ -117,14 +120,17 @@ class Spending:
                 _check(budget, budget.of(totals), at_most, model)
 
         try:
-            after = self.ledger.begin(request.run_id, endpoint.key_name, model, at_most, check)
+            after = self.ledger.begin(request.run_id, endpoint.key_name, model, at_most, check, stop)
         except OSError as error:
             if budgets:
                 raise _unwritten(self.ledger, error) from error
             log.warning("the spending ledger cannot be written: %s", error.strerror)
             return Reservation(request.run_id, (), written=False, limited=False)
-        warnings = tuple(words for budget in budgets if (words := _warning(budget, budget.of(after))))
-        return Reservation(request.run_id, warnings, written=True, limited=bool(budgets))
+        warnings = [words for budget in budgets if (words := _warning(budget, budget.of(after)))]
+        if budgets and after.unreadable > self._unreadable_told:
+            self._unreadable_told = after.unreadable
+            warnings.append(_left_out(self.ledger, after.unreadable))
+        return Reservation(request.run_id, tuple(warnings), written=True, limited=bool(budgets))
 
     async def _end(self, reservation: Reservation, usd: Decimal | None, *, estimated: bool) -> None:
         if not reservation.written:
@@ -199,9 +205,23 @@ def _unbounded(budget: Budget, model: str, found: Estimate) -> BudgetReached:
 
 
 def _unwritten(ledger: Ledger, error: OSError) -> BudgetReached:
+    if isinstance(error, TimeoutError):
+        return BudgetReached(
+            f"Another program keeps the list of what was spent in {ledger.folder} locked, so no budget can be kept.",
+            fix="Ask again in a moment, or close other Nearfars.",
+        )
     return BudgetReached(
-        f"The list of what was spent, {ledger.path}, cannot be written ({error.strerror}), so no budget can be kept.",
+        f"The list of what was spent, in {ledger.folder}, cannot be written ({error.strerror}), so no budget can be "
+        "kept.",
         fix="Check that the folder can be written and the disk is not full, or remove the budget in Settings.",
+    )
+
+
+def _left_out(ledger: Ledger, lines: int) -> str:
+    which = "A line" if lines == 1 else f"{lines:,} lines"
+    return (
+        f"{which} of the list of what was spent this month, in {ledger.folder}, cannot be read: more may have been "
+        "spent than counts against your budget."
     )
 
 

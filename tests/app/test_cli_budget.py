@@ -71,4 +71,4 @@ def test_what_runs_here_needs_no_budget_and_is_in_no_ledger() -> None:
     choose(session_budget_usd=0.0, month_budget_usd=0.0)
     done = nearfar("run", QUESTION, "--target", "local:demo", "--target", "practice", "--max-tokens", "4")
     assert done.returncode == 0, done.stderr
-    assert not app_paths().ledger_file.exists()
+    assert not app_paths().ledger_folder.exists()

@@ -30,6 +30,7 @@ from tests.backends.cloud.paying import (
     warnings,
 )
 from tests.backends.cloud.support import KEY, end_of, endpoint_at, failed, finished, has_text, request, until
+from tests.backends.cloud.test_ledger import held
 from tests.fakes.openai_server import Exchange, OpenAIServer, answer, chunk, error, usage
 
 
@@ -255,7 +256,8 @@ async def _set(event: asyncio.Event) -> None:
 
 
 async def test_a_ledger_that_cannot_be_written_stops_a_budget_and_nothing_else() -> None:
-    app_paths().ledger_file.mkdir(parents=True)
+    app_paths().data.mkdir(parents=True)
+    app_paths().ledger_folder.write_text("in its place")
     with OpenAIServer(answer("Hi", counts=COUNTS)) as server:
         async with paid(server, month_budget_usd=5.0) as (engine, _spending):
             assert "cannot be written" in failed(await run(engine)).problem.what
@@ -268,7 +270,8 @@ async def test_no_word_of_a_question_or_answer_is_in_the_ledger() -> None:
     with OpenAIServer(answer("canary-answer", counts=COUNTS)) as server:
         async with paid(server) as (engine, _spending):
             finished(await run(engine, request(text="canary-question")))
-    lines = app_paths().ledger_file.read_text()
+    (file,) = app_paths().ledger_folder.glob("*.jsonl")
+    lines = file.read_text()
     assert "canary" not in lines
     assert KEY not in lines
     assert [json.loads(line)["step"] for line in lines.splitlines()] == ["begun", "ended"]
@@ -287,3 +290,35 @@ async def test_the_tier_that_served_is_the_one_that_is_priced() -> None:
     assert result.cost.usd == (1000 * Decimal("4.25") + 100 * 17) / 1_000_000
     assert result.cost.formula is not None
     assert result.cost.formula.startswith("gpt-4o (priority): ")
+
+
+async def test_what_cannot_be_read_is_said_once_where_a_budget_rests_on_it() -> None:
+    with OpenAIServer(answer("Hi", counts=COUNTS)) as server:
+        async with paid(server) as (engine, _spending):
+            await run(engine)
+            (file,) = app_paths().ledger_folder.glob("*.jsonl")
+            file.write_bytes(file.read_bytes() + b"torn\n")
+            assert warnings(await run(engine)) == []
+        async with paid(server, month_budget_usd=5.0) as (engine, _spending):
+            (words,) = warnings(await run(engine))
+            assert warnings(await run(engine)) == []
+    assert "A line of the list of what was spent this month" in words
+    assert "more may have been spent" in words
+
+
+async def test_a_stop_does_not_wait_for_another_program() -> None:
+    with OpenAIServer() as server, held(app_paths().ledger_folder):
+        async with paid(server, month_budget_usd=5.0) as (engine, _spending):
+            await engine.warm_up()
+            events: list[Event] = []
+            task = asyncio.create_task(engine.run(request(), events.append))
+            await until(lambda: events)
+            await asyncio.sleep(0.1)
+            task.cancel()
+            async with asyncio.timeout(1):
+                with pytest.raises(asyncio.CancelledError):
+                    await task
+            problem = failed(await run(engine)).problem
+        assert server.received == []
+    assert problem.code == "budget_reached"
+    assert "locked" in problem.what
