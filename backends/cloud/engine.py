@@ -69,7 +69,7 @@ class CloudEngine:
         tally.model = model
         if self._spending is not None:
             prices, prompt = self._spending.prices, request.prompt
-            tally.broken_cost_of = lambda text: prices.broken_cost(self.endpoint, model, prompt, text)
+            tally.broken_cost_of = lambda text: self._own(prices.broken_cost(self.endpoint, model, prompt, text))
         return tally
 
     async def run(self, request: RunRequest, emit: Emit) -> None:
@@ -176,5 +176,9 @@ class CloudEngine:
             cost = self._spending.prices.cost(endpoint, model, usage)
         else:
             cost = pricing.cost(endpoint.price_provider, model, usage, price_as_of=endpoint.price_as_of)
-        # What it took of this machine is not measured.
-        return Cost(None, "not_measured") if cost.basis == "unknown_price" and endpoint.charges_nobody else cost
+        return self._own(cost)
+
+    def _own(self, cost: Cost) -> Cost:
+        """What a server took that people run themselves on this machine is not measured."""
+        is_own = cost.basis == "unknown_price" and self.endpoint.charges_nobody
+        return Cost(None, "not_measured") if is_own else cost

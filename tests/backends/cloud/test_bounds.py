@@ -7,7 +7,11 @@ from typing import Any
 
 import pytest
 
-from backends.spending import Spent
+from backends.cloud.budget import Spending
+from backends.errors import BudgetReached
+from backends.paths import app_paths
+from backends.settings import Settings
+from backends.spending import OwnPrice, Spent
 from tests.backends.cloud.paying import (
     BOUND,
     BOUND_AT_PRIORITY,
@@ -18,7 +22,7 @@ from tests.backends.cloud.paying import (
     paid,
     run,
 )
-from tests.backends.cloud.support import failed, finished, request
+from tests.backends.cloud.support import endpoint_at, failed, finished, request
 from tests.fakes.openai_server import Exchange, OpenAIServer, answer, chunk, error, usage
 
 
@@ -157,3 +161,31 @@ async def test_where_nobody_answers_at_that_price_the_person_is_told_so() -> Non
             problem = failed(await run(engine, request(LLAMA, provider="openrouter"))).problem
     assert "at the price that is known" in problem.what
     assert "Update the prices" in problem.fix
+
+
+async def test_a_server_that_people_run_here_costs_no_money_and_no_budget_refuses_it() -> None:
+    asked = request("house", provider="vllm", max_tokens=None)
+    with OpenAIServer(answer("Hi", counts=COUNTS), begin_and_end) as server:
+        async with paid(server, provider="vllm", session_budget_usd=0.0, month_budget_usd=0.0) as (engine, _spending):
+            whole, broken = [finished(await run(engine, asked)).result.cost for _ in range(2)]
+    assert (whole.usd, whole.basis) == (broken.usd, broken.basis) == (None, "not_measured")
+    assert not app_paths().ledger_folder.exists()
+
+
+async def test_with_a_price_of_ones_own_a_server_here_is_priced_and_counted() -> None:
+    asked = request("house", provider="vllm")
+    with OpenAIServer(answer("Hi", counts=COUNTS)) as server:
+        async with paid(server, provider="vllm", month_budget_usd=0.01) as (engine, spending):
+            spending.prices.book.add(OwnPrice("vllm", "*", spending.prices._today(), Decimal(1), Decimal(2)))
+            cost = finished(await run(engine, asked)).result.cost
+            problem = failed(await run(engine, request("house", provider="vllm", max_tokens=5000))).problem
+        assert len(server.received) == 1
+    assert (cost.usd, cost.basis) == ((2000 + 2 * Decimal(500)) / 1_000_000, "api_price")
+    assert problem.code == "budget_reached"
+    assert month(spending) == Spent(Decimal("0.003"), Decimal("0.003"), 1)
+
+
+async def test_elsewhere_the_same_kind_of_server_needs_a_price() -> None:
+    spending = Spending(app_paths(), lambda: Settings(month_budget_usd=5.0))
+    with pytest.raises(BudgetReached, match="No price is known for house"):
+        await spending.open_purse(endpoint_at("http://192.0.2.1:8000/v1", "vllm"), "house", request("house"))
