@@ -11,6 +11,7 @@ from dataclasses import replace
 from app.cli_print import JsonLines, Terminal, discard_output, reader_is_gone, say
 from app.cli_signals import stop_on_signal
 from app.cli_words import typed
+from app.estimates import estimates, may_cost
 from app.exits import EXIT_CANCELLED, EXIT_FAILED, EXIT_OK
 from backends.compare import Comparison
 from backends.errors import KeyMissing, NearfarError, UsageError
@@ -21,10 +22,12 @@ from backends.models.errors import WouldNotFit
 from backends.records import Prompt, RunRequest, Sampling, Target
 from backends.targets import parse_target
 from backends.workbench import Workbench
+from widgets import estimate_words
 
 LOAD_ADVICE = (
     "Free memory, choose a smaller quant, or add --load-anyway: the load can then fail or slow the machine down."
 )
+GROUPED = "\u202f"
 MAX_STDIN_CHARS = 16 * 1024 * 1024
 
 Printer = Terminal | JsonLines
@@ -49,7 +52,22 @@ def run(arguments: argparse.Namespace) -> int:
     printer = JsonLines(requests) if arguments.json else Terminal(requests, sys.stdout)
     if arguments.load_anyway:
         bench.local.plans.allow_all()
+    if arguments.json or (sys.stderr is not None and sys.stderr.isatty()):
+        _say_what_it_may_cost(bench, requests)
     return asyncio.run(_compare(bench, requests, printer, race=arguments.race))
+
+
+def _say_what_it_may_cost(bench: Workbench, requests: Sequence[RunRequest]) -> None:
+    """Before anything is sent. The table of prices is read for it only where a target is paid."""
+    paid = [str(request.target) for request in requests if may_cost(str(request.target))]
+    lanes = estimates(bench, paid, requests[0].prompt, requests[0].sampling) if paid else []
+    if not lanes:
+        return
+    words = estimate_words.words(lanes).replace(GROUPED, "")  # digits as one can search and copy them
+    if words.startswith("up to"):
+        say(f"May cost {words}.")
+    else:
+        say("What it may cost is not known." if words == "cost unknown" else f"What it may cost: {words}.")
 
 
 def _question(text: str) -> str:

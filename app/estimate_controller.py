@@ -7,10 +7,8 @@ import asyncio
 from PySide6.QtCore import QObject, QTimer, Slot
 
 from app.engine_thread import EngineThread
-from backends.cloud.providers import model_of
-from backends.errors import NearfarError
+from app.estimates import estimates, may_cost
 from backends.records import Prompt
-from backends.targets import parse_target
 from backends.workbench import Workbench
 from widgets import estimate_words
 from widgets.compare_page import ComparePage
@@ -52,7 +50,7 @@ class EstimateController(QObject):
             self._settle.start()
             return
         ask = self._page.ask()
-        if not ask.prompt or not any(_may_cost(lane.target) for lane in ask.lanes):
+        if not ask.prompt or not any(may_cost(lane.target) for lane in ask.lanes):
             self._page.prompt_box.show_estimate("")
             return
         self._busy = True
@@ -69,23 +67,7 @@ class EstimateController(QObject):
         self._page.prompt_box.show_estimate("")
 
 
-def _may_cost(target: str) -> bool:
-    """Local and practice targets never do, so that no table of prices is read for them."""
-    return not target.startswith("local:") and target != "practice"
-
-
 def _estimates(bench: Workbench, ask: Ask) -> list[LaneEstimate]:
-    """Of the lanes that ask a server, in their order. Runs in a thread: reading the table takes about a second."""
+    """Runs in a thread."""
     prompt = Prompt.ask(ask.prompt, ask.system)
-    found = []
-    for lane in ask.lanes:
-        try:
-            target = parse_target(lane.target)
-            endpoint = bench.access.endpoint(target)
-        except NearfarError:
-            continue  # the lane says so itself
-        if endpoint is not None:
-            model = model_of(target)
-            estimate = bench.spending.prices.estimate(endpoint, model, prompt, ask.sampling)
-            found.append(LaneEstimate(f"{endpoint.label} {model}", estimate))
-    return found
+    return estimates(bench, (lane.target for lane in ask.lanes), prompt, ask.sampling)

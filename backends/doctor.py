@@ -17,6 +17,7 @@ from dataclasses import dataclass, field, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+from backends.cloud.ledger_files import file_now
 from backends.devices.bandwidth import known_bandwidth, measure_and_keep, wait_until_quiet
 from backends.devices.machine import machine_from, read_vendors
 from backends.devices.nvml import read_nvidia
@@ -54,7 +55,7 @@ class DoctorReport:
 
     `measured_now` where the memory's speed was measured for this report. `settings` None: they were not looked at.
     `paths` have the models folder that is in use. `learned` is what earlier loads and runs taught; `contacts` are the
-    last connections that were kept, oldest first.
+    last connections that were kept, oldest first; `ledger_file` is this month's.
     """
 
     app: str
@@ -71,6 +72,7 @@ class DoctorReport:
     measured_now: bool = False
     learned: Learned = field(default_factory=Learned)
     contacts: tuple[Contact, ...] = ()
+    ledger_file: Path | None = None
 
 
 async def examine(
@@ -124,6 +126,7 @@ async def examine(
         measured_now=measured_now,
         learned=await asyncio.to_thread(LearnedFile.of(paths).load),
         contacts=await asyncio.to_thread(read_contacts, paths.contacts_file, MAX_CONTACTS),
+        ledger_file=await asyncio.to_thread(file_now, paths.ledger_folder),
     )
 
 

@@ -52,7 +52,8 @@ def as_json(report: DoctorReport) -> dict[str, Any]:
             "connections_file": str(paths.contacts_file),
             "prices_file": str(paths.prices_file),
             "price_table_file": str(paths.price_table_file),
-            "ledger_file": str(paths.ledger_file),
+            "ledger_file": str(report.ledger_file) if report.ledger_file is not None else None,
+            "ledger_folder": str(paths.ledger_folder),
         },
         "settings": {
             "local_only": settings.local_only if settings is not None else None,

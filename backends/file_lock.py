@@ -10,6 +10,7 @@ import errno
 import logging
 import os
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -32,17 +33,17 @@ NO_LOCKS = frozenset({errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUP
 
 
 @contextmanager
-def alone(path: Path) -> Iterator[None]:
+def alone(path: Path, *, patience_s: float | None = None, stop: threading.Event | None = None) -> Iterator[None]:
     """While inside, no other process is inside for this `path`; on a file system without locks that is not so.
 
     Two threads of one process wait for each other as processes do; one thread must not enter twice. Raises OSError;
-    TimeoutError where another stays inside for 5 seconds.
+    TimeoutError where another stays inside for 5 seconds, or `patience_s`; InterruptedError where `stop` is set first.
     """
     ensure_folder(path.parent)
     flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NOFOLLOW", 0)
     handle = os.open(path.with_name(path.name + SUFFIX), flags, 0o600)
     try:
-        _take(handle)
+        _take(handle, PATIENCE_S if patience_s is None else patience_s, stop or threading.Event())
         yield
     finally:
         os.close(handle)  # gives the lock back, too
@@ -61,8 +62,8 @@ def alone_if_possible(path: Path) -> Iterator[bool]:
             yield True
 
 
-def _take(handle: int) -> None:
-    until = time.monotonic() + PATIENCE_S
+def _take(handle: int, patience_s: float, stop: threading.Event) -> None:
+    until = time.monotonic() + patience_s
     while True:
         try:
             _try(handle)
@@ -75,7 +76,8 @@ def _take(handle: int) -> None:
                 raise
         if time.monotonic() > until:
             raise TimeoutError(errno.ETIMEDOUT, "another Nearfar keeps it locked")
-        time.sleep(PAUSE_S)
+        if stop.wait(PAUSE_S):
+            raise InterruptedError(errno.EINTR, "stopped")
 
 
 def _try(handle: int) -> None:

@@ -39,8 +39,13 @@ class Paths:
         return self.data / "price-table.json"
 
     @property
-    def ledger_file(self) -> Path:
-        """What hosted answers cost, without a word of them."""
+    def ledger_folder(self) -> Path:
+        """What hosted answers cost, a file for each month, without a word of them."""
+        return self.data / "spending"
+
+    @property
+    def old_ledger_file(self) -> Path:
+        """The one file that earlier versions kept all months in."""
         return self.data / "spending.jsonl"
 
     @property

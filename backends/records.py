@@ -21,7 +21,7 @@ CostBasis = Literal[
     "unknown_price",  # no price is known for this model
     "usage_missing",  # the server reported no usage
     "not_charged",  # it was not sent, or turned down by the server
-    "estimated",  # the answer broke off before the usage came: at least about this much
+    "estimated",  # the answer broke off: at least about this much
 ]
 
 

@@ -30,11 +30,23 @@ class OwnPrice:
 
 
 @dataclass(frozen=True, slots=True)
+class Ceiling:
+    """The highest price that a question may be answered at, per million tokens."""
+
+    prompt_usd_per_mtok: Decimal
+    completion_usd_per_mtok: Decimal
+
+    def rates(self) -> dict[str, float]:
+        """As OpenRouter's `max_price` takes them."""
+        return {"prompt": float(self.prompt_usd_per_mtok), "completion": float(self.completion_usd_per_mtok)}
+
+
+@dataclass(frozen=True, slots=True)
 class Estimate:
     """What one question may cost before it is sent. `low_usd` is the likely sum, `high_usd` cannot be passed.
 
-    Both are None where no price is known, `high_usd` also where nothing bounds the answer. `basis` says in sentences
-    what both rest on; `unlimited` that only the missing limit on the answer keeps `high_usd` unknown.
+    Both are None where no price is known, `high_usd` also where nothing bounds the answer or its price. `basis` says in
+    sentences what both rest on; `unlimited` that only the missing limit on the answer keeps `high_usd` unknown.
     """
 
     low_usd: Decimal | None
@@ -69,9 +81,13 @@ class Spent:
 
 @dataclass(frozen=True, slots=True)
 class Totals:
-    """Everything spent in this session and in this calendar month (local time), whole and by provider."""
+    """Everything spent in this session and in this calendar month (local time), whole and by provider.
+
+    `unreadable` lines of this month were left out: more may have been spent than they say.
+    """
 
     session: Spent
     month: Spent
     session_by_provider: tuple[tuple[str, Spent], ...] = ()
     month_by_provider: tuple[tuple[str, Spent], ...] = ()
+    unreadable: int = 0

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from decimal import Decimal
 from types import MappingProxyType
 
@@ -40,8 +41,10 @@ class Tally:
     """Books of one run. Call `started` first; after `finished`, `failed` or `cancelled` nothing is emitted.
 
     `cost_of` turns the final usage into a cost and must not raise. `settings` is what was asked, kept in the result.
-    An engine that is paid sets `may_be_charged` once a request is on its way, and `broken_cost_of`, which says of the
-    text that arrived what a broken answer cost at least. `result` is there once the run has ended.
+    An engine that is paid sets `may_be_charged` once a request is on its way, `earlier_may_be_charged` where it asks
+    again although the request before may have been billed, `charged` where the server itself says what it charged, and
+    `broken_cost_of`, which says of the text that arrived what a broken answer cost at least. `result` is there once the
+    run has ended.
     """
 
     def __init__(
@@ -61,7 +64,9 @@ class Tally:
         self.engine_build: str | None = None
         self.load_ms: float | None = None
         self.settings: dict[str, object] = dict(settings or {})
+        self.charged: Cost | None = None
         self.may_be_charged = False
+        self.earlier_may_be_charged = False
         self.broken_cost_of: Callable[[str], Cost] | None = None
         self.result: RunResult | None = None
         self._emit = emit
@@ -178,15 +183,17 @@ class Tally:
         return visible if visible > 0 else None
 
     def _cost(self, *, complete: bool) -> Cost:
-        cost = self._cost_of(self.usage)
+        cost = self.charged or self._cost_of(self.usage)
         text = "".join((*self._reasoning, *self._text))
-        if complete or cost.basis != "usage_missing" or self.broken_cost_of is None:
+        if complete or self.broken_cost_of is None:
             return cost
-        if not self.may_be_charged:
-            return NOT_CHARGED
-        if not text:  # nobody knows whether the provider had begun
+        if cost.basis == "usage_missing" and not self.may_be_charged:
+            return cost if self.earlier_may_be_charged else NOT_CHARGED
+        if cost.basis == "usage_missing":  # without text nobody knows whether the provider had begun
+            return self.broken_cost_of(text) if text else cost
+        if cost.usd is None:
             return cost
-        return self.broken_cost_of(text)
+        return _larger(replace(cost, basis="estimated"), self.broken_cost_of(text))
 
     def _result(self, finish_reason: str | None, complete: bool) -> RunResult:
         metrics = (
@@ -221,3 +228,9 @@ class Tally:
             engine_timings=self.engine_timings,
             settings=MappingProxyType(dict(self.settings)),
         )
+
+
+def _larger(reported: Cost, by_text: Cost) -> Cost:
+    """Counts that a server sends as it goes may be older than the text that arrived with them."""
+    assert reported.usd is not None, "only a known sum is compared"
+    return by_text if by_text.usd is not None and by_text.usd > reported.usd else reported

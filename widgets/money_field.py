@@ -21,6 +21,8 @@ def amount(text: str) -> Decimal | None:
     typed = text.strip().removeprefix("$").strip()
     if not typed:
         return None
+    if "_" in typed:  # Python reads 2_50 as 250
+        raise ValueError("Type an amount such as 2.50.")
     if "," in typed and ("." in typed or GROUPED.fullmatch(typed)):
         raise ValueError("Type an amount such as 2.50, without commas between thousands.")
     typed = typed.replace(",", ".")

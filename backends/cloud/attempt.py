@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import openai
 
 from backends.cloud import failures, sdk
+from backends.cloud.budget import Purse
 from backends.cloud.failures import Call
 from backends.cloud.patience import Patience
 from backends.cloud.providers import CloudModel, Endpoint
@@ -33,6 +34,7 @@ from backends.errors import (
 )
 from backends.keys import Secret
 from backends.records import RunRequest, frozen_map
+from backends.spending import Ceiling
 from backends.tally import Tally
 
 log = logging.getLogger(__name__)
@@ -42,7 +44,7 @@ GATEWAY_GAVE_UP = frozenset({408, 502, 504, 524})
 MAX_RETRY_WAIT_S = 60.0
 SERVER_RETRY_WAIT_S = 1.0
 
-Refused = MutableMapping[str, frozenset[str]]
+BOUNDING = frozenset({"service_tier", "provider"})  # what an upper bound rests on besides the limit on the answer
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +55,7 @@ class Setting:
     client: sdk.Client
     endpoint: Endpoint
     patience: Patience
-    refused: Refused
+    refused: MutableMapping[str, frozenset[str]]
     offered: Callable[[], Sequence[CloudModel]]
 
 
@@ -67,18 +69,20 @@ class Attempt:
         request: RunRequest,
         model: str,
         key: Secret | None,
-        *,
-        must_limit: bool = False,
+        purse: Purse | None = None,
+        ceiling: Ceiling | None = None,
     ) -> None:
-        """`must_limit`: a budget rests on the upper bound of one request. Rather ask nothing than without a limit on
-        the answer, and not again where the first request may have been billed."""
+        """Where the purse is limited, a budget rests on the upper bound of one request. Rather ask nothing than without
+        a limit on the answer, and not again where the first request may have been billed."""
         self._setting = setting
         self._tally = tally
         self._key = key
         self._model = model
-        self._pays_once = must_limit
-        self._must_limit = must_limit and request.sampling.max_tokens is not None
-        self._chat = ChatRequest(request, setting.endpoint, model, setting.refused.get(model, frozenset()))
+        self._purse = purse
+        self._pays_once = purse is not None and purse.limited
+        self._must_limit = self._pays_once and request.sampling.max_tokens is not None
+        refused = setting.refused.get(model, frozenset())
+        self._chat = ChatRequest(request, setting.endpoint, model, refused, ceiling)
         self._call = Call(
             setting.endpoint, model, key, setting.patience.read_s, lambda: bool(tally.text), setting.offered
         )
@@ -105,13 +109,16 @@ class Attempt:
 
     def _say_what_differs(self) -> None:
         endpoint = self._setting.endpoint
-        self._tally.settings["not_sent"] = self._chat.not_sent()
+        self._note_settings()
         if not on_this_machine(endpoint.host) and not endpoint.encrypted:
             self._tally.notice(
                 "unencrypted", f"The connection to {endpoint.host} is not encrypted: others on the way can read it."
             )
         if not endpoint.takes_sampling(self._model):
             self._tally.notice("own_sampling", f"{self._model} chooses its own temperature; yours was not sent.")
+
+    def _note_settings(self) -> None:
+        self._tally.settings |= {"not_sent": self._chat.not_sent(), **self._chat.price_settings()}
 
     async def _open(self) -> sdk.Chunks:
         has_waited = False
@@ -128,7 +135,10 @@ class Attempt:
             except openai.APIStatusError as error:
                 # A request that was turned down is not billed; of one that a gateway gave up on, nobody knows.
                 self._tally.may_be_charged = error.status_code in GATEWAY_GAVE_UP
-                if self._drop_what_it_refuses(error):
+                dropped = self._drop_what_it_refuses(error)
+                if dropped is not None:
+                    if dropped in BOUNDING:
+                        await self._renew()
                     continue
                 is_last = has_waited or (self._pays_once and self._tally.may_be_charged)
                 wait_s = None if is_last else _wait_s(error)
@@ -136,21 +146,31 @@ class Attempt:
                     raise
                 has_waited = True
                 await self._wait(wait_s, error.status_code)
+                if self._tally.may_be_charged:
+                    await self._renew()
         raise UnreadableReply(f"{self._call.name} refuses one parameter after another.")
 
-    def _drop_what_it_refuses(self, error: openai.APIStatusError) -> bool:
+    async def _renew(self) -> None:
+        """The next request may cost more than was set aside for this one, or beside it."""
+        may_be_charged, self._tally.may_be_charged = self._tally.may_be_charged, False
+        self._tally.earlier_may_be_charged |= may_be_charged
+        if self._purse is not None:
+            await self._purse.renew(may_be_charged=may_be_charged)
+
+    def _drop_what_it_refuses(self, error: openai.APIStatusError) -> str | None:
+        """The parameter that is left out from now on; None where the refusal is about none."""
         if error.status_code not in (400, 422):
-            return False
+            return None
         name = self._chat.refused_name(error.param, error.code, error.message)
         if name is None:
-            return False
+            return None
         self._chat = self._chat.without(name)
         self._setting.refused[self._model] = self._chat.refused
-        self._tally.settings["not_sent"] = self._chat.not_sent()
+        self._note_settings()
         other = self._chat.replacement_for(name)
         how = f"with {other} instead" if other is not None else "without it"
         self._tally.notice("parameter_refused", f"{self._model} does not take {name}: asked again {how}.")
-        return True
+        return name
 
     async def _wait(self, wait_s: float, status: int) -> None:
         """Count down where the person sees it; cancelling the task ends the wait."""
@@ -180,7 +200,8 @@ class Attempt:
         return wire
 
     async def _read(self, stream: sdk.Chunks, wire: Wire) -> None:
-        reader = Reader(self._tally, wire)
+        endpoint = self._setting.endpoint
+        reader = Reader(self._tally, wire, charged_by=endpoint.label if endpoint.reports_cost else None)
         try:
             await self._take_all(stream, reader)
         except Exception as error:

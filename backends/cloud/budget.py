@@ -9,7 +9,7 @@ import asyncio
 import logging
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 
 from backends.cloud.estimate import cents_down, cents_up
@@ -61,8 +61,9 @@ class Spending:
 
     def __init__(self, paths: Paths, settings: Callable[[], Settings]) -> None:
         self.prices = Prices(paths)
-        self.ledger = Ledger(paths.ledger_file)
+        self.ledger = Ledger(paths.ledger_folder, old_file=paths.old_ledger_file)
         self._settings = settings
+        self._unreadable_told = 0
 
     def budgets(self) -> tuple[Budget, ...]:
         """Those that are set now."""
@@ -79,13 +80,19 @@ class Spending:
         consent(egress, local_only=self._settings().local_only is True)
         return await update_prices(self.prices.table, egress, local_day(), progress, stop)
 
+    async def open_purse(self, endpoint: Endpoint, model: str, request: RunRequest) -> Purse:
+        """`reserve`, for a question that may take more than one request."""
+        return Purse(self, endpoint, model, request, await self.reserve(endpoint, model, request))
+
     async def reserve(self, endpoint: Endpoint, model: str, request: RunRequest) -> Reservation:
         """Before a question is sent: count its upper bound as spent. Raises BudgetReached where it could pass a budget,
         and CancelledError, after either of which nothing is reserved."""
-        work = asyncio.ensure_future(asyncio.to_thread(self._reserve, endpoint, model, request))
+        stop = threading.Event()
+        work = asyncio.ensure_future(asyncio.to_thread(self._reserve, endpoint, model, request, stop))
         try:
             return await asyncio.shield(work)
         except asyncio.CancelledError:
+            stop.set()  # it may wait for another program
             await asyncio.wait({work})
             if work.exception() is None:
                 await self._end(work.result(), Decimal(0), estimated=False)
@@ -98,7 +105,7 @@ class Spending:
         else:
             await self._end(reservation, cost.usd, estimated=cost.basis != "api_price")
 
-    def _reserve(self, endpoint: Endpoint, model: str, request: RunRequest) -> Reservation:
+    def _reserve(self, endpoint: Endpoint, model: str, request: RunRequest, stop: threading.Event) -> Reservation:
         budgets = self.budgets()
         found = self.prices.estimate(endpoint, model, request.prompt, request.sampling)
         at_most = found.high_usd
@@ -113,14 +120,17 @@ class Spending:
                 _check(budget, budget.of(totals), at_most, model)
 
         try:
-            after = self.ledger.begin(request.run_id, endpoint.key_name, model, at_most, check)
+            after = self.ledger.begin(request.run_id, endpoint.key_name, model, at_most, check, stop)
         except OSError as error:
             if budgets:
                 raise _unwritten(self.ledger, error) from error
             log.warning("the spending ledger cannot be written: %s", error.strerror)
             return Reservation(request.run_id, (), written=False, limited=False)
-        warnings = tuple(words for budget in budgets if (words := _warning(budget, budget.of(after))))
-        return Reservation(request.run_id, warnings, written=True, limited=bool(budgets))
+        warnings = [words for budget in budgets if (words := _warning(budget, budget.of(after)))]
+        if budgets and after.unreadable > self._unreadable_told:
+            self._unreadable_told = after.unreadable
+            warnings.append(_left_out(self.ledger, after.unreadable))
+        return Reservation(request.run_id, tuple(warnings), written=True, limited=bool(budgets))
 
     async def _end(self, reservation: Reservation, usd: Decimal | None, *, estimated: bool) -> None:
         if not reservation.written:
@@ -135,6 +145,35 @@ class Spending:
             raise
         except (OSError, KeyError) as error:  # its upper bound goes on counting, which no budget is hurt by
             log.warning("the spending ledger could not be written: %s", type(error).__name__)
+
+
+class Purse:
+    """What is set aside for one question. A further request that it does not cover is set aside apart, before it is
+    sent, and what was set aside for the one before goes on counting where that may have been billed."""
+
+    def __init__(
+        self, spending: Spending, endpoint: Endpoint, model: str, request: RunRequest, reserved: Reservation
+    ) -> None:
+        self._spending = spending
+        self._endpoint = endpoint
+        self._model = model
+        self._request = request
+        self._reserved = reserved
+        self._requests = 1
+        self.warnings = reserved.warnings
+        self.limited = reserved.limited
+
+    async def renew(self, *, may_be_charged: bool) -> None:
+        """Before another request; `may_be_charged` is of the one before. Raises as `Spending.reserve` does."""
+        await self.settle(Cost(None, "usage_missing"), may_be_charged=may_be_charged)
+        self._requests += 1
+        again = replace(self._request, run_id=f"{self._request.run_id}/{self._requests}")
+        self._reserved = await self._spending.reserve(self._endpoint, self._model, again)
+
+    async def settle(self, cost: Cost, *, may_be_charged: bool) -> None:
+        """As `Spending.settle`, once: nothing more is set aside then."""
+        reserved, self._reserved = self._reserved, replace(self._reserved, written=False)
+        await self._spending.settle(reserved, cost, may_be_charged=may_be_charged)
 
 
 def _check(budget: Budget, spent: Spent, at_most: Decimal, model: str) -> None:
@@ -153,6 +192,12 @@ def _unbounded(budget: Budget, model: str, found: Estimate) -> BudgetReached:
             f"budget of {budget.words}.",
             fix="Set a longest answer (Max tokens), or remove the budget in Settings.",
         )
+    if found.low_usd is not None:
+        return BudgetReached(
+            f"What {model} costs depends on who answers, and the server takes no highest price, so the {budget.name} "
+            f"budget of {budget.words} cannot be kept.",
+            fix="Choose another model, or remove the budget in Settings.",
+        )
     return BudgetReached(
         f"No price is known for {model}, so the {budget.name} budget of {budget.words} cannot be kept.",
         fix="Give it a price in Settings (0 where it costs nothing), or remove the budget.",
@@ -160,9 +205,23 @@ def _unbounded(budget: Budget, model: str, found: Estimate) -> BudgetReached:
 
 
 def _unwritten(ledger: Ledger, error: OSError) -> BudgetReached:
+    if isinstance(error, TimeoutError):
+        return BudgetReached(
+            f"Another program keeps the list of what was spent in {ledger.folder} locked, so no budget can be kept.",
+            fix="Ask again in a moment, or close other Nearfars.",
+        )
     return BudgetReached(
-        f"The list of what was spent, {ledger.path}, cannot be written ({error.strerror}), so no budget can be kept.",
+        f"The list of what was spent, in {ledger.folder}, cannot be written ({error.strerror}), so no budget can be "
+        "kept.",
         fix="Check that the folder can be written and the disk is not full, or remove the budget in Settings.",
+    )
+
+
+def _left_out(ledger: Ledger, lines: int) -> str:
+    which = "A line" if lines == 1 else f"{lines:,} lines"
+    return (
+        f"{which} of the list of what was spent this month, in {ledger.folder}, cannot be read: more may have been "
+        "spent than counts against your budget."
     )
 
 

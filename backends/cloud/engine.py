@@ -12,7 +12,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from backends.cloud import pricing
-from backends.cloud.budget import Spending
+from backends.cloud.budget import Purse, Spending
 from backends.cloud.patience import Patience
 from backends.cloud.providers import CloudModel, Endpoint, model_of
 from backends.egress import POOL_S, WRITE_S, Egress
@@ -69,7 +69,7 @@ class CloudEngine:
         tally.model = model
         if self._spending is not None:
             prices, prompt = self._spending.prices, request.prompt
-            tally.broken_cost_of = lambda text: prices.broken_cost(self.endpoint, model, prompt, text)
+            tally.broken_cost_of = lambda text: self._own(prices.broken_cost(self.endpoint, model, prompt, text))
         return tally
 
     async def run(self, request: RunRequest, emit: Emit) -> None:
@@ -117,7 +117,7 @@ class CloudEngine:
             tally.notice("preparing", "")
         assert self._setting is not None
         if self._spending is None:
-            await self._attempt(self._setting, tally, request, key, must_limit=False)
+            await self._attempt(self._setting, tally, request, key)
         else:
             await self._attempt_within(self._spending, self._setting, tally, request, key)
 
@@ -125,11 +125,11 @@ class CloudEngine:
         self, spending: Spending, setting: Setting, tally: Tally, request: RunRequest, key: Secret | None
     ) -> None:
         """The one way to a provider that is paid: the ledger knows of it before and after. Raises BudgetReached."""
-        reserved = await spending.reserve(self.endpoint, model_of(request.target), request)
+        purse = await spending.open_purse(self.endpoint, model_of(request.target), request)
         try:
-            for words in reserved.warnings:
+            for words in purse.warnings:
                 tally.notice("budget", words)
-            await self._attempt(setting, tally, request, key, must_limit=reserved.limited)
+            await self._attempt(setting, tally, request, key, purse)
         except asyncio.CancelledError:
             tally.cancelled()
             raise
@@ -137,15 +137,17 @@ class CloudEngine:
             tally.failed(error)
         finally:
             cost = tally.result.cost if tally.result is not None else Cost(None, "usage_missing")
-            await spending.settle(reserved, cost, may_be_charged=tally.may_be_charged)
+            await purse.settle(cost, may_be_charged=tally.may_be_charged)
 
     async def _attempt(
-        self, setting: Setting, tally: Tally, request: RunRequest, key: Secret | None, *, must_limit: bool
+        self, setting: Setting, tally: Tally, request: RunRequest, key: Secret | None, purse: Purse | None = None
     ) -> None:
         from backends.cloud.attempt import Attempt  # in memory since warm_up
 
         model = model_of(request.target)
-        await Attempt(setting, tally, request, model, key, must_limit=must_limit).answer()
+        prices = self._spending.prices if self._spending is not None else None
+        ceiling = None if prices is None else prices.ceiling(self.endpoint, model, request.prompt)
+        await Attempt(setting, tally, request, model, key, purse, ceiling).answer()
 
     def _prepare(self) -> Setting:
         """Runs in a thread: these imports take seconds."""
@@ -165,7 +167,8 @@ class CloudEngine:
         http.event_hooks = {"request": [], "response": [bound_response]}
         timeout = httpx2.Timeout(connect=patience.connect_s, read=patience.read_s, write=WRITE_S, pool=POOL_S)
         client = sdk.make_client(self.endpoint.base_url, http, timeout)
-        return Setting(client, self.endpoint, patience, {}, self._offered)
+        refused = {} if self._spending is None else self._spending.prices.refused_at(self.endpoint.base_url)
+        return Setting(client, self.endpoint, patience, refused, self._offered)
 
     def _price(self, model: str, usage: Usage) -> Cost:
         endpoint = self.endpoint
@@ -173,5 +176,9 @@ class CloudEngine:
             cost = self._spending.prices.cost(endpoint, model, usage)
         else:
             cost = pricing.cost(endpoint.price_provider, model, usage, price_as_of=endpoint.price_as_of)
-        # What it took of this machine is not measured.
-        return Cost(None, "not_measured") if cost.basis == "unknown_price" and endpoint.charges_nobody else cost
+        return self._own(cost)
+
+    def _own(self, cost: Cost) -> Cost:
+        """What a server took that people run themselves on this machine is not measured."""
+        is_own = cost.basis == "unknown_price" and self.endpoint.charges_nobody
+        return Cost(None, "not_measured") if is_own else cost

@@ -26,11 +26,18 @@ QuoteFor = Callable[[Usage], Quote | None]
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What an estimate needs to know of the model: whether it thinks before it answers, and how much it can hold."""
+    """What an estimate needs to know of the model: whether it thinks before it answers, and how much it can hold.
+
+    `tiers` are those besides the usual one that may serve it, where the request cannot say which. `broker` names a
+    server that passes the question on at a price that depends on who answers; `held` whether the request forbids more.
+    """
 
     model: str
     reasons: bool
     context_window: int | None
+    tiers: tuple[str, ...] = ()
+    broker: str = ""
+    held: bool = True
 
 
 def most_tokens(prompt: Prompt) -> int:
@@ -54,8 +61,8 @@ def likely_prompt_tokens(prompt: Prompt) -> int:
 
 
 def estimate(asked: Asked, prompt: Prompt, sampling: Sampling, quote_for: QuoteFor) -> Estimate:
-    """The likely sum and the one that cannot be passed, at the provider's usual tier. Hidden reasoning is inside the
-    limit on the answer, so it is bounded with it."""
+    """The likely sum and the one that cannot be passed, at the provider's usual tier, or the dearest where the
+    request cannot say which. Hidden reasoning is inside the limit on the answer, so it is bounded with it."""
     most, likely_prompt = most_tokens(prompt), likely_prompt_tokens(prompt)
     limit = sampling.max_tokens if sampling.max_tokens is not None else asked.context_window
     usual = LIKELY_REASONING_TOKENS if asked.reasons else LIKELY_ANSWER_TOKENS
@@ -63,15 +70,17 @@ def estimate(asked: Asked, prompt: Prompt, sampling: Sampling, quote_for: QuoteF
     low = quote_for(Usage(likely_prompt, likely_answer))
     if low is None:
         return Estimate(None, None, f"No price is known for {asked.model}.")
-    high = None if limit is None else _dearest(most, limit, quote_for)
+    high = None if limit is None or not asked.held else _dearest(most, limit, quote_for, asked.tiers)
     words = [f"Likely: {_about(low.formula)}."]
-    if high is None:
+    if not asked.held:
+        words.append(f"At most: unknown. {asked.broker}'s price depends on who answers, and it takes no highest price.")
+    elif high is None:
         words.append("At most: unknown, because the answer has no limit. Set a longest answer to bound it.")
     else:
         words.append(f"At most: {high.formula}. {_why_at_most(sampling, asked)}")
     words.append(f"The answer's length is a guess; price: {low.source}.")
     high_usd = None if high is None else max(high.usd, low.usd)
-    return Estimate(low.usd, high_usd, " ".join(words), unlimited=limit is None)
+    return Estimate(low.usd, high_usd, " ".join(words), unlimited=limit is None and asked.held)
 
 
 def broken_cost(prompt: Prompt, text: str, quote_for: QuoteFor) -> Cost:
@@ -82,11 +91,15 @@ def broken_cost(prompt: Prompt, text: str, quote_for: QuoteFor) -> Cost:
     return Cost(found.usd, "estimated", found.as_of, _about(found.formula), found.source)
 
 
-def _dearest(prompt_tokens: int, answer_tokens: int, quote_for: QuoteFor) -> Quote | None:
-    """Nothing comes from the provider's cache, or all of it has to be written there, whichever costs more."""
-    fresh = quote_for(Usage(prompt_tokens, answer_tokens))
-    written = quote_for(Usage(prompt_tokens, answer_tokens, cache_write_tokens=prompt_tokens))
-    found = [each for each in (fresh, written) if each is not None]
+def _dearest(prompt_tokens: int, answer_tokens: int, quote_for: QuoteFor, tiers: tuple[str, ...]) -> Quote | None:
+    """Nothing comes from the provider's cache, or all of it has to be written there, whichever costs more; of several
+    tiers the dearest."""
+    counts = [
+        Usage(prompt_tokens, answer_tokens, cache_write_tokens=written, service_tier=tier)
+        for written in (None, prompt_tokens)
+        for tier in (None, *tiers)
+    ]
+    found = [each for each in map(quote_for, counts) if each is not None]
     return max(found, key=lambda each: each.usd) if found else None
 
 
@@ -95,6 +108,9 @@ def _why_at_most(sampling: Sampling, asked: Asked) -> str:
         window = f"{asked.context_window:,}"
         return f"The answer has no limit, so the model's whole context of {window} tokens is taken."
     hidden = " Hidden reasoning counts within the limit." if asked.reasons else ""
+    hidden += " The server does not let the request name a tier, so the dearest is taken." if asked.tiers else ""
+    if asked.broker:
+        hidden += f" {asked.broker}'s price depends on who answers; the request forbids a dearer one than this."
     return f"A prompt has no more tokens than bytes, and the answer no more than its limit.{hidden}"
 
 

@@ -185,6 +185,13 @@ def _of_forbidden(error: openai.APIStatusError, call: Call) -> NearfarError:
 
 def _of_not_found(error: openai.APIStatusError, call: Call) -> NearfarError:
     said = error.message.lower()
+    of_others = "no endpoints" in said and call.model.lower() not in said
+    if call.endpoint.price_ceiling and ("price" in said or of_others):
+        return RequestRefused(
+            f"Nobody behind {call.name} answers for {call.model} at the price that is known, or less"
+            f"{_quoted(error, call)}.",
+            fix="Update the prices in Settings, or give this model a price of your own.",
+        )
     if error.code in GONE_CODES or "model" in said or NO_MODEL.search(said):
         return _of_missing_model(call)
     return NotAnApi(

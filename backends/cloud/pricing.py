@@ -110,6 +110,18 @@ def context_window(provider_id: str | None, model: str, table: PriceTable = OF_P
     return found.context_window
 
 
+def tiers(provider_id: str | None, model: str, table: PriceTable = OF_PACKAGE) -> tuple[str, ...]:
+    """The service tiers that the table has prices of, by the provider's names; empty where there are none."""
+    if provider_id is None:
+        return ()
+    try:
+        found: ModelInfo = table.load().find_provider_model(model, None, provider_id, None)[1]
+    except LookupError:
+        return ()
+    named = (variant.when.get("service_tier") for variant in found.price_variants or ())
+    return tuple(sorted({str(name) for name in named if name is not None} - USUAL_TIERS))
+
+
 def _calculate(table: PriceTable, provider_id: str, model: str, usage: Usage) -> PriceCalculation | None:
     import genai_prices
 

@@ -69,8 +69,10 @@ class Endpoint:
 
     `sampling` maps our names of parameters beyond OpenAI's to the server's; `fixed_sampling` holds the beginnings of
     model ids that refuse a temperature; `no_chat` beginnings or parts of ids that do not chat; `key_name` is where its
-    key is kept. `self_hosted` is a kind of server that people run themselves. `sent_on_to` is set for a model whose
-    prompts this server sends on to another host.
+    key is kept. `service_tier` is what it is asked for, where it has prices by tier. `price_ceiling`: its price depends
+    on whom it passes a question to, and the request can name the highest; `reports_cost`: its usage says what was
+    charged. `self_hosted` is a kind of server that people run themselves. `sent_on_to` is set for a model whose prompts
+    this server sends on to another host.
     """
 
     provider: str
@@ -84,6 +86,9 @@ class Endpoint:
     limit_parameter: LimitParameter = "max_completion_tokens"
     include_usage: bool = True
     obfuscation: bool = False
+    service_tier: str | None = None
+    price_ceiling: bool = False
+    reports_cost: bool = False
     sampling: tuple[tuple[str, str], ...] = ()
     fixed_sampling: tuple[str, ...] = ()
     efforts: tuple[Efforts, ...] = ()
@@ -169,6 +174,9 @@ def _read(provider: str, row: Mapping[str, Any]) -> Endpoint:
         limit_parameter=row["limit_parameter"],
         include_usage=row["include_usage"],
         obfuscation=row.get("obfuscation", False),
+        service_tier=row.get("service_tier"),
+        price_ceiling=row.get("price_ceiling", False),
+        reports_cost=row.get("reports_cost", False),
         sampling=tuple(row.get("sampling", {}).items()),
         fixed_sampling=tuple(row.get("fixed_sampling", ())),
         efforts=tuple(Efforts(tuple(each["begins"]), frozenset(each["values"])) for each in row.get("efforts", ())),

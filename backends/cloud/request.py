@@ -7,6 +7,7 @@ from dataclasses import asdict
 
 from backends.cloud.providers import Endpoint
 from backends.records import RunRequest
+from backends.spending import Ceiling
 
 Body = dict[str, object]
 
@@ -20,12 +21,21 @@ REFUSAL = re.compile(
 
 
 class ChatRequest:
-    """The body of one chat request. `refused` names what this server refused before, for this model."""
+    """The body of one chat request. `refused` names what this server refused before, for this model; `ceiling`
+    what it may pay to whomever it passes the question to."""
 
-    def __init__(self, request: RunRequest, endpoint: Endpoint, model: str, refused: frozenset[str]) -> None:
+    def __init__(
+        self,
+        request: RunRequest,
+        endpoint: Endpoint,
+        model: str,
+        refused: frozenset[str],
+        ceiling: Ceiling | None = None,
+    ) -> None:
         self._endpoint = endpoint
         self._request = request
         self._model = model
+        self._ceiling = ceiling
         self.refused = refused
         self._limit: str | None = endpoint.limit_parameter
         if self._limit in refused:
@@ -45,6 +55,10 @@ class ChatRequest:
             body[self._limit] = sampling.max_tokens
         if sampling.stop:
             body["stop"] = list(sampling.stop)
+        if self._endpoint.service_tier is not None:
+            body["service_tier"] = self._endpoint.service_tier
+        if self._ceiling is not None:
+            body["provider"] = {"max_price": self._ceiling.rates()}
         if sampling.reasoning_effort in self._endpoint.takes_effort(self._model):
             body["reasoning_effort"] = sampling.reasoning_effort
         return {name: value for name, value in body.items() if name in NEEDED or name not in self.refused}
@@ -65,6 +79,15 @@ class ChatRequest:
         if sampling.seed is not None:
             choices["seed"] = sampling.seed
         return choices
+
+    def price_settings(self) -> dict[str, object]:
+        """What the request says of its price, as settings of the run; None where the server would not be told."""
+        body, told = self.body(), dict[str, object]()
+        if self._endpoint.service_tier is not None:
+            told["service_tier"] = body.get("service_tier")
+        if self._ceiling is not None:
+            told["max_price_usd_per_mtok"] = self._ceiling.rates() if "provider" in body else None
+        return told
 
     def not_sent(self) -> list[str]:
         """The choices of `Sampling` that this server is not told, by our names: the answer was made without them."""
@@ -87,12 +110,14 @@ class ChatRequest:
         places = {name: _place(name, message) for name in sent}
         if "stream_options" in places:
             places["stream_options"] = max(places["stream_options"], _place("include_usage", message))
+        if "provider" in places:  # a word that stands in many messages
+            places["provider"] = _place("max_price", message)
         found = [name for name in sent if places[name] >= 0]
         return min(found, key=lambda name: places[name]) if found else None
 
     def without(self, name: str) -> ChatRequest:
         """The same request without a parameter; a refused limit is sent under its other name."""
-        return ChatRequest(self._request, self._endpoint, self._model, self.refused | {name})
+        return ChatRequest(self._request, self._endpoint, self._model, self.refused | {name}, self._ceiling)
 
     def replacement_for(self, name: str) -> str | None:
         """The parameter now sent in place of a refused one."""

@@ -6,10 +6,11 @@ import math
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from decimal import Decimal
 from typing import TYPE_CHECKING, Protocol
 
 from backends.errors import AnswerTooLarge
-from backends.records import Number, Usage, frozen_map
+from backends.records import Cost, Number, Usage, frozen_map
 from backends.tally import Tally
 
 if TYPE_CHECKING:
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
 MAX_TEXT_BYTES = 8_000_000
 MAX_NAME = 200
+MAX_CHARGE_USD = 1_000_000
 MAX_TIMINGS = 40
 REASONING_FIELDS = ("reasoning_content", "reasoning")  # llama.cpp and DeepSeek; OpenRouter, Groq and newer vLLM
 TIME_SUFFIXES = ("_time", "_ms")  # Groq keeps its times, in seconds, among the counts
@@ -65,7 +67,9 @@ def _name(text: str) -> str:
 class Reader:
     """Takes chunks in order. Text after the first finish_reason is ignored; usage and timings still count."""
 
-    def __init__(self, tally: Tally, wire: Arrival) -> None:
+    def __init__(self, tally: Tally, wire: Arrival, charged_by: str | None = None) -> None:
+        """`charged_by` names a server whose usage says what it charged."""
+        self._charged_by = charged_by
         self._tally = tally
         self._wire = wire
         self._text = Whole()
@@ -152,6 +156,8 @@ class Reader:
         usage = _as_dict(chunk.usage) or _as_dict(groq_usage)
         if usage:
             self._tally.usage = usage_of(usage)
+            if self._charged_by is not None:
+                self._tally.charged = charged(self._charged_by, usage) or self._tally.charged
         if isinstance(tier := getattr(chunk, "service_tier", None), str) and tier:
             self._tier = _name(tier)
         if self._tier is not None and self._tally.usage.service_tier is None:
@@ -173,6 +179,30 @@ def usage_of(fields: Mapping[str, object]) -> Usage:
         reasoning_tokens=_count(completion_details.get("reasoning_tokens")),
         cache_write_tokens=_count(prompt_details.get("cache_write_tokens")),
     )
+
+
+def charged(by: str, fields: Mapping[str, object]) -> Cost | None:
+    """What the server says it charged, in US dollars; None where it does not, or says it of a part only.
+
+    With a key of one's own at whoever answered, OpenRouter's `cost` is its fee; the rest is in `cost_details`.
+    """
+    fee = _sum(fields.get("cost"))
+    if fee is None:
+        return None
+    source = f"{by}'s own figure"
+    if fields.get("is_byok") is not True:
+        return Cost(fee, "api_price", None, f"{by} charged ${fee.normalize():f}", source)
+    upstream = _sum(_as_dict(fields.get("cost_details")).get("upstream_inference_cost"))
+    if upstream is None:
+        return None
+    words = f"{by} charged ${fee.normalize():f}, and whoever answered ${upstream.normalize():f} to your own key"
+    return Cost(fee + upstream, "api_price", None, words, source)
+
+
+def _sum(value: object) -> Decimal | None:
+    if not isinstance(value, int | float) or isinstance(value, bool) or not 0 <= value < MAX_CHARGE_USD:
+        return None
+    return Decimal(repr(value))
 
 
 def _count(value: object) -> int | None:

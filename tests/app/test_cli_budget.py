@@ -1,8 +1,13 @@
-"""`nearfar run` within budgets: nothing is sent that could pass one, and the ledger is the window's."""
+"""`nearfar run` and money: what it may cost is said, nothing is sent that could pass a budget, one ledger for all."""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import os
+import pty
+import subprocess
+import sys
 from collections.abc import Iterator
 from decimal import Decimal
 from typing import Any
@@ -71,4 +76,41 @@ def test_what_runs_here_needs_no_budget_and_is_in_no_ledger() -> None:
     choose(session_budget_usd=0.0, month_budget_usd=0.0)
     done = nearfar("run", QUESTION, "--target", "local:demo", "--target", "practice", "--max-tokens", "4")
     assert done.returncode == 0, done.stderr
-    assert not app_paths().ledger_file.exists()
+    assert not app_paths().ledger_folder.exists()
+
+
+SAID = "nearfar: May cost up to $0.0107 (likely $0.00402).\n"
+
+
+def test_json_says_on_standard_error_what_it_may_cost_and_a_pipe_is_not_told(server: OpenAIServer) -> None:
+    with_json = run(server, "--json")
+    assert with_json.stderr == SAID
+    assert all(line["event"] != "notice" for line in lines(with_json))
+    assert "May cost" not in run(server).stderr
+    assert "not known" in run(server, "--json", target="openai:house-model").stderr
+
+
+def test_a_terminal_is_told_what_it_may_cost(server: OpenAIServer) -> None:
+    ours, theirs = pty.openpty()
+    env = {**os.environ, "NEARFAR_OPENAI_BASE_URL": server.base_url, "OPENAI_API_KEY": "sk-test"}
+    argv = [sys.executable, "-m", "app", "run", QUESTION, "--target", "openai:gpt-4o", "--key-env", "OPENAI_API_KEY"]
+    with subprocess.Popen(argv, env=env, stdout=subprocess.PIPE, stderr=theirs) as child:
+        os.close(theirs)
+        said = b""
+        with contextlib.suppress(OSError):  # the terminal's other end is closed
+            while part := os.read(ours, 4096):
+                said += part
+        child.communicate(timeout=60)
+    os.close(ours)
+    assert child.returncode == 0
+    assert SAID.strip() in said.decode()
+
+
+def test_what_runs_on_this_machine_is_said_to_cost_nothing_and_may_have_a_price(server: OpenAIServer) -> None:
+    choose(month_budget_usd=1.0)
+    env = {"NEARFAR_VLLM_BASE_URL": server.base_url}
+    done = nearfar("run", QUESTION, "--target", "vllm:house", "--json", env=env)
+    assert done.returncode == 0, done.stderr
+    assert (lines(done)[-1]["result"]["cost_usd"], lines(done)[-1]["result"]["cost_basis"]) == (None, "not_measured")
+    assert done.stderr == ""
+    assert not app_paths().ledger_folder.exists()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -74,6 +75,7 @@ async def test_this_machine_asked_through_a_real_worker(tmp_path: Path) -> None:
         "log": [],
     }
     assert body["paths"]["data"] == str(tmp_path / "data")
+    assert re.fullmatch(r"ledger-20\d\d-\d\d\.jsonl", Path(body["paths"]["ledger_file"]).name)
     assert set(body["keyring"]) == {"backend", "usable"}
     assert all(set(each) == {"what", "fix"} and each["what"] and each["fix"] for each in body["problems"])
     assert names_in(tmp_path) == [], "looking must not make folders"

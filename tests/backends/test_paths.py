@@ -28,7 +28,8 @@ def test_nearfar_home_moves_every_file(tmp_path: Path) -> None:
         paths.history_file,
         paths.prices_file,
         paths.price_table_file,
-        paths.ledger_file,
+        paths.ledger_folder,
+        paths.old_ledger_file,
     ):
         assert place.is_relative_to(tmp_path)
     assert list(tmp_path.iterdir()) == [], "asking where files go must not make any"

@@ -74,7 +74,7 @@ def test_amounts_are_exact(text: str, value: str | None) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["x", "-1", "NaN", "inf", "1e9", "1000001", "1,000", "1,000.50", "2,500,000", "1.2.3", "1" * 30]
+    "text", ["x", "-1", "NaN", "inf", "1e9", "1000001", "1,000", "1,000.50", "2,500,000", "1.2.3", "1" * 30, "2_50"]
 )
 def test_what_is_no_amount_says_so(text: str) -> None:
     with pytest.raises(ValueError, match="Type an amount"):

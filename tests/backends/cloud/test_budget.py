@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from dataclasses import replace
 from decimal import Decimal
 from typing import Any
@@ -16,51 +14,24 @@ from backends.cloud.budget import Spending
 from backends.cloud.engine import CloudEngine
 from backends.compare import Comparison, Mode
 from backends.egress import Egress
-from backends.events import Event, Notice
+from backends.events import Event
 from backends.keys import Secret
 from backends.paths import app_paths
-from backends.records import RunRequest
 from backends.settings import Settings
 from backends.spending import OwnPrice, Spent
-from tests.backends.cloud.support import IMPATIENT, KEY, end_of, endpoint_at, failed, finished, has_text, request, until
+from tests.backends.cloud.paying import (
+    BOUND,
+    COUNTS,
+    PRICE,
+    begin_and_end,
+    month,
+    paid,
+    run,
+    warnings,
+)
+from tests.backends.cloud.support import KEY, end_of, endpoint_at, failed, finished, has_text, request, until
+from tests.backends.cloud.test_ledger import held
 from tests.fakes.openai_server import Exchange, OpenAIServer, answer, chunk, error, usage
-
-COUNTS = usage(2000, 500, cached=1024)
-PRICE = Decimal("0.00872")
-
-
-@asynccontextmanager
-async def paid(
-    server: OpenAIServer, spending: Spending | None = None, provider: str = "openai", **budgets: Any
-) -> AsyncIterator[tuple[CloudEngine, Spending]]:
-    spending = spending or Spending(app_paths(), lambda: Settings(**budgets))
-    engine = CloudEngine(
-        endpoint_at(server.base_url, provider),
-        egress=Egress(),
-        key=lambda: Secret(KEY),
-        spending=spending,
-        patience=IMPATIENT,
-    )
-    try:
-        yield engine, spending
-    finally:
-        await engine.close()
-
-
-async def run(engine: CloudEngine, asked: RunRequest | None = None) -> list[Event]:
-    events: list[Event] = []
-    await engine.run(asked or request(), events.append)
-    return events
-
-
-def month(spending: Spending) -> Spent:
-    """As another program reads it."""
-    del spending
-    return Spending(app_paths(), Settings).ledger.totals().month
-
-
-def warnings(events: list[Event]) -> list[str]:
-    return [event.text for event in events if isinstance(event, Notice) and event.code == "budget"]
 
 
 async def test_a_small_budget_is_named_to_its_last_digit() -> None:
@@ -210,6 +181,15 @@ async def test_what_a_gateway_gave_up_on_may_have_cost_its_bound() -> None:
     assert month(spending).at_most_usd > Decimal("0.01")
 
 
+@pytest.mark.parametrize(("second", "sure"), [(answer("Hi", counts=COUNTS), PRICE), (error(401), Decimal(0))])
+async def test_two_requests_that_may_be_billed_count_twice(second: Any, sure: Decimal) -> None:
+    with OpenAIServer(error(504), second) as server:
+        async with paid(server) as (engine, spending):
+            cost = end_of(await run(engine)).result.cost
+    assert cost.basis == ("api_price" if sure else "usage_missing")
+    assert month(spending) == Spent(sure, BOUND + sure, 2)
+
+
 async def test_under_a_budget_what_may_be_billed_is_not_asked_twice() -> None:
     for budgets, requests in (({"month_budget_usd": 5.0}, 1), ({}, 2)):
         with OpenAIServer(error(504), answer("Hi", counts=COUNTS)) as server:
@@ -239,16 +219,11 @@ async def test_a_stopped_answer_is_an_estimate_and_its_bound_counts() -> None:
     assert cost.formula == "gpt-4o: about 9 prompt × $2.5/M + 4 completion × $10/M = $0.0000625"
     spent = month(spending)
     assert spent.usd == cost.usd
-    assert spent.at_most_usd == (Decimal(21 + 16 + 128) * Decimal("2.5") + 1024 * 10) / 1_000_000
+    assert spent.at_most_usd == BOUND
 
 
 async def test_a_broken_answer_is_an_estimate_too() -> None:
-    async def script(exchange: Exchange) -> None:
-        await exchange.head()
-        await exchange.say("Once upon a time, ")
-        await exchange.end()
-
-    with OpenAIServer(script) as server:
+    with OpenAIServer(begin_and_end) as server:
         async with paid(server) as (engine, _spending):
             result = finished(await run(engine)).result
     assert (result.complete, result.cost.basis) == (False, "estimated")
@@ -281,7 +256,8 @@ async def _set(event: asyncio.Event) -> None:
 
 
 async def test_a_ledger_that_cannot_be_written_stops_a_budget_and_nothing_else() -> None:
-    app_paths().ledger_file.mkdir(parents=True)
+    app_paths().data.mkdir(parents=True)
+    app_paths().ledger_folder.write_text("in its place")
     with OpenAIServer(answer("Hi", counts=COUNTS)) as server:
         async with paid(server, month_budget_usd=5.0) as (engine, _spending):
             assert "cannot be written" in failed(await run(engine)).problem.what
@@ -294,7 +270,8 @@ async def test_no_word_of_a_question_or_answer_is_in_the_ledger() -> None:
     with OpenAIServer(answer("canary-answer", counts=COUNTS)) as server:
         async with paid(server) as (engine, _spending):
             finished(await run(engine, request(text="canary-question")))
-    lines = app_paths().ledger_file.read_text()
+    (file,) = app_paths().ledger_folder.glob("*.jsonl")
+    lines = file.read_text()
     assert "canary" not in lines
     assert KEY not in lines
     assert [json.loads(line)["step"] for line in lines.splitlines()] == ["begun", "ended"]
@@ -313,3 +290,36 @@ async def test_the_tier_that_served_is_the_one_that_is_priced() -> None:
     assert result.cost.usd == (1000 * Decimal("4.25") + 100 * 17) / 1_000_000
     assert result.cost.formula is not None
     assert result.cost.formula.startswith("gpt-4o (priority): ")
+
+
+async def test_what_cannot_be_read_is_said_once_where_a_budget_rests_on_it() -> None:
+    with OpenAIServer(answer("Hi", counts=COUNTS)) as server:
+        async with paid(server) as (engine, _spending):
+            await run(engine)
+            (file,) = app_paths().ledger_folder.glob("*.jsonl")
+            file.write_bytes(file.read_bytes() + b"torn\n")
+            assert warnings(await run(engine)) == []
+        async with paid(server, month_budget_usd=5.0) as (engine, _spending):
+            (words,) = warnings(await run(engine))
+            assert warnings(await run(engine)) == []
+    assert "A line of the list of what was spent this month" in words
+    assert "more may have been spent" in words
+
+
+async def test_a_stop_does_not_wait_for_another_program() -> None:
+    with OpenAIServer() as server, held(app_paths().ledger_folder):
+        async with paid(server, month_budget_usd=5.0) as (engine, _spending):
+            await engine.warm_up()
+            events: list[Event] = []
+            task = asyncio.create_task(engine.run(request(), events.append))
+            await until(lambda: events)
+            await asyncio.sleep(0.1)
+            task.cancel()
+            done, _pending = await asyncio.wait({task}, timeout=1)
+            assert done
+            with pytest.raises(asyncio.CancelledError):
+                await task
+            problem = failed(await run(engine)).problem
+        assert server.received == []
+    assert problem.code == "budget_reached"
+    assert "locked" in problem.what

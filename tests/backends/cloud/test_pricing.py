@@ -61,13 +61,24 @@ def test_practice_is_priced_as_gpt_4o_and_says_so() -> None:
     assert (cost.basis, cost.price_as_of) == ("practice_at_gpt4o_price", "2026-10-12")
 
 
-@pytest.mark.parametrize(("provider", "endpoint"), shipped_endpoints().items())
-def test_every_offered_model_has_a_price(provider: str, endpoint: object) -> None:
-    del endpoint
-    shipped = shipped_endpoints()[provider]
-    for model in shipped.models:
-        if model.offered:
-            assert pricing.cost(shipped.price_provider, model.id, Usage(1000, 1000)).usd, model.id
+OFFERED = [
+    (endpoint.price_provider, model.id)
+    for endpoint in shipped_endpoints().values()
+    for model in endpoint.models
+    if model.offered
+]
+
+
+@pytest.mark.parametrize(("provider", "model"), OFFERED)
+def test_every_offered_model_has_a_price(provider: str | None, model: str) -> None:
+    assert pricing.cost(provider, model, Usage(1000, 1000)).usd
+
+
+def test_only_servers_that_people_run_themselves_are_shipped_without_models() -> None:
+    """These have no price to hold together with the table."""
+    assert {endpoint.provider for endpoint in shipped_endpoints().values() if not endpoint.models} == {
+        endpoint.provider for endpoint in shipped_endpoints().values() if endpoint.self_hosted
+    }
 
 
 def test_the_dates_of_the_prices_belong_to_this_table() -> None:

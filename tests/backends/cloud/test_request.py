@@ -42,6 +42,7 @@ async def test_the_request_is_ours_and_nothing_of_the_environment_is_in_it(monke
         "stream": True,
         "stream_options": {"include_usage": True, "include_obfuscation": False},
         "max_completion_tokens": 7,
+        "service_tier": "default",
         "temperature": 0.5,
         "top_p": 0.95,
         "seed": 3,
