@@ -1,0 +1,66 @@
+"""Servers of one's own behind the workbench: whom a question goes to once an address, or what holds a key, changed."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import pytest_asyncio
+
+from backends.cloud.engine import CloudEngine
+from backends.compare import Comparison
+from backends.events import Event, Failed, Finished
+from backends.ids import new_id
+from backends.paths import app_paths
+from backends.records import Prompt, RunRequest, Sampling, Target
+from backends.workbench import Workbench
+from tests.fakes.openai_server import OpenAIServer
+
+LAB = Target("custom", "lab/phi-4")
+
+
+@pytest_asyncio.fixture
+async def bench() -> AsyncIterator[Workbench]:
+    made = Workbench(app_paths())
+    yield made
+    await made.close()
+
+
+async def ran(bench: Workbench, target: Target) -> Event:
+    """How one question to a target ended."""
+    events: list[Event] = []
+    request = RunRequest(new_id("run"), target, Prompt.ask("Hi"), Sampling(max_tokens=5))
+    bench.access.consent([target])
+    await bench.run(Comparison([request], bench.engine_for, events.append), [request])
+    return events[-1]
+
+
+async def test_a_question_goes_to_where_its_server_is_now(bench: Workbench) -> None:
+    with OpenAIServer() as old, OpenAIServer() as new:
+        bench.change(custom_servers={"lab": old.base_url})
+        assert isinstance(await ran(bench, LAB), Finished)
+        bench.change(custom_servers={"lab": new.base_url})
+        assert isinstance(await ran(bench, LAB), Finished)
+        assert (len(old.received), len(new.received)) == (1, 1)
+
+
+async def test_the_engine_of_an_earlier_address_is_closed(bench: Workbench) -> None:
+    with OpenAIServer() as old, OpenAIServer() as new:
+        bench.change(custom_servers={"lab": old.base_url})
+        await ran(bench, LAB)
+        engine = bench.engine_for(LAB)
+        assert isinstance(engine, CloudEngine)
+        bench.change(custom_servers={"lab": new.base_url})
+        await ran(bench, LAB)
+        assert engine._setting is None  # its connections are closed
+
+
+async def test_a_server_that_was_removed_is_not_asked(bench: Workbench) -> None:
+    with OpenAIServer() as server:
+        bench.change(custom_servers={"lab": server.base_url})
+        await ran(bench, LAB)
+        bench.change(custom_servers={})
+        events: list[Event] = []
+        request = RunRequest(new_id("run"), LAB, Prompt.ask("Hi"), Sampling(max_tokens=5))
+        await bench.run(Comparison([request], bench.engine_for, events.append), [request])
+        assert isinstance(events[-1], Failed)
+        assert len(server.received) == 1
