@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 
+import pytest
 import pytest_asyncio
 
 from backends.cloud.engine import CloudEngine
 from backends.compare import Comparison
+from backends.errors import NetworkNotAllowed
 from backends.events import Event, Failed, Finished
 from backends.ids import new_id
 from backends.paths import app_paths
 from backends.records import Prompt, RunRequest, Sampling, Target
+from backends.targets import parse_target
 from backends.workbench import Workbench
 from tests.fakes.openai_server import OpenAIServer
 
@@ -64,3 +67,18 @@ async def test_a_server_that_was_removed_is_not_asked(bench: Workbench) -> None:
         await bench.run(Comparison([request], bench.engine_for, events.append), [request])
         assert isinstance(events[-1], Failed)
         assert len(server.received) == 1
+
+
+@pytest.mark.parametrize("name", ["custom:lab/gpt-oss:120b-cloud", "ollama:gpt-oss:120b-Cloud"])
+async def test_under_local_only_nothing_is_sent_on_by_a_server_on_this_machine(bench: Workbench, name: str) -> None:
+    target = parse_target(name)
+    with OpenAIServer() as server:
+        bench.change(local_only=True, custom_servers={"lab": server.base_url, "ollama": server.base_url})
+        with pytest.raises(NetworkNotAllowed, match=r"ollama\.com"):
+            bench.access.consent([target])
+        events: list[Event] = []
+        request = RunRequest(new_id("run"), target, Prompt.ask("Hi"), Sampling(max_tokens=5))
+        await bench.run(Comparison([request], bench.engine_for, events.append), [request])
+        assert isinstance(events[-1], Failed)
+        assert events[-1].problem.code == "network_not_allowed"
+        assert server.received == []
