@@ -13,7 +13,7 @@ from functools import cache
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
-from backends.egress_policy import on_this_machine
+from backends.egress_policy import address_of, on_this_machine
 from backends.errors import BadAddress, BadServerName, UnknownTarget
 from backends.records import Target
 from resources import resource_path
@@ -72,9 +72,9 @@ class Endpoint:
     """One server and how to speak to it.
 
     `sampling` maps our names of parameters beyond OpenAI's to the server's; `fixed_sampling` holds the beginnings of
-    model ids that refuse a temperature; `no_chat` beginnings or parts of ids that do not chat; `key_name` is where its
-    key is kept. `self_hosted` is a kind of server that people run themselves. `sent_on_to` is set for a model whose
-    prompts this server sends on to another host.
+    model ids that refuse a temperature; `no_chat` beginnings or parts of ids that do not chat; `key_name` is what its
+    key and its money are called, see `key_entry`. `self_hosted` is a kind of server that people run themselves.
+    `sent_on_to` is set for a model whose prompts this server sends on to another host.
     """
 
     provider: str
@@ -102,6 +102,15 @@ class Endpoint:
     def host(self) -> str:
         """The host that is asked."""
         return urlsplit(self.base_url).hostname or ""
+
+    @property
+    def key_entry(self) -> str:
+        """Where its key is kept. That of a server that people run is for its address alone: when another machine gets
+        the name, the key is not sent there."""
+        if not self.base_url or not (self.self_hosted or self.provider == "custom"):
+            return self.key_name
+        host, port = address_of(self.base_url)
+        return f"{self.key_name}@{host}:{port}"
 
     @property
     def destination(self) -> str:

@@ -62,7 +62,7 @@ class Servers:
         endpoint = self._endpoint(target)
         self.consent(endpoint)
         asking = await asyncio.to_thread(importlib.import_module, "backends.cloud.model_list")
-        listed: ModelList = await asking.fetch_models(self._egress, endpoint, self._key(endpoint.key_name))
+        listed: ModelList = await asking.fetch_models(self._egress, endpoint, self._key(endpoint.key_entry))
         await asyncio.to_thread(self._known.keep, listed)
         return listed
 

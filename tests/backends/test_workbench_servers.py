@@ -12,13 +12,17 @@ from backends.compare import Comparison
 from backends.errors import NetworkNotAllowed
 from backends.events import Event, Failed, Finished
 from backends.ids import new_id
+from backends.key_holders import key_holder, key_holders
+from backends.keys import Secret
 from backends.paths import app_paths
 from backends.records import Prompt, RunRequest, Sampling, Target
+from backends.settings import Settings
 from backends.targets import parse_target
 from backends.workbench import Workbench
 from tests.fakes.openai_server import OpenAIServer
 
 LAB = Target("custom", "lab/phi-4")
+VLLM = Target("vllm", "phi-4")
 
 
 @pytest_asyncio.fixture
@@ -67,6 +71,30 @@ async def test_a_server_that_was_removed_is_not_asked(bench: Workbench) -> None:
         await bench.run(Comparison([request], bench.engine_for, events.append), [request])
         assert isinstance(events[-1], Failed)
         assert len(server.received) == 1
+
+
+async def test_a_key_is_for_the_address_it_was_given_for(bench: Workbench) -> None:
+    with OpenAIServer() as old, OpenAIServer() as new:
+        bench.change(custom_servers={"lab": old.base_url, "vllm": old.base_url})
+        for target in (LAB, VLLM):
+            bench.access.keep_key(target, Secret("sk-test-lab"))
+            await ran(bench, target)
+        bench.change(custom_servers={"lab": new.base_url, "vllm": new.base_url})
+        for target in (LAB, VLLM):
+            await ran(bench, target)
+        assert [request.headers.get("authorization") for request in old.received] == ["Bearer sk-test-lab"] * 2
+        assert [request.headers.get("authorization") for request in new.received] == [None, None]
+
+
+def test_a_kept_key_of_an_earlier_address_is_listed_to_be_deleted() -> None:
+    kept = ("custom:lab@10.0.0.7:9000", "custom:lab@10.0.0.8:9000", "custom:gone@10.0.0.7:80", "vllm@127.0.0.1:8000")
+    settings = Settings(kept_keys=kept, custom_servers={"lab": "http://10.0.0.8:9000/v1"})
+    held = {endpoint.key_entry: endpoint.label for endpoint in key_holders(settings)}
+    assert held["custom:lab@10.0.0.8:9000"] == "lab"
+    assert held["custom:lab@10.0.0.7:9000"] == "lab, formerly at 10.0.0.7:9000"
+    assert held["vllm@127.0.0.1:8000"] == "vLLM"
+    assert key_holder("custom:gone", settings).key_entry == "custom:gone@10.0.0.7:80"
+    assert list(held).count("custom:gone@10.0.0.7:80") == 1
 
 
 @pytest.mark.parametrize("name", ["custom:lab/gpt-oss:120b-cloud", "ollama:gpt-oss:120b-Cloud"])
