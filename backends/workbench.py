@@ -76,7 +76,7 @@ class Workbench:
             self.known_models,
             settings=lambda: self.settings,
             egress=self.egress,
-            key=self.keys.get,
+            keys=self.keys,
             offered=self.access.offered,
         )
         self.history = History(paths.history_file, keep=self.settings.keep_history, on_problem=self._history_problem)

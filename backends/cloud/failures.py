@@ -25,6 +25,7 @@ from backends.errors import (
     CloudModelUnknown,
     ConnectionLost,
     KeyMissing,
+    KeyNotAllowed,
     KeyRefused,
     NearfarError,
     NotAnApi,
@@ -175,12 +176,13 @@ def _of_quota(_error: openai.APIStatusError, call: Call) -> NearfarError:
 def _of_forbidden(error: openai.APIStatusError, call: Call) -> NearfarError:
     if error.code == REGION_CODE:
         return RequestRefused(f"{call.name} does not serve your country or region.", fix="Choose another provider.")
+    if error.code in GONE_CODES:
+        return _of_missing_model(call)
     if TOO_LONG.search(error.message):
         return RequestRefused(f"{call.name} refused the request{_quoted(error, call)}.")
-    return KeyRefused(
-        f"{call.name} does not let this key use {call.model}{_quoted(error, call)}.",
-        fix="Check what the key may do, or choose another model.",
-    )
+    if call.key is None:
+        return KeyMissing(f"{call.name} asks for an API key.", safe="Your prompt is kept.")
+    return KeyNotAllowed(f"{call.name} does not let this key use {call.model}{_quoted(error, call)}.")
 
 
 def _of_not_found(error: openai.APIStatusError, call: Call) -> NearfarError:

@@ -15,7 +15,7 @@ from backends.cloud.offers import ModelList, instead_of
 from backends.cloud.providers import CloudModel, Endpoint, endpoint_for, model_of
 from backends.egress import Egress
 from backends.errors import NearfarError, NetworkNotAllowed
-from backends.keys import Secret
+from backends.key_ring import KeyRing
 from backends.records import Target
 from backends.settings import Settings
 from backends.targets import SELF_HOSTED
@@ -28,7 +28,7 @@ ANY_MODEL = "default"  # stands for a model where only the server is meant
 
 
 class Servers:
-    """`key` gives the key kept under a name. Use it on the engine loop; `instead` and `consent` from any thread."""
+    """Use it on the engine loop; `instead` and `consent` from any thread."""
 
     def __init__(
         self,
@@ -36,25 +36,24 @@ class Servers:
         *,
         settings: Callable[[], Settings],
         egress: Egress,
-        key: Callable[[str], Secret | None],
+        keys: KeyRing,
         offered: Callable[[Endpoint], tuple[CloudModel, ...]],
     ) -> None:
         self._known = known
         self._settings = settings
         self._egress = egress
-        self._key = key
+        self._keys = keys
         self._offered = offered
 
     def consent(self, endpoint: Endpoint) -> None:
         """The person asked this server for its models: it may be contacted for that. Raises NetworkNotAllowed."""
         if not endpoint.leaves_machine:
             return
-        if self._settings().local_only:
+        if not self._egress.end_local_only(unless=lambda: bool(self._settings().local_only)):
             raise NetworkNotAllowed(
                 f"Local only is switched on, so {endpoint.host} was not asked for its models.",
                 fix="Turn local only off, or type the name of the model.",
             )
-        self._egress.set_local_only(False)
         self._egress.allow_for(LIST_PURPOSE, [endpoint.host])
 
     async def list_models(self, target: Target) -> ModelList:
@@ -62,7 +61,8 @@ class Servers:
         endpoint = self._endpoint(target)
         self.consent(endpoint)
         asking = await asyncio.to_thread(importlib.import_module, "backends.cloud.model_list")
-        listed: ModelList = await asking.fetch_models(self._egress, endpoint, self._key(endpoint.key_entry))
+        await self._keys.load([endpoint.key_entry])
+        listed: ModelList = await asking.fetch_models(self._egress, endpoint, self._keys.get(endpoint.key_entry))
         await asyncio.to_thread(self._known.keep, listed)
         return listed
 

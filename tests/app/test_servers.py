@@ -123,6 +123,15 @@ def test_a_refused_list_says_so_and_forgets_the_key(
     assert session.bench.access.needs_key(Target("openai", "gpt-4o"))
 
 
+def test_a_key_that_may_not_list_is_kept(qtbot: QtBot, session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
+    with OpenAIServer(error(403)) as server:
+        monkeypatch.setenv(variable_of("openai"), server.base_url)
+        session.bench.keys.put("openai", Secret("sk-test"))
+        act(qtbot, session, "list:openai")
+    assert "does not let this key list models" in session.compare.problem_text()
+    assert not session.bench.access.needs_key(Target("openai", "gpt-4o"))
+
+
 def test_under_local_only_no_list_is_fetched(qtbot: QtBot, qapp: QApplication) -> None:
     choose(local_only=True)
     for session in opened(qtbot, qapp):

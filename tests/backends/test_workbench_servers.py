@@ -2,24 +2,33 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
 import pytest_asyncio
 
 from backends.cloud.engine import CloudEngine
+from backends.cloud.known_models import KnownModels
+from backends.cloud.providers import shipped_endpoints, variable_of
+from backends.cloud.servers import Servers
 from backends.compare import Comparison
+from backends.egress import Egress
+from backends.egress_policy import Policy
 from backends.errors import NetworkNotAllowed
 from backends.events import Event, Failed, Finished
 from backends.ids import new_id
 from backends.key_holders import key_holder, key_holders
+from backends.key_ring import KeyRing
+from backends.keyring_store import KeyringStore
 from backends.keys import Secret
 from backends.paths import app_paths
 from backends.records import Prompt, RunRequest, Sampling, Target
 from backends.settings import Settings
 from backends.targets import parse_target
 from backends.workbench import Workbench
-from tests.fakes.openai_server import OpenAIServer
+from tests.fakes.openai_server import OpenAIServer, by_path
 
 LAB = Target("custom", "lab/phi-4")
 VLLM = Target("vllm", "phi-4")
@@ -84,6 +93,41 @@ async def test_a_key_is_for_the_address_it_was_given_for(bench: Workbench) -> No
             await ran(bench, target)
         assert [request.headers.get("authorization") for request in old.received] == ["Bearer sk-test-lab"] * 2
         assert [request.headers.get("authorization") for request in new.received] == [None, None]
+
+
+async def test_models_are_listed_with_the_key_that_the_keyring_holds(
+    bench: Workbench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def read(_store: KeyringStore, name: str) -> Secret | None:
+        return Secret("sk-test-kept") if name == "openai" else None
+
+    monkeypatch.setattr(KeyringStore, "read", read)
+    with OpenAIServer(by_path({"/v1/models": {"data": [{"id": "gpt-6-luna"}]}})) as server:
+        monkeypatch.setenv(variable_of("openai"), server.base_url)
+        bench.change(kept_keys=("openai",))
+        await bench.servers.list_models(Target("openai", "default"))
+        assert server.received[0].headers["authorization"] == "Bearer sk-test-kept"
+
+
+def test_asking_for_models_does_not_undo_local_only_switched_on_at_the_same_moment() -> None:
+    egress = Egress(Policy(local_only=False))
+    switches: list[threading.Thread] = []
+
+    def settings() -> Settings:
+        switches.append(threading.Thread(target=egress.set_local_only, args=(True,)))
+        switches[0].start()
+        switches[0].join(0.2)
+        return Settings(local_only=False)
+
+    keys = KeyRing(kept=tuple, change=dict, save=_saved)
+    servers = Servers(KnownModels(Path()), settings=settings, egress=egress, keys=keys, offered=lambda _: ())
+    servers.consent(shipped_endpoints()["openai"])
+    switches[0].join()
+    assert egress.policy.local_only
+
+
+async def _saved() -> None:
+    return None
 
 
 def test_a_kept_key_of_an_earlier_address_is_listed_to_be_deleted() -> None:

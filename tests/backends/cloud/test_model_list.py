@@ -117,7 +117,7 @@ async def test_what_is_no_list_is_a_sentence(body: bytes) -> None:
     ("script", "key", "code", "words"),
     [
         (error(401), KEY, "key_refused", "did not accept the API key"),
-        (error(403), KEY, "key_refused", "did not accept the API key"),
+        (error(403), KEY, "key_not_allowed", "does not let this key list models"),
         (error(404), KEY, "not_an_api", "no list of models at this address"),
         (error(429, {"Retry-After": "1"}), KEY, "too_many_requests", "asks you to wait"),
         (error(503), KEY, "server_failed", "failed on its side (HTTP 503)"),

@@ -26,7 +26,12 @@ from tests.fakes.openai_server import Exchange, OpenAIServer, Script, error
         (error(401, message=f"Incorrect API key provided: {KEY}"), "key_refused", "did not accept the API key"),
         (error(402, message="limit"), "quota_used_up", "used up"),
         (error(403, code="unsupported_country_region_territory"), "request_refused", "country"),
-        (error(403, message="project may not"), "key_refused", "does not let this key use gpt-4o"),
+        (error(403, message="project may not"), "key_not_allowed", "does not let this key use gpt-4o"),
+        (
+            error(403, code="model_not_found", message="Project `p` does not have access to model `gpt-4o`"),
+            "cloud_model_unknown",
+            "no model gpt-4o, or your key may not use it",
+        ),
         (error(403, message="input exceeds the context"), "request_refused", "exceeds the context"),
         (
             error(404, code="model_not_found", message="The model does not exist"),
