@@ -17,7 +17,7 @@ from backends.cloud import failures, sdk
 from backends.cloud.failures import Call
 from backends.cloud.patience import Patience
 from backends.cloud.providers import CloudModel, Endpoint
-from backends.cloud.request import ChatRequest
+from backends.cloud.request import ChatRequest, Refusals
 from backends.cloud.stream import Reader
 from backends.egress_http import Wire
 from backends.egress_policy import on_this_machine
@@ -33,12 +33,12 @@ GATEWAY_GAVE_UP = frozenset({408, 502, 504, 524})
 MAX_RETRY_WAIT_S = 60.0
 SERVER_RETRY_WAIT_S = 1.0
 
-Refused = MutableMapping[str, frozenset[str]]
+Refused = MutableMapping[str, Refusals]
 
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """What an engine lends to every attempt. `refused` remembers, by model, the parameters its server refused;
+    """What an engine lends to every attempt. `refused` remembers, by model, what its server refused;
     `offered` is what its provider has today."""
 
     client: sdk.Client
@@ -102,6 +102,10 @@ class Attempt:
             )
         if not endpoint.takes_sampling(self._model):
             self._tally.notice("own_sampling", f"{self._model} chooses its own temperature; yours was not sent.")
+        left_out = self._chat.left_out()
+        if left_out:
+            named = " and ".join(left_out)
+            self._tally.notice("parameter_refused", f"{self._model} refused {named} before: asked without.")
 
     async def _open(self) -> sdk.Chunks:
         has_waited = False
@@ -131,15 +135,15 @@ class Attempt:
     def _drop_what_it_refuses(self, error: openai.APIStatusError) -> bool:
         if error.status_code not in (400, 422):
             return False
-        name = self._chat.refused_name(error.param, error.code, error.message)
-        if name is None:
+        refusal = self._chat.refusal(error.param, error.code, error.message)
+        if refusal is None:
             return False
-        self._chat = self._chat.without(name)
+        self._chat = self._chat.without(refusal)
         self._setting.refused[self._model] = self._chat.refused
         self._tally.settings["not_sent"] = self._chat.not_sent()
-        other = self._chat.replacement_for(name)
+        other = self._chat.replacement_for(refusal.name)
         how = f"with {other} instead" if other is not None else "without it"
-        self._tally.notice("parameter_refused", f"{self._model} does not take {name}: asked again {how}.")
+        self._tally.notice("parameter_refused", f"{self._model} does not take {refusal}: asked again {how}.")
         return True
 
     async def _wait(self, wait_s: float, status: int) -> None:
@@ -186,7 +190,16 @@ class Attempt:
             raise failures.server_error(self._call, reader.error)
         if reader.chunks == 0:
             raise UnreadableReply(f"{self._call.name} ended its answer before it began.", safe="Your prompt is kept.")
+        self._say_if_longer()
         self._tally.finished(reader.finish_reason)
+
+    def _say_if_longer(self) -> None:
+        """Some servers take a limit and pass over it."""
+        limit, written = self._tally.request.sampling.max_tokens, self._tally.usage.completion_tokens
+        if limit is not None and written is not None and written > limit:
+            self._tally.notice(
+                "limit_ignored", f"{self._call.name} wrote {written} tokens, although at most {limit} were asked for."
+            )
 
     async def _take_all(self, stream: sdk.Chunks, reader: Reader) -> None:
         """Read on while text comes. Comments that keep a connection open reset the socket's timeout, not this one."""

@@ -18,7 +18,7 @@ from backends.errors import BadAddress, BadServerName, UnknownTarget
 from backends.records import Target
 from resources import resource_path
 
-LimitParameter = Literal["max_completion_tokens", "max_tokens"]
+LimitParameter = Literal["max_completion_tokens", "max_tokens", "both"]
 
 SERVER_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,39}")
 ENDPOINT_PATH = "/chat/completions"

@@ -119,7 +119,7 @@ def test_asking_for_models_does_not_undo_local_only_switched_on_at_the_same_mome
         switches[0].join(0.2)
         return Settings(local_only=False)
 
-    keys = KeyRing(kept=tuple, change=dict, save=_saved)
+    keys = KeyRing(kept=tuple, change=lambda **_: None, save=_saved)
     servers = Servers(KnownModels(Path()), settings=settings, egress=egress, keys=keys, offered=lambda _: ())
     servers.consent(shipped_endpoints()["openai"])
     switches[0].join()
