@@ -70,9 +70,12 @@ class Attempt:
         self._pays_once = must_limit
         self._must_limit = must_limit and request.sampling.max_tokens is not None
         self._chat = ChatRequest(request, setting.endpoint, model, setting.refused.get(model, frozenset()))
+        self._thinks = self._chat.thinks
+        self._patience = setting.patience.for_thinking() if self._thinks else setting.patience
         self._call = Call(
-            setting.endpoint, model, key, setting.patience.read_s, lambda: bool(tally.text), setting.offered
+            setting.endpoint, model, key, self._patience.read_s, lambda: bool(tally.text), setting.offered
         )
+        self._thinking = ThinkingNotice(tally, self._patience, model)
 
     async def answer(self) -> None:
         """Until the answer has ended; raises NearfarError for every failure."""
@@ -86,12 +89,17 @@ class Attempt:
 
     async def _answer(self) -> None:
         self._say_what_differs()
-        stream = await self._open()
         try:
-            wire = self._check_head(stream)
-            await self._read(stream, wire)
+            if self._thinks:
+                self._thinking.begin()
+            stream = await self._open()
+            try:
+                wire = self._check_head(stream)
+                await self._read(stream, wire)
+            finally:
+                await stream.close()
         finally:
-            await stream.close()
+            self._thinking.end()
 
     def _say_what_differs(self) -> None:
         endpoint = self._setting.endpoint
@@ -118,7 +126,7 @@ class Attempt:
             self._tally.sent()
             self._tally.may_be_charged = True
             try:
-                return await sdk.open_stream(self._setting.client, self._chat.body(), self._key)
+                return await sdk.open_stream(self._setting.client, self._chat.body(), self._key, self._patience)
             except openai.APIStatusError as error:
                 # A request that was turned down is not billed; of one that a gateway gave up on, nobody knows.
                 self._tally.may_be_charged = error.status_code in GATEWAY_GAVE_UP
@@ -203,17 +211,47 @@ class Attempt:
 
     async def _take_all(self, stream: sdk.Chunks, reader: Reader) -> None:
         """Read on while text comes. Comments that keep a connection open reset the socket's timeout, not this one."""
-        patience = self._setting.patience
+        patience = self._patience
         now = asyncio.get_running_loop().time
         async with asyncio.timeout(patience.silence_s) as silence:
             async for chunk in stream:
                 if chunk is not None and reader.take(chunk):
+                    self._thinking.end()
                     wait_s = patience.silence_s if reader.finish_reason is None else patience.tail_s
                     silence.reschedule(now() + wait_s)
 
     def _silence(self) -> str:
-        silence_s = self._setting.patience.silence_s
+        silence_s = self._patience.silence_s
         return f"{self._call.name} kept the connection open, but sent no text for {silence_s:.0f} seconds."
+
+
+class ThinkingNotice:
+    """Says that a model thinks where it has been silent for a while, and takes that back when it writes."""
+
+    def __init__(self, tally: Tally, patience: Patience, model: str) -> None:
+        self._tally = tally
+        self._patience = patience
+        self._model = model
+        self._timer: asyncio.TimerHandle | None = None
+        self._said = False
+
+    def begin(self) -> None:
+        self._timer = asyncio.get_running_loop().call_later(self._patience.say_thinking_s, self._say)
+
+    def _say(self) -> None:
+        self._said = True
+        minutes = math.ceil(self._patience.silence_s / 60)
+        limit = "a minute" if minutes == 1 else f"{minutes} minutes"
+        self._tally.notice("thinking", f"{self._model} is thinking. Up to {limit} without text are waited for.")
+
+    def end(self) -> None:
+        """Idempotent."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if self._said:
+            self._said = False
+            self._tally.notice("thinking", "")
 
 
 def _wait_s(error: openai.APIStatusError) -> float | None:

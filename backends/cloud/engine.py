@@ -15,7 +15,7 @@ from backends.cloud import pricing
 from backends.cloud.budget import Spending
 from backends.cloud.patience import Patience
 from backends.cloud.providers import CloudModel, Endpoint, model_of
-from backends.egress import POOL_S, WRITE_S, Egress
+from backends.egress import Egress
 from backends.errors import CloudError, KeyMissing, NearfarError
 from backends.events import Emit
 from backends.keys import Secret
@@ -149,8 +149,6 @@ class CloudEngine:
 
     def _prepare(self) -> Setting:
         """Runs in a thread: these imports take seconds."""
-        import httpx2
-
         from backends.cloud import sdk
         from backends.cloud.attempt import Setting
         from backends.cloud.guard import bound_response
@@ -160,12 +158,10 @@ class CloudEngine:
         else:
             pricing.load_prices_now()
         sdk.rehearse()
-        patience = self._patience
         http = self._egress.http_client(PURPOSE, self.endpoint.base_url)
         http.event_hooks = {"request": [], "response": [bound_response]}
-        timeout = httpx2.Timeout(connect=patience.connect_s, read=patience.read_s, write=WRITE_S, pool=POOL_S)
-        client = sdk.make_client(self.endpoint.base_url, http, timeout)
-        return Setting(client, self.endpoint, patience, {}, self._offered)
+        client = sdk.make_client(self.endpoint.base_url, http, sdk.timeout_of(self._patience))
+        return Setting(client, self.endpoint, self._patience, {}, self._offered)
 
     def _price(self, model: str, usage: Usage) -> Cost:
         endpoint = self.endpoint

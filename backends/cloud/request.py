@@ -59,6 +59,12 @@ class ChatRequest:
     def _is_refused(self, name: str, value: object) -> bool:
         return any(each.is_about(name, value) for each in self.refused)
 
+    @property
+    def thinks(self) -> bool:
+        """Whether the model is known, or asked, to think before it writes; most send nothing meanwhile."""
+        asked = self._request.sampling.reasoning_effort
+        return asked != "none" and (asked is not None or not self._endpoint.takes_sampling(self._model))
+
     def body(self) -> Body:
         """Everything that is sent, as JSON values."""
         wished = self._wished()

@@ -208,3 +208,5 @@ def test_the_names_of_the_rows_are_their_own() -> None:
 def test_how_long_is_waited_for_bytes_for_text_and_before_the_one_retry() -> None:
     patience = Patience()
     assert (patience.read_s, patience.silence_s, attempt.MAX_RETRY_WAIT_S) == (60.0, 120.0, 60.0)
+    thinking = patience.for_thinking()
+    assert (thinking.read_s, thinking.silence_s) == (300.0, 300.0)
