@@ -8,7 +8,6 @@ from datetime import date
 
 from app.models_view import OWNERS
 from app.server_choices import LOCAL_ONLY_REASON, Server, servers
-from backends.cloud.offers import retires_on
 from backends.cloud.providers import CloudModel, Endpoint, model_of, shipped_endpoints
 from backends.cloud.servers import ANY_MODEL
 from backends.errors import NearfarError
@@ -46,8 +45,7 @@ def choice_for(bench: Workbench, target: Target) -> TargetChoice | None:
         return None
     if endpoint is None:
         return None
-    listed = bench.known_models.of(endpoint.base_url)
-    return _choice(bench, target, endpoint, retires_on(endpoint, listed, model_of(target)))
+    return _choice(bench, target, endpoint, bench.access.retires(endpoint, model_of(target)))
 
 
 def _installed(bench: Workbench) -> Iterator[TargetChoice]:

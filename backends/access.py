@@ -12,7 +12,7 @@ from datetime import date
 from backends.cloud.key_test import PURPOSE as KEY_TEST
 from backends.cloud.key_test import KeyTest, try_key
 from backends.cloud.known_models import KnownModels
-from backends.cloud.offers import offers
+from backends.cloud.offers import offers, retires_on
 from backends.cloud.providers import CloudModel, Endpoint, endpoint_for
 from backends.egress import Egress
 from backends.errors import KeyMissing, NearfarError, NetworkNotAllowed, UnknownTarget, UsageError
@@ -43,6 +43,10 @@ class Access:
         """What a server has today, as far as it is known: its own list if it was asked, and the shipped table."""
         listed = self._known_models.of(endpoint.base_url)
         return offers(endpoint, listed, date.today())  # noqa: DTZ011  announced days are calendar days
+
+    def retires(self, endpoint: Endpoint, model: str) -> date | None:
+        """The announced last day of a model, as `offered` knows it."""
+        return retires_on(endpoint, self._known_models.of(endpoint.base_url), model)
 
     def needs_key(self, target: Target) -> bool:
         """Whether somebody must be asked; not where the keyring should give the key when it is needed."""

@@ -160,6 +160,7 @@ class Workbench:
             key=lambda: self.access.key_of(endpoint),
             spending=self.spending,
             offered=lambda: self.access.offered(endpoint),
+            retires=lambda model: self.access.retires(endpoint, model),
         )
 
     async def warm_up(self, targets: Iterable[Target]) -> None:

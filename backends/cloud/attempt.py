@@ -10,6 +10,7 @@ import logging
 import math
 from collections.abc import Callable, MutableMapping, Sequence
 from dataclasses import dataclass
+from datetime import date
 
 import openai
 
@@ -39,13 +40,14 @@ Refused = MutableMapping[str, Refusals]
 @dataclass(frozen=True, slots=True)
 class Setting:
     """What an engine lends to every attempt. `refused` remembers, by model, what its server refused;
-    `offered` is what its provider has today."""
+    `offered` is what its provider has today, `retires` the last day of a model."""
 
     client: sdk.Client
     endpoint: Endpoint
     patience: Patience
     refused: Refused
     offered: Callable[[], Sequence[CloudModel]]
+    retires: Callable[[str], date | None]
 
 
 class Attempt:
@@ -73,7 +75,13 @@ class Attempt:
         self._thinks = self._chat.thinks
         self._patience = setting.patience.for_thinking() if self._thinks else setting.patience
         self._call = Call(
-            setting.endpoint, model, key, self._patience.read_s, lambda: bool(tally.text), setting.offered
+            setting.endpoint,
+            model,
+            key,
+            self._patience.read_s,
+            lambda: bool(tally.text),
+            setting.offered,
+            setting.retires,
         )
         self._thinking = ThinkingNotice(tally, self._patience, model)
 

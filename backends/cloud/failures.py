@@ -68,6 +68,7 @@ class Call:
     read_s: float
     text_began: Callable[[], bool]
     offered: Callable[[], Sequence[CloudModel]] = tuple
+    retires: Callable[[str], date | None] = lambda _model: None
 
     def quote(self, text: object) -> str:
         """A server's own words: short, on one line, without anything that looks like a key."""
@@ -197,8 +198,7 @@ def _of_not_found(error: openai.APIStatusError, call: Call) -> NearfarError:
 
 def _of_missing_model(call: Call) -> NearfarError:
     """Says what to choose instead, by what the provider offers today: data decides, not this code."""
-    known = call.endpoint.model(call.model)
-    day = known.retires if known is not None else None
+    day = call.retires(call.model)
     retired = day is not None and day <= date.today()  # noqa: DTZ011  a calendar day
     other = instead_of(call.endpoint, call.model, call.offered())
     fix = None if other is None else f"Choose {call.quote(other)}, which {call.name} offers, or another model."
