@@ -51,7 +51,11 @@ class Access:
     def needs_key(self, target: Target) -> bool:
         """Whether somebody must be asked; not where the keyring should give the key when it is needed."""
         endpoint = self.endpoint(target)
-        return endpoint is not None and endpoint.needs_key and not self._keys.expects(endpoint.key_entry)
+        return endpoint is not None and self.server_needs_key(endpoint)
+
+    def server_needs_key(self, endpoint: Endpoint) -> bool:
+        """As `needs_key`, for all models of a server."""
+        return endpoint.needs_key and not self._keys.expects(endpoint.key_entry)
 
     def forget_key(self, target: Target) -> None:
         """Use the key of a target's server no more, as when it was refused; the keyring keeps what it has."""

@@ -6,6 +6,7 @@ Must not be called by itself. The clients are imported off the loop, when the fi
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import importlib
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
@@ -83,12 +84,21 @@ class Servers:
         return found
 
     def _remember(self, asked: list[Endpoint], lists: Mapping[str, ModelList | None]) -> None:
+        own = self._own_addresses()
         for endpoint in asked:
             listed = lists.get(endpoint.base_url)
             if listed is not None:
                 self._known.keep(listed)
-            elif not endpoint.leaves_machine:
+            elif not endpoint.leaves_machine and endpoint.base_url not in own:
                 self._known.forget(endpoint.base_url)
+
+    def _own_addresses(self) -> frozenset[str]:
+        """Where the servers that the person named are: their lists stay, whatever else was looked for there."""
+        found = set()
+        for name in self._settings().custom_servers:
+            with contextlib.suppress(NearfarError):  # a kind that was moved is no server of this name
+                found.add(self._endpoint(Target("custom", f"{name}/{ANY_MODEL}")).base_url)
+        return frozenset(found)
 
     def instead(self, target: Target) -> Target | None:
         """What the same provider offers in place of a model that it does not have."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ import pytest_asyncio
 
 from backends.cloud.engine import CloudEngine
 from backends.cloud.known_models import KnownModels
+from backends.cloud.offers import ModelList
 from backends.cloud.providers import shipped_endpoints, variable_of
 from backends.cloud.servers import Servers
 from backends.compare import Comparison
@@ -26,7 +28,7 @@ from backends.keys import Secret
 from backends.paths import app_paths
 from backends.records import Prompt, RunRequest, Sampling, Target
 from backends.settings import Settings
-from backends.targets import parse_target
+from backends.targets import SELF_HOSTED, parse_target
 from backends.workbench import Workbench
 from tests.fakes.openai_server import OpenAIServer, by_path
 
@@ -107,6 +109,20 @@ async def test_models_are_listed_with_the_key_that_the_keyring_holds(
         bench.change(kept_keys=("openai",))
         await bench.servers.list_models(Target("openai", "default"))
         assert server.received[0].headers["authorization"] == "Bearer sk-test-kept"
+
+
+async def test_looking_for_servers_forgets_no_list_of_ones_own_server(
+    bench: Workbench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for kind in SELF_HOSTED:
+        monkeypatch.setenv(variable_of(kind), "http://127.0.0.1:9/v1")
+    bench.known_models.keep(ModelList("http://127.0.0.1:9/v1", (), datetime.now(UTC)))
+    bench.change(custom_servers={"lab": "http://127.0.0.1:9/v1"})
+    await bench.servers.look()
+    assert bench.known_models.of("http://127.0.0.1:9/v1") is not None
+    bench.change(custom_servers={})
+    await bench.servers.look()
+    assert bench.known_models.of("http://127.0.0.1:9/v1") is None
 
 
 def test_asking_for_models_does_not_undo_local_only_switched_on_at_the_same_moment() -> None:
