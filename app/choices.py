@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import date
+from weakref import WeakKeyDictionary
 
 from app.models_view import OWNERS
 from app.server_choices import LOCAL_ONLY_REASON, Server, servers
-from backends.cloud.offers import retires_on
+from backends.cloud.offers import ModelList
 from backends.cloud.providers import CloudModel, Endpoint, model_of, shipped_endpoints
 from backends.cloud.servers import ANY_MODEL
 from backends.errors import NearfarError
@@ -46,8 +47,7 @@ def choice_for(bench: Workbench, target: Target) -> TargetChoice | None:
         return None
     if endpoint is None:
         return None
-    listed = bench.known_models.of(endpoint.base_url)
-    return _choice(bench, target, endpoint, retires_on(endpoint, listed, model_of(target)))
+    return _choice(bench, target, endpoint, bench.access.retires(endpoint, model_of(target)))
 
 
 def _installed(bench: Workbench) -> Iterator[TargetChoice]:
@@ -66,10 +66,55 @@ def _installed(bench: Workbench) -> Iterator[TargetChoice]:
 
 def _served(bench: Workbench) -> Iterator[TargetChoice]:
     """Models of every server: those that it listed, else the shipped ones; servers of one's own at least by name."""
+    kept = _KEPT.setdefault(bench, {})
     for server in servers(bench):
-        for model in _models(bench, server):
-            target = replace(server.target, model=_under(server.target, model.id))
-            yield _listed(bench, server, target, model.retires)
+        rests_on = _state(bench, server)
+        if server.name not in kept or not kept[server.name].rests_on_same(rests_on):
+            kept[server.name] = _Kept(rests_on, tuple(_choices_of(bench, server)))
+        yield from kept[server.name].choices
+
+
+@dataclass(frozen=True, slots=True)
+class _State:
+    """All that the choices of a server rest on."""
+
+    server: Server
+    listed: ModelList | None
+    needs_key: bool
+    local_only: bool
+    today: date
+
+
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    """The choices of a server as they were made last: a list can have thousands of models, and every change of a
+    setting shows the targets anew."""
+
+    state: _State
+    choices: tuple[TargetChoice, ...]
+
+    def rests_on_same(self, state: _State) -> bool:
+        return self.state.listed is state.listed and replace(self.state, listed=None) == replace(state, listed=None)
+
+
+_KEPT: WeakKeyDictionary[Workbench, dict[str, _Kept]] = WeakKeyDictionary()
+
+
+def _state(bench: Workbench, server: Server) -> _State:
+    endpoint = server.endpoint
+    return _State(
+        server,
+        bench.known_models.of(endpoint.base_url) if endpoint is not None else None,
+        endpoint is not None and bench.access.server_needs_key(endpoint),
+        bench.settings.local_only is True,
+        date.today(),  # noqa: DTZ011  announced days are calendar days
+    )
+
+
+def _choices_of(bench: Workbench, server: Server) -> Iterator[TargetChoice]:
+    for model in _models(bench, server):
+        target = replace(server.target, model=_under(server.target, model.id))
+        yield _listed(bench, server, target, model.retires)
 
 
 def _models(bench: Workbench, server: Server) -> Sequence[CloudModel]:
@@ -111,7 +156,8 @@ def _choice(
         detail=endpoint.label,
         group=group,
         where=endpoint.destination if endpoint.leaves_machine else THIS_MACHINE,
-        needs_key=bench.access.needs_key(target),
+        sent_on=endpoint.sent_on_to is not None,
+        needs_key=bench.access.server_needs_key(endpoint),
         retires_on=retires.isoformat() if retires else None,
         disabled_reason=LOCAL_ONLY_REASON if refused else None,
     )

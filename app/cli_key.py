@@ -80,7 +80,7 @@ async def _set(arguments: argparse.Namespace, bench: Workbench, endpoints: Seque
     keyring = await find_keyring()
     if not keyring.is_there:  # said before a key is typed for nothing
         raise _not_kept(keyring.reason)
-    state = await bench.keys.keep(endpoint.key_name, _read_key(endpoint.label))
+    state = await bench.keys.keep(endpoint.key_entry, _read_key(endpoint.label))
     if state.place != "keyring":
         raise _not_kept(state.reason)
     _print([state], endpoints, keyring.backend, as_json=arguments.json)
@@ -90,7 +90,7 @@ async def _set(arguments: argparse.Namespace, bench: Workbench, endpoints: Seque
 async def _status(arguments: argparse.Namespace, bench: Workbench, endpoints: Sequence[Endpoint]) -> int:
     from backends.keyring_state import find_keyring
 
-    states = await bench.keys.states([endpoint.key_name for endpoint in endpoints])
+    states = await bench.keys.states([endpoint.key_entry for endpoint in endpoints])
     keyring = await find_keyring()
     _print(states, endpoints, keyring.backend, as_json=arguments.json)
     if not keyring.is_there and not arguments.json:
@@ -102,7 +102,7 @@ async def _delete(arguments: argparse.Namespace, bench: Workbench, endpoints: Se
     from backends.keyring_state import find_keyring
 
     (endpoint,) = endpoints
-    state = await bench.keys.forget(endpoint.key_name, look_anyway=True)
+    state = await bench.keys.forget(endpoint.key_entry, look_anyway=True)
     _print([state], endpoints, (await find_keyring()).backend, as_json=arguments.json)
     return EXIT_FAILED if state.reason else EXIT_OK
 
@@ -134,11 +134,11 @@ def _read_key(label: str) -> Secret:
 
 
 def _print(states: Sequence[KeyState], endpoints: Sequence[Endpoint], backend: str, *, as_json: bool) -> None:
-    width = max(len(state.name) for state in states) + 2
+    width = max(len(endpoint.key_name) for endpoint in endpoints) + 2
     for state, endpoint in zip(states, endpoints, strict=True):
         if as_json:
             report = {
-                "provider": state.name,
+                "provider": endpoint.key_name,
                 "place": state.place,
                 "reason": state.reason or None,
                 "backend": backend,
@@ -147,4 +147,4 @@ def _print(states: Sequence[KeyState], endpoints: Sequence[Endpoint], backend: s
             continue
         where = f" ({backend})" if state.place == "keyring" else ""
         why = f" {state.reason}" if state.reason else ""
-        print(one_line(f"{state.name:<{width}}{endpoint.label}: {PLACES[state.place]}{where}.{why}"))
+        print(one_line(f"{endpoint.key_name:<{width}}{endpoint.label}: {PLACES[state.place]}{where}.{why}"))

@@ -104,12 +104,14 @@ class StatusLine:
 
 
 class JsonLines:
-    """One JSON object per event and line."""
+    """One JSON object per event and line; what the person should know beside them goes to standard error."""
 
     def __init__(self, requests: Sequence[RunRequest]) -> None:
         self._targets = {request.run_id: str(request.target) for request in requests}
 
     def show(self, event: Event) -> None:
+        if isinstance(event, Notice) and event.text and event.code != "preparing":
+            say(event.text)
         line = event_as_json(event, self._targets[event.run_id])
         if line is not None:
             print(json.dumps(line), flush=True)  # a target stands here as it was named, whatever it holds

@@ -5,14 +5,16 @@ from __future__ import annotations
 import argparse
 import asyncio
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from datetime import date
 
 from app.cli_print import JsonLines, Terminal, discard_output, reader_is_gone, say
 from app.cli_signals import stop_on_signal
 from app.cli_words import typed
 from app.estimates import estimates, may_cost
 from app.exits import EXIT_CANCELLED, EXIT_FAILED, EXIT_OK
+from backends.cloud.providers import model_of
 from backends.compare import Comparison
 from backends.errors import KeyMissing, NearfarError, UsageError
 from backends.events import Cancelled, Event, Failed, Finished, is_terminal
@@ -28,6 +30,7 @@ LOAD_ADVICE = (
     "Free memory, choose a smaller quant, or add --load-anyway: the load can then fail or slow the machine down."
 )
 GROUPED = "\u202f"
+SOON_DAYS = 90  # a retirement is said from then on
 MAX_STDIN_CHARS = 16 * 1024 * 1024
 
 Printer = Terminal | JsonLines
@@ -49,6 +52,8 @@ def run(arguments: argparse.Namespace) -> int:
         say(warning)
     bench.access.consent(targets)
     bench.access.keys_from_variables(arguments.key_variables, targets)
+    for warning in _retirements(bench, targets):
+        say(warning)
     printer = JsonLines(requests) if arguments.json else Terminal(requests, sys.stdout)
     if arguments.load_anyway:
         bench.local.plans.allow_all()
@@ -68,6 +73,18 @@ def _say_what_it_may_cost(bench: Workbench, requests: Sequence[RunRequest]) -> N
         say(f"May cost {words}.")
     else:
         say("What it may cost is not known." if words == "cost unknown" else f"What it may cost: {words}.")
+
+
+def _retirements(bench: Workbench, targets: Sequence[Target]) -> Iterator[str]:
+    """A sentence for each model that its provider ends soon, or has ended."""
+    today = date.today()  # noqa: DTZ011  announced days are calendar days
+    for target in dict.fromkeys(targets):
+        endpoint = bench.access.endpoint(target)
+        day = bench.access.retires(endpoint, model_of(target)) if endpoint is not None else None
+        if endpoint is None or day is None or (day - today).days > SOON_DAYS:
+            continue
+        verb = "retires" if day >= today else "has retired"
+        yield f"{endpoint.label} {verb} {model_of(target)} on {day:%Y-%m-%d}."
 
 
 def _question(text: str) -> str:

@@ -118,9 +118,9 @@ class KeysController(QObject):
 
     def _keep(self, endpoint: Endpoint, key: Secret, *, in_keyring: bool) -> None:
         """In memory at once, so that a run need not wait for the keyring."""
-        self._bench.keys.put(endpoint.key_name, key)
+        self._bench.keys.put(endpoint.key_entry, key)
         if in_keyring:
-            self._engine.ask(self._bench.keys.keep(endpoint.key_name, key), self._kept)
+            self._engine.ask(self._bench.keys.keep(endpoint.key_entry, key), self._kept)
 
     def _kept(self, state: KeyState) -> None:
         self._told()
@@ -131,8 +131,8 @@ class KeysController(QObject):
     # -- the section of Settings -------------------------------------------------------------------------------------
 
     def _line(self, endpoint: Endpoint) -> KeyLine:
-        state = self._bench.keys.state(endpoint.key_name)
-        return KeyLine(state.name, endpoint.label, endpoint.host, state.place, state.reason)
+        state = self._bench.keys.state(endpoint.key_entry)
+        return KeyLine(endpoint.key_name, endpoint.label, endpoint.host, state.place, state.reason)
 
     @Slot(str)
     def _page_chosen(self, page: str) -> None:
@@ -171,7 +171,9 @@ class KeysController(QObject):
 
     @Slot(str)
     def _delete(self, name: str) -> None:
-        self._engine.ask(self._bench.keys.forget(name), self._kept)
+        endpoint = self._holder(name)
+        if endpoint is not None:
+            self._engine.ask(self._bench.keys.forget(endpoint.key_entry), self._kept)
 
     def _holder(self, name: str) -> Endpoint | None:
         try:

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import date
 
+from backends.cloud.offers import FRESH_DAYS, ModelList
 from backends.cloud.providers import Endpoint, endpoint_for, shipped_endpoints
 from backends.cloud.servers import ANY_MODEL
 from backends.errors import NearfarError
@@ -82,7 +84,7 @@ def _list(bench: Workbench, server: Server) -> TargetAction:
     where = endpoint.host if endpoint.leaves_machine else THIS_MACHINE
     detail = f"asks {where}, without a prompt"
     if listed is not None:
-        detail = f"as of {fmt.day(listed.as_of.astimezone().date())}; {detail}"
+        detail = f"as of {_day(listed)}; {detail}"
     refused = endpoint.leaves_machine and bench.settings.local_only is True
     return TargetAction(
         f"{LIST}{server.name}",
@@ -91,6 +93,13 @@ def _list(bench: Workbench, server: Server) -> TargetAction:
         server.group,
         disabled_reason=LOCAL_ONLY_REASON if refused else None,
     )
+
+
+def _day(listed: ModelList) -> str:
+    """When a server was asked, and how long ago where that is long."""
+    day, today = listed.as_of.astimezone().date(), date.today()  # noqa: DTZ011  calendar days
+    age_days = (today - day).days
+    return f"{fmt.day(day)}, {age_days} days ago" if age_days > FRESH_DAYS else fmt.day(day)
 
 
 def server_lines(bench: Workbench) -> tuple[ServerLine, ...]:
@@ -109,5 +118,5 @@ def _line(bench: Workbench, server: Server) -> ServerLine:
     if listed is None:
         return ServerLine(server.name, endpoint.base_url, where)
     number = len(bench.access.offered(endpoint))
-    words = f"{number} model{'' if number == 1 else 's'} on {fmt.day(listed.as_of.astimezone().date())}"
+    words = f"{number} model{'' if number == 1 else 's'} on {_day(listed)}"
     return ServerLine(server.name, endpoint.base_url, where, words)

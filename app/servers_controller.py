@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING, TypeVar
 from PySide6.QtCore import QObject, Slot
 
 from app.engine_thread import EngineThread
+from app.keyring_words import problem_of_state
 from app.server_choices import LIST, LOOK, target_of
 from app.work import Work
 from backends.cloud.offers import ModelList
 from backends.cloud.providers import Endpoint, check_address, check_server_name
 from backends.errors import KeyMissing, KeyRefused, NearfarError, Problem
+from backends.key_ring import KeyState
 from backends.records import Target
 from backends.workbench import Workbench
 from widgets.compare_page import ComparePage
@@ -124,7 +126,7 @@ class ServersController(QObject):
 
     def _has_key_now(self, target: Target, endpoint: Endpoint) -> bool:
         self._ask_key(target)
-        return self._bench.keys.has(endpoint.key_name)
+        return self._bench.keys.has(endpoint.key_entry)
 
     def _run(
         self,
@@ -170,8 +172,27 @@ class ServersController(QObject):
     @Slot(str)
     def remove(self, name: str) -> None:
         servers = dict(self._bench.settings.custom_servers)
-        if servers.pop(name, None) is not None:
-            self._save(custom_servers=servers)
+        if name not in servers:
+            return
+        entry = self._key_entry(name)
+        del servers[name]
+        if entry is not None:  # whoever gets this name next must not get its key
+            self._engine.ask(self._bench.keys.forget(entry), self._forgotten)
+        self._save(custom_servers=servers)
+
+    def _key_entry(self, name: str) -> str | None:
+        try:
+            endpoint = self._bench.access.endpoint(target_of(name))
+        except NearfarError:
+            return None
+        return endpoint.key_entry if endpoint is not None else None
+
+    def _forgotten(self, state: KeyState) -> None:
+        """Said where the keyring may still hold the key."""
+        self._changed()
+        problem = problem_of_state(state)
+        if problem is not None:
+            self._tell_in_settings(problem)
 
     def _tell_in_settings(self, problem: Problem | None) -> None:
         self._settings.show_problem(problem)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import fields, replace
 
 from PySide6.QtCore import QObject, Qt, QTimer, QUrl, Slot
@@ -107,6 +108,7 @@ class Session(QObject):
             save=self._save,
             changed=self._settings_touched,
         )
+        bench.known_models.read_later()
         self._fill()
         self._connect()
 
@@ -155,6 +157,7 @@ class Session(QObject):
     def _begin(self) -> None:
         """After the first paint: the slow world may start."""
         self.engine.start()
+        self.engine.ask(asyncio.to_thread(self.bench.known_models.read), lambda _none: self._show_targets())
         self.status.begin()
         self.past.begin()
         self.models.begin()

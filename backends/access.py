@@ -12,7 +12,7 @@ from datetime import date
 from backends.cloud.key_test import PURPOSE as KEY_TEST
 from backends.cloud.key_test import KeyTest, try_key
 from backends.cloud.known_models import KnownModels
-from backends.cloud.offers import offers
+from backends.cloud.offers import offers, retires_on
 from backends.cloud.providers import CloudModel, Endpoint, endpoint_for
 from backends.egress import Egress
 from backends.errors import KeyMissing, NearfarError, NetworkNotAllowed, UnknownTarget, UsageError
@@ -45,16 +45,24 @@ class Access:
         listed = self._known_models.of(endpoint.base_url)
         return offers(endpoint, listed, date.today())  # noqa: DTZ011  announced days are calendar days
 
+    def retires(self, endpoint: Endpoint, model: str) -> date | None:
+        """The announced last day of a model, as `offered` knows it."""
+        return retires_on(endpoint, self._known_models.of(endpoint.base_url), model)
+
     def needs_key(self, target: Target) -> bool:
         """Whether somebody must be asked; not where the keyring should give the key when it is needed."""
         endpoint = self.endpoint(target)
-        return endpoint is not None and endpoint.needs_key and not self._keys.expects(endpoint.key_name)
+        return endpoint is not None and self.server_needs_key(endpoint)
+
+    def server_needs_key(self, endpoint: Endpoint) -> bool:
+        """As `needs_key`, for all models of a server."""
+        return endpoint.needs_key and not self._keys.expects(endpoint.key_entry)
 
     def forget_key(self, target: Target) -> None:
         """Use the key of a target's server no more, as when it was refused; the keyring keeps what it has."""
         endpoint = self.endpoint(target)
         if endpoint is not None:
-            self._keys.refuse(endpoint.key_name)
+            self._keys.refuse(endpoint.key_entry)
 
     async def load_keys(self, targets: Iterable[Target]) -> None:
         """Read from the keyring what it is said to hold for these targets; at most about 3 s, and only once."""
@@ -62,12 +70,12 @@ class Access:
         for target in targets:
             with contextlib.suppress(NearfarError):  # the run itself says what is wrong with a target
                 endpoint = self.endpoint(target)
-                names += [endpoint.key_name] if endpoint is not None else []
+                names += [endpoint.key_entry] if endpoint is not None else []
         await self._keys.load(names)
 
     async def try_key(self, endpoint: Endpoint, key: Secret | None = None) -> KeyTest:
         """Ask a server whether it takes a key, by default the one that is kept; the person wished this contact."""
-        name = endpoint.key_name
+        name = endpoint.key_entry
         if key is None:
             self._keys.reconsider(name)
             await self._keys.load([name])
@@ -86,7 +94,7 @@ class Access:
         endpoint = self.endpoint(target)
         if endpoint is None:
             raise UnknownTarget(f"{target} takes no key.")
-        self._keys.put(endpoint.key_name, key)
+        self._keys.put(endpoint.key_entry, key)
 
     def keys_from_variables(self, named: Iterable[str], targets: Iterable[Target]) -> None:
         """Take keys from variables, each named as NAME or, where several servers answer these targets, PROVIDER=NAME.
@@ -94,9 +102,9 @@ class Access:
         Raises UsageError or KeyMissing; a sentence never repeats what was named, which may be a key by mistake.
         """
         asked = [endpoint for target in targets if (endpoint := self.endpoint(target)) is not None]
-        servers = {endpoint.key_name for endpoint in asked}
+        servers = {endpoint.key_name: endpoint.key_entry for endpoint in asked}
         # A server on this machine gets a key only by its name, so that one key for a provider stays unambiguous.
-        takers = {each.key_name for each in asked if not each.charges_nobody} or servers
+        takers = {each.key_name for each in asked if not each.charges_nobody} or set(servers)
         listed = " and ".join(sorted(servers))
         given: dict[str, Secret] = {}
         for each in named:
@@ -115,7 +123,7 @@ class Access:
                     raise UsageError(f"--key-env names two keys for {name}.", fix="Name one.")
                 given[name] = key
         for name, key in given.items():
-            self._keys.put(name, key)
+            self._keys.put(servers[name], key)
 
     def consent(self, targets: Iterable[Target]) -> bool:
         """The person chose these targets: their hosts may be contacted. Raises NetworkNotAllowed under local only.
@@ -147,8 +155,8 @@ class Access:
     def key_of(self, endpoint: Endpoint) -> Secret | None:
         """The key that a server is asked with, None where there is none. Raises KeyMissing where the keyring has it no
         more."""
-        key = self._keys.get(endpoint.key_name)
-        reason = self._keys.state(endpoint.key_name).reason
+        key = self._keys.get(endpoint.key_entry)
+        reason = self._keys.state(endpoint.key_entry).reason
         if key is None and endpoint.needs_key and reason:
             raise KeyMissing(
                 f"{endpoint.label} needs an API key. {reason}",

@@ -18,6 +18,7 @@ NearfarError
 ├── CloudError              a server that speaks the OpenAI protocol
 │   ├── KeyMissing
 │   ├── KeyRefused
+│   ├── KeyNotAllowed
 │   ├── QuotaUsedUp
 │   ├── TooManyRequests
 │   ├── CloudModelUnknown
@@ -166,6 +167,13 @@ class KeyMissing(CloudError):
 class KeyRefused(CloudError):
     code = "key_refused"
     fix = "Check the API key and enter it again."
+
+
+class KeyNotAllowed(CloudError):
+    """The server knows the key and does not let it do this; the key stays as it is."""
+
+    code = "key_not_allowed"
+    fix = "Check what the key may do, or choose another model."
 
 
 class QuotaUsedUp(CloudError):

@@ -21,10 +21,16 @@ def key_holders(settings: Settings) -> tuple[Endpoint, ...]:
     asking = [name for name, shipped in shipped_endpoints().items() if shipped.needs_key]
     own = [f"{CUSTOM}{name}" for name in settings.custom_servers]
     found: dict[str, Endpoint] = {}
-    for name in (*asking, *own, *settings.kept_keys, HUB):
+    kept = [each.partition("@")[0] for each in settings.kept_keys]
+    for name in (*asking, *own, *kept, HUB):
         with contextlib.suppress(NearfarError):
             found.setdefault(name, key_holder(name, settings))
-    return tuple(found.values())
+    entries = {endpoint.key_entry for endpoint in found.values()}
+    for entry in settings.kept_keys:
+        if entry not in entries:
+            found.setdefault(entry, _moved_away(entry))
+    hub = found.pop(HUB)
+    return (*found.values(), hub)
 
 
 def key_holder(name: str, settings: Settings) -> Endpoint:
@@ -34,6 +40,8 @@ def key_holder(name: str, settings: Settings) -> Endpoint:
     """
     if name == HUB:
         return _hub()
+    if "@" in name and name in settings.kept_keys:
+        return _moved_away(name)
     if name.startswith(CUSTOM):
         return _own(name, settings)
     if name not in shipped_endpoints():
@@ -47,9 +55,17 @@ def _own(name: str, settings: Settings) -> Endpoint:
     try:
         return endpoint_for(Target("custom", f"{label}/any"), addresses=settings.custom_servers)
     except NearfarError:
-        if name in settings.kept_keys:  # its address is gone, and its key can still be deleted
-            return Endpoint(provider="custom", label=label, base_url="", needs_key=False, key_name=name)
+        entry = next((each for each in settings.kept_keys if each.partition("@")[0] == name), None)
+        if entry is not None:
+            return _moved_away(entry)
     raise UsageError("None of your servers has this name.", fix="Set NEARFAR_NAME_BASE_URL to its address first.")
+
+
+def _moved_away(entry: str) -> Endpoint:
+    """Its address is gone or another now, and its key can still be deleted."""
+    label, _at, address = entry.removeprefix(CUSTOM).partition("@")
+    named = f"{label}, formerly at {address}" if address else label
+    return Endpoint(provider="custom", label=named, base_url="", needs_key=False, key_name=entry)
 
 
 def _hub() -> Endpoint:

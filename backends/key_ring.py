@@ -31,7 +31,7 @@ class KeyState:
 
 
 class KeyRing:
-    """Names are those of `Endpoint.key_name`: openai, custom:lab, huggingface.
+    """Names are those of `Endpoint.key_entry`: openai, custom:lab@10.0.0.7:8000, huggingface.
 
     The short methods may be called from any thread, the coroutines on one event loop. None of them raises.
     """

@@ -165,7 +165,7 @@ class Settings:
         False
     )
     kept_keys: Annotated[
-        tuple[Annotated[str, Field(min_length=1, max_length=100)], ...],
+        tuple[Annotated[str, Field(min_length=1, max_length=400)], ...],
         Field(max_length=200),
         Wording("Keys", "Whose keys the keyring of this system holds; the keys themselves are never in this file."),
     ] = ()

@@ -20,6 +20,7 @@ from backends.cloud.budget import Spending
 from backends.cloud.engine import CloudEngine
 from backends.cloud.known_models import KnownModels
 from backends.cloud.practice import PracticeEngine, PracticeServer
+from backends.cloud.providers import Endpoint
 from backends.cloud.servers import Servers
 from backends.compare import Comparison, Mode
 from backends.egress import Contact, Egress
@@ -75,7 +76,7 @@ class Workbench:
             self.known_models,
             settings=lambda: self.settings,
             egress=self.egress,
-            key=self.keys.get,
+            keys=self.keys,
             offered=self.access.offered,
         )
         self.history = History(paths.history_file, keep=self.settings.keep_history, on_problem=self._history_problem)
@@ -92,6 +93,7 @@ class Workbench:
         )
         self.local = LocalModels(paths, self.models, settings=lambda: self.settings)
         self._engines: dict[Target, Engine] = {}
+        self._outdated: list[Engine] = []  # of servers whose address is another now
         self._in_use: Counter[Target] = Counter()
         self._turn = asyncio.Lock()
         self._saver = ThreadPoolExecutor(1, thread_name_prefix="settings")
@@ -134,16 +136,22 @@ class Workbench:
     # -- engines -------------------------------------------------------------------------------------------------
 
     def engine_for(self, target: Target) -> Engine:
-        """The engine of a target, made at its first use; raises NearfarError. Call it on the engine loop."""
+        """The engine of a target, made at its first use; raises NearfarError. Call it on the engine loop.
+
+        A server is asked where it is now: an engine for its earlier address is used no more, and closed once idle.
+        """
+        endpoint = self.access.endpoint(target)
         engine = self._engines.get(target)
+        if isinstance(engine, CloudEngine) and engine.endpoint != endpoint:
+            self._outdated.append(self._engines.pop(target))
+            engine = None
         if engine is None:
-            engine = self._engines[target] = self._make(target)
+            engine = self._engines[target] = self._make(target, endpoint)
         return engine
 
-    def _make(self, target: Target) -> Engine:
+    def _make(self, target: Target, endpoint: Endpoint | None) -> Engine:
         if target.provider == "practice":
             return PracticeEngine(PracticeServer(model_file(DEMO)), egress=self.egress)
-        endpoint = self.access.endpoint(target)
         if endpoint is None:
             return self.local.engine(target)
         return CloudEngine(
@@ -152,6 +160,7 @@ class Workbench:
             key=lambda: self.access.key_of(endpoint),
             spending=self.spending,
             offered=lambda: self.access.offered(endpoint),
+            retires=lambda model: self.access.retires(endpoint, model),
         )
 
     async def warm_up(self, targets: Iterable[Target]) -> None:
@@ -170,6 +179,8 @@ class Workbench:
                     await engine.warm_up()
             except NearfarError as error:
                 log.info("not warmed up: %s", error.problem.code)  # the first run will say it in words
+        if self._in_use.total() <= 0:
+            await self._close_outdated()
 
     async def run(self, comparison: Comparison, requests: Sequence[RunRequest]) -> None:
         """Run a comparison when its turn comes: only the lanes of one race compete, nothing else beside them."""
@@ -189,6 +200,7 @@ class Workbench:
             await self.local.learn()
         finally:
             self._in_use.subtract(targets)
+            await self._close_outdated()
 
     async def _release_idle(self, mine: Counter[Target]) -> None:
         """Close the local models that no run uses now, so that their memory is free for those that do, and those of
@@ -263,12 +275,20 @@ class Workbench:
         await self.save()
         self._saver.shutdown(wait=False)
         await self._close(list(self._engines))
+        await self._close_outdated()
         await self.history.close()
         await asyncio.to_thread(self._contacts.close)
 
     async def _close(self, targets: Sequence[Target]) -> None:
-        engines = [self._engines.pop(target) for target in targets]
-        await asyncio.gather(*(engine.close() for engine in engines), return_exceptions=True)
+        await _close_all([self._engines.pop(target) for target in targets])
+
+    async def _close_outdated(self) -> None:
+        engines, self._outdated = self._outdated, []
+        await _close_all(engines)
+
+
+async def _close_all(engines: Sequence[Engine]) -> None:
+    await asyncio.gather(*(engine.close() for engine in engines), return_exceptions=True)
 
 
 def _holds_file(engine: Engine) -> bool:

@@ -55,6 +55,7 @@ LASTING = {
     "template_plain": "plain chat format",
     "own_sampling": "",  # named among what was not sent
     "parameter_refused": "",
+    "limit_ignored": "limit ignored",
 }
 MAX_REASON = 80
 _FINISH_TEXT = {

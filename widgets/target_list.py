@@ -234,8 +234,9 @@ class TargetList(QFrame):
 
     def _where_typed(self, name: str) -> str:
         """By what is known of its provider's other models; the lane says it exactly once it is chosen."""
-        server = name.rpartition("/")[0] if name.startswith("custom:") else name.partition(":")[0]
-        kin = next((choice for choice in self._choices if choice.name.startswith(server)), None)
+        end = "/" if name.startswith("custom:") else ":"
+        server = name.partition(end)[0] + end
+        kin = next((each for each in self._choices if each.name.startswith(server) and not each.sent_on), None)
         return f"leaves this machine: {kin.where}" if kin is not None and not kin.is_here else "as its server is set"
 
     def _header(self, text: str) -> None:

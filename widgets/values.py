@@ -29,7 +29,8 @@ class TargetChoice:
     """One row of the target picker. `where` is "this machine" or the host that prompts would be sent to.
 
     `retires_on` is an ISO date. A choice with a `disabled_reason` is shown with its reason and cannot be chosen.
-    `size_bytes` is the file of a local model.
+    `size_bytes` is the file of a local model. `sent_on` is set where a server passes prompts to this model, unlike its
+    others, on to `where`.
     """
 
     name: str
@@ -37,6 +38,7 @@ class TargetChoice:
     detail: str = ""
     group: str = GROUP_HERE
     where: str = THIS_MACHINE
+    sent_on: bool = False
     needs_key: bool = False
     retires_on: str | None = None
     is_practice: bool = False

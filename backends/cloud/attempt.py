@@ -10,6 +10,7 @@ import logging
 import math
 from collections.abc import Callable, MutableMapping, Sequence
 from dataclasses import dataclass
+from datetime import date
 
 import openai
 
@@ -18,7 +19,7 @@ from backends.cloud.budget import Purse
 from backends.cloud.failures import Call
 from backends.cloud.patience import Patience
 from backends.cloud.providers import CloudModel, Endpoint
-from backends.cloud.request import ChatRequest
+from backends.cloud.request import ChatRequest, Refusals
 from backends.cloud.stream import Reader
 from backends.egress_http import Wire
 from backends.egress_policy import on_this_machine
@@ -49,14 +50,15 @@ BOUNDING = frozenset({"service_tier", "provider"})  # what an upper bound rests 
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """What an engine lends to every attempt. `refused` remembers, by model, the parameters its server refused;
-    `offered` is what its provider has today."""
+    """What an engine lends to every attempt. `refused` remembers, by model, what its server refused;
+    `offered` is what its provider has today, `retires` the last day of a model."""
 
     client: sdk.Client
     endpoint: Endpoint
     patience: Patience
-    refused: MutableMapping[str, frozenset[str]]
+    refused: MutableMapping[str, Refusals]
     offered: Callable[[], Sequence[CloudModel]]
+    retires: Callable[[str], date | None]
 
 
 class Attempt:
@@ -83,9 +85,18 @@ class Attempt:
         self._must_limit = self._pays_once and request.sampling.max_tokens is not None
         refused = setting.refused.get(model, frozenset())
         self._chat = ChatRequest(request, setting.endpoint, model, refused, ceiling)
+        self._thinks = self._chat.thinks
+        self._patience = setting.patience.for_thinking() if self._thinks else setting.patience
         self._call = Call(
-            setting.endpoint, model, key, setting.patience.read_s, lambda: bool(tally.text), setting.offered
+            setting.endpoint,
+            model,
+            key,
+            self._patience.read_s,
+            lambda: bool(tally.text),
+            setting.offered,
+            setting.retires,
         )
+        self._thinking = ThinkingNotice(tally, self._patience, model)
 
     async def answer(self) -> None:
         """Until the answer has ended; raises NearfarError for every failure."""
@@ -100,12 +111,17 @@ class Attempt:
 
     async def _answer(self) -> None:
         self._say_what_differs()
-        stream = await self._open()
         try:
-            wire = self._check_head(stream)
-            await self._read(stream, wire)
+            if self._thinks:
+                self._thinking.begin()
+            stream = await self._open()
+            try:
+                wire = self._check_head(stream)
+                await self._read(stream, wire)
+            finally:
+                await stream.close()
         finally:
-            await stream.close()
+            self._thinking.end()
 
     def _say_what_differs(self) -> None:
         endpoint = self._setting.endpoint
@@ -116,6 +132,10 @@ class Attempt:
             )
         if not endpoint.takes_sampling(self._model):
             self._tally.notice("own_sampling", f"{self._model} chooses its own temperature; yours was not sent.")
+        left_out = self._chat.left_out()
+        if left_out:
+            named = " and ".join(left_out)
+            self._tally.notice("parameter_refused", f"{self._model} refused {named} before: asked without.")
 
     def _note_settings(self) -> None:
         self._tally.settings |= {"not_sent": self._chat.not_sent(), **self._chat.price_settings()}
@@ -131,7 +151,7 @@ class Attempt:
             self._tally.sent()
             self._tally.may_be_charged = True
             try:
-                return await sdk.open_stream(self._setting.client, self._chat.body(), self._key)
+                return await sdk.open_stream(self._setting.client, self._chat.body(), self._key, self._patience)
             except openai.APIStatusError as error:
                 # A request that was turned down is not billed; of one that a gateway gave up on, nobody knows.
                 self._tally.may_be_charged = error.status_code in GATEWAY_GAVE_UP
@@ -161,16 +181,16 @@ class Attempt:
         """The parameter that is left out from now on; None where the refusal is about none."""
         if error.status_code not in (400, 422):
             return None
-        name = self._chat.refused_name(error.param, error.code, error.message)
-        if name is None:
+        refusal = self._chat.refusal(error.param, error.code, error.message)
+        if refusal is None:
             return None
-        self._chat = self._chat.without(name)
+        self._chat = self._chat.without(refusal)
         self._setting.refused[self._model] = self._chat.refused
         self._note_settings()
-        other = self._chat.replacement_for(name)
+        other = self._chat.replacement_for(refusal.name)
         how = f"with {other} instead" if other is not None else "without it"
-        self._tally.notice("parameter_refused", f"{self._model} does not take {name}: asked again {how}.")
-        return name
+        self._tally.notice("parameter_refused", f"{self._model} does not take {refusal}: asked again {how}.")
+        return refusal.name
 
     async def _wait(self, wait_s: float, status: int) -> None:
         """Count down where the person sees it; cancelling the task ends the wait."""
@@ -217,21 +237,60 @@ class Attempt:
             raise failures.server_error(self._call, reader.error)
         if reader.chunks == 0:
             raise UnreadableReply(f"{self._call.name} ended its answer before it began.", safe="Your prompt is kept.")
+        self._say_if_longer()
         self._tally.finished(reader.finish_reason)
+
+    def _say_if_longer(self) -> None:
+        """Some servers take a limit and pass over it."""
+        limit, written = self._tally.request.sampling.max_tokens, self._tally.usage.completion_tokens
+        if limit is not None and written is not None and written > limit:
+            self._tally.notice(
+                "limit_ignored", f"{self._call.name} wrote {written} tokens, although at most {limit} were asked for."
+            )
 
     async def _take_all(self, stream: sdk.Chunks, reader: Reader) -> None:
         """Read on while text comes. Comments that keep a connection open reset the socket's timeout, not this one."""
-        patience = self._setting.patience
+        patience = self._patience
         now = asyncio.get_running_loop().time
         async with asyncio.timeout(patience.silence_s) as silence:
             async for chunk in stream:
                 if chunk is not None and reader.take(chunk):
+                    self._thinking.end()
                     wait_s = patience.silence_s if reader.finish_reason is None else patience.tail_s
                     silence.reschedule(now() + wait_s)
 
     def _silence(self) -> str:
-        silence_s = self._setting.patience.silence_s
+        silence_s = self._patience.silence_s
         return f"{self._call.name} kept the connection open, but sent no text for {silence_s:.0f} seconds."
+
+
+class ThinkingNotice:
+    """Says that a model thinks where it has been silent for a while, and takes that back when it writes."""
+
+    def __init__(self, tally: Tally, patience: Patience, model: str) -> None:
+        self._tally = tally
+        self._patience = patience
+        self._model = model
+        self._timer: asyncio.TimerHandle | None = None
+        self._said = False
+
+    def begin(self) -> None:
+        self._timer = asyncio.get_running_loop().call_later(self._patience.say_thinking_s, self._say)
+
+    def _say(self) -> None:
+        self._said = True
+        minutes = math.ceil(self._patience.silence_s / 60)
+        limit = "a minute" if minutes == 1 else f"{minutes} minutes"
+        self._tally.notice("thinking", f"{self._model} is thinking. Up to {limit} without text are waited for.")
+
+    def end(self) -> None:
+        """Idempotent."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if self._said:
+            self._said = False
+            self._tally.notice("thinking", "")
 
 
 def _wait_s(error: openai.APIStatusError) -> float | None:

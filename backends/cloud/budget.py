@@ -77,7 +77,7 @@ class Spending:
     async def update_prices(self, egress: Egress, progress: Progress, stop: threading.Event) -> TableInfo | None:
         """The person clicked: fetch new prices, see `price_update.update_prices`. Raises also NetworkNotAllowed under
         local only; None where they stopped it."""
-        consent(egress, local_only=self._settings().local_only is True)
+        consent(egress, local_only=lambda: self._settings().local_only is True)
         return await update_prices(self.prices.table, egress, local_day(), progress, stop)
 
     async def open_purse(self, endpoint: Endpoint, model: str, request: RunRequest) -> Purse:

@@ -9,13 +9,16 @@ import asyncio
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
+from datetime import date
+from functools import partial
 from typing import TYPE_CHECKING
 
 from backends.cloud import pricing
 from backends.cloud.budget import Purse, Spending
+from backends.cloud.offers import retires_on
 from backends.cloud.patience import Patience
 from backends.cloud.providers import CloudModel, Endpoint, model_of
-from backends.egress import POOL_S, WRITE_S, Egress
+from backends.egress import Egress
 from backends.errors import CloudError, KeyMissing, NearfarError
 from backends.events import Emit
 from backends.keys import Secret
@@ -37,7 +40,8 @@ class CloudEngine:
     """One server. `key` is asked for at each run; `cost_of` prices a model's usage, by the table if not given.
 
     With `spending`, its prices hold, every run is in its ledger, and what could pass a budget is not sent.
-    `offered` is what its provider has today, for the words about a model that is gone.
+    `offered` is what its provider has today, and `retires` the last day of a model, by the shipped table if not given;
+    both for the words about a model that is gone.
     """
 
     def __init__(
@@ -49,10 +53,12 @@ class CloudEngine:
         cost_of: CostOf | None = None,
         spending: Spending | None = None,
         offered: Callable[[], Sequence[CloudModel]] = tuple,
+        retires: Callable[[str], date | None] | None = None,
         patience: Patience | None = None,
     ) -> None:
         self.endpoint = endpoint
         self._offered = offered
+        self._retires = retires or partial(retires_on, endpoint, None)
         self._egress = egress
         self._key = key
         self._spending = spending
@@ -151,8 +157,6 @@ class CloudEngine:
 
     def _prepare(self) -> Setting:
         """Runs in a thread: these imports take seconds."""
-        import httpx2
-
         from backends.cloud import sdk
         from backends.cloud.attempt import Setting
         from backends.cloud.guard import bound_response
@@ -162,13 +166,11 @@ class CloudEngine:
         else:
             pricing.load_prices_now()
         sdk.rehearse()
-        patience = self._patience
         http = self._egress.http_client(PURPOSE, self.endpoint.base_url)
         http.event_hooks = {"request": [], "response": [bound_response]}
-        timeout = httpx2.Timeout(connect=patience.connect_s, read=patience.read_s, write=WRITE_S, pool=POOL_S)
-        client = sdk.make_client(self.endpoint.base_url, http, timeout)
+        client = sdk.make_client(self.endpoint.base_url, http, sdk.timeout_of(self._patience))
         refused = {} if self._spending is None else self._spending.prices.refused_at(self.endpoint.base_url)
-        return Setting(client, self.endpoint, patience, refused, self._offered)
+        return Setting(client, self.endpoint, self._patience, refused, self._offered, self._retires)
 
     def _price(self, model: str, usage: Usage) -> Cost:
         endpoint = self.endpoint

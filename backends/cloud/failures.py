@@ -25,6 +25,7 @@ from backends.errors import (
     CloudModelUnknown,
     ConnectionLost,
     KeyMissing,
+    KeyNotAllowed,
     KeyRefused,
     NearfarError,
     NotAnApi,
@@ -67,6 +68,7 @@ class Call:
     read_s: float
     text_began: Callable[[], bool]
     offered: Callable[[], Sequence[CloudModel]] = tuple
+    retires: Callable[[str], date | None] = lambda _model: None
 
     def quote(self, text: object) -> str:
         """A server's own words: short, on one line, without anything that looks like a key."""
@@ -175,12 +177,13 @@ def _of_quota(_error: openai.APIStatusError, call: Call) -> NearfarError:
 def _of_forbidden(error: openai.APIStatusError, call: Call) -> NearfarError:
     if error.code == REGION_CODE:
         return RequestRefused(f"{call.name} does not serve your country or region.", fix="Choose another provider.")
+    if error.code in GONE_CODES:
+        return _of_missing_model(call)
     if TOO_LONG.search(error.message):
         return RequestRefused(f"{call.name} refused the request{_quoted(error, call)}.")
-    return KeyRefused(
-        f"{call.name} does not let this key use {call.model}{_quoted(error, call)}.",
-        fix="Check what the key may do, or choose another model.",
-    )
+    if call.key is None:
+        return KeyMissing(f"{call.name} asks for an API key.", safe="Your prompt is kept.")
+    return KeyNotAllowed(f"{call.name} does not let this key use {call.model}{_quoted(error, call)}.")
 
 
 def _of_not_found(error: openai.APIStatusError, call: Call) -> NearfarError:
@@ -202,8 +205,7 @@ def _of_not_found(error: openai.APIStatusError, call: Call) -> NearfarError:
 
 def _of_missing_model(call: Call) -> NearfarError:
     """Says what to choose instead, by what the provider offers today: data decides, not this code."""
-    known = call.endpoint.model(call.model)
-    day = known.retires if known is not None else None
+    day = call.retires(call.model)
     retired = day is not None and day <= date.today()  # noqa: DTZ011  a calendar day
     other = instead_of(call.endpoint, call.model, call.offered())
     fix = None if other is None else f"Choose {call.quote(other)}, which {call.name} offers, or another model."

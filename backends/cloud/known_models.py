@@ -23,7 +23,8 @@ MAX_LISTS = 50
 class KnownModels:
     """By address, since another server may stand behind the same name tomorrow. Safe from any thread.
 
-    The file is read at the first question. It is a cache: where it cannot be read or written, nothing is known.
+    The file is read at the first question, or by `read` after `read_later`. It is a cache: where it cannot be read or
+    written, nothing is known.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -31,10 +32,24 @@ class KnownModels:
         self._lock = threading.Lock()
         self._writing = threading.Lock()  # apart, so that nobody who only asks waits for the disk
         self._lists: dict[str, ModelList] | None = None
+        self._reads_when_asked = True
+
+    def read_later(self) -> None:
+        """Until `read`, who asks is told nothing rather than made to wait for the disk."""
+        self._reads_when_asked = False
+
+    def read(self) -> None:
+        """Reads the file; idempotent. Call it off the threads that must not wait."""
+        lists = _read(self._path)
+        with self._lock:
+            if self._lists is None:
+                self._lists = lists
 
     def of(self, base_url: str) -> ModelList | None:
         """What the server at this address said last, or None where it was never asked."""
         with self._lock:
+            if self._lists is None and not self._reads_when_asked:
+                return None
             return self._loaded().get(base_url)
 
     def keep(self, listed: ModelList) -> None:
@@ -72,6 +87,7 @@ class KnownModels:
                 {
                     "base_url": each.base_url,
                     "as_of": each.as_of.isoformat(),
+                    "app_version": each.app_version,
                     "models": [
                         [model.id, model.retires.isoformat() if model.retires else None] for model in each.models
                     ],
@@ -105,4 +121,5 @@ def _list(row: Mapping[str, object]) -> ModelList:
     if not isinstance(base_url, str) or not isinstance(as_of, str) or not isinstance(rows, list):
         raise TypeError("not a list of models")
     models = tuple(CloudModel(str(name), date.fromisoformat(day) if day else None) for name, day in rows)
-    return ModelList(base_url, models, datetime.fromisoformat(as_of).astimezone(UTC))
+    as_of_utc = datetime.fromisoformat(as_of).astimezone(UTC)
+    return ModelList(base_url, models, as_of_utc, str(row.get("app_version", "")))

@@ -21,6 +21,7 @@ from backends.errors import (
     AnswerTooLarge,
     CloudError,
     KeyMissing,
+    KeyNotAllowed,
     KeyRefused,
     NearfarError,
     NotAnApi,
@@ -102,10 +103,12 @@ def _check(response: httpx2.Response, endpoint: Endpoint, key: Secret | None) ->
 
 
 def _refusal(status: int, name: str, host: str, key: Secret | None) -> CloudError:
-    if status in (401, 403):
-        if key is None:
-            return KeyMissing(f"{name} asks for an API key to list its models.")
+    if status in (401, 403) and key is None:
+        return KeyMissing(f"{name} asks for an API key to list its models.")
+    if status == 401:
         return KeyRefused(f"{name} did not accept the API key (HTTP {status}).")
+    if status == 403:  # the key may still answer prompts
+        return KeyNotAllowed(f"{name} does not let this key list models (HTTP {status}).", fix="Type the model's name.")
     if status in (404, 405):
         return NotAnApi(
             f"There is no list of models at this address of {host} (HTTP {status}).",

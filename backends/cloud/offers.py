@@ -8,27 +8,37 @@ from datetime import date, datetime
 from difflib import get_close_matches
 
 from backends.cloud.providers import CloudModel, Endpoint
+from backends.version import APP_VERSION
 
+FRESH_DAYS = 30
 ALIKE = 0.8  # how like a typed id another must be to be taken for what was meant, 0 to 1
 
 
 @dataclass(frozen=True, slots=True)
 class ModelList:
-    """What the server at `base_url` said it has, and when, in UTC. `retires` holds the dates that it gave."""
+    """What the server at `base_url` said it has, and when, in UTC, to which version of this program. `retires` holds
+    the dates that it gave."""
 
     base_url: str
     models: tuple[CloudModel, ...]
     as_of: datetime
+    app_version: str = APP_VERSION
+
+    def is_stale(self, today: date) -> bool:
+        """Whether what it lacks may have come since."""
+        return (today - self.as_of.date()).days > FRESH_DAYS or self.app_version != APP_VERSION
 
 
 def offers(endpoint: Endpoint, listed: ModelList | None, today: date) -> tuple[CloudModel, ...]:
     """The models that can be chosen today: shipped ones first, in their order, then others by name.
 
-    Where there is a list, what it lacks is gone, and its dates go before the shipped ones.
+    Where there is a list, what it lacks is gone, unless it is stale, and its dates go before the shipped ones.
     """
     if listed is None:
         return tuple(model for model in endpoint.models if model.offered and _stays(model, today))
     theirs = {model.id: model for model in listed.models if endpoint.chats(model.id)}
+    if listed.is_stale(today):
+        theirs = {model.id: model for model in endpoint.models if model.offered} | theirs
     shipped = [model.id for model in endpoint.models if model.offered and model.id in theirs]
     others = sorted(theirs.keys() - set(shipped), key=str.casefold)
     dated = (_dated(theirs[name], endpoint.model(name), listed) for name in (*shipped, *others))

@@ -35,17 +35,15 @@ def prices_url(environ: Mapping[str, str] = os.environ) -> str:
     return check_address(wanted) if wanted else DEFAULT_URL
 
 
-def consent(egress: Egress, *, local_only: bool) -> None:
+def consent(egress: Egress, *, local_only: Callable[[], bool]) -> None:
     """The person asked for new prices: their host may be contacted for that. Raises NetworkNotAllowed under
     `local_only`, and BadAddress."""
     host = address_of(prices_url())[0]
-    if local_only and not on_this_machine(host):
+    if not on_this_machine(host) and not egress.end_local_only(unless=local_only):
         raise NetworkNotAllowed(
             f"Local only is switched on, so {host} is not contacted.",
             fix="Turn local only off to update, or add a price of your own.",
         )
-    if not on_this_machine(host):
-        egress.set_local_only(False)
     egress.allow_for(PURPOSE, [host])
 
 

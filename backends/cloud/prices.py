@@ -12,12 +12,13 @@ from backends.cloud.price_book import PriceBook
 from backends.cloud.price_table import PriceTable
 from backends.cloud.pricing import Quote
 from backends.cloud.providers import Endpoint
+from backends.cloud.request import Refusals
 from backends.paths import Paths
 from backends.records import Cost, Prompt, Sampling, Usage
 from backends.spending import Ceiling, Estimate
 
 MILLION = 1_000_000
-Refused = MutableMapping[str, frozenset[str]]
+Refused = MutableMapping[str, Refusals]
 
 
 def local_day() -> date:
@@ -75,7 +76,7 @@ class Prices:
         """What a question may cost before it is sent; never raises."""
         own = self.book.find(endpoint.key_name, model, self._today())
         window = pricing.context_window(endpoint.price_provider, model, self.table)
-        refused = self.refused_at(endpoint.base_url).get(model, frozenset())
+        refused = {each.name for each in self.refused_at(endpoint.base_url).get(model, frozenset())}
         any_tier = own is None and endpoint.service_tier is not None and "service_tier" in refused
         tiers = pricing.tiers(endpoint.price_provider, model, self.table) if any_tier else ()
         asked = Asked(

@@ -13,12 +13,12 @@ from functools import cache
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
-from backends.egress_policy import on_this_machine
+from backends.egress_policy import address_of, on_this_machine
 from backends.errors import BadAddress, BadServerName, UnknownTarget
 from backends.records import Target
 from resources import resource_path
 
-LimitParameter = Literal["max_completion_tokens", "max_tokens"]
+LimitParameter = Literal["max_completion_tokens", "max_tokens", "both"]
 
 SERVER_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,39}")
 ENDPOINT_PATH = "/chat/completions"
@@ -49,10 +49,14 @@ class Probe:
 
 @dataclass(frozen=True, slots=True)
 class PassesOn:
-    """Models, by the ends of their ids, whose prompts the server sends on to `host`."""
+    """Models, by the ends of their ids in any case, whose prompts the server sends on to `host`.
+
+    `from_here` holds for a kind that is not known: only on this machine is it taken for a server that sends on.
+    """
 
     ends: tuple[str, ...]
     host: str
+    from_here: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +109,15 @@ class Endpoint:
         return urlsplit(self.base_url).hostname or ""
 
     @property
+    def key_entry(self) -> str:
+        """Where its key is kept. That of a server that people run is for its address alone: when another machine gets
+        the name, the key is not sent there."""
+        if not self.base_url or not (self.self_hosted or self.provider == "custom"):
+            return self.key_name
+        host, port = address_of(self.base_url)
+        return f"{self.key_name}@{host}:{port}"
+
+    @property
     def destination(self) -> str:
         """The host that prompts end up at, as the window names it."""
         return self.sent_on_to or self.host
@@ -143,9 +156,12 @@ class Endpoint:
 
     def asked_for(self, model_id: str) -> Endpoint:
         """This server as it is for one model."""
-        if self.passes_on is None or not model_id.endswith(self.passes_on.ends):
+        passes_on = self.passes_on
+        if passes_on is None or not model_id.casefold().endswith(passes_on.ends):
             return self
-        return replace(self, sent_on_to=self.passes_on.host)
+        if passes_on.from_here and not on_this_machine(self.host):
+            return self
+        return replace(self, sent_on_to=passes_on.host)
 
 
 @cache
@@ -184,8 +200,14 @@ def _read(provider: str, row: Mapping[str, Any]) -> Endpoint:
         self_hosted=row.get("self_hosted", False),
         no_chat=tuple(row.get("no_chat", ())),
         probe=Probe(**row["probe"]) if "probe" in row else None,
-        passes_on=PassesOn(tuple(row["passes_on"]["ends"]), row["passes_on"]["host"]) if "passes_on" in row else None,
+        passes_on=PassesOn(**row["passes_on"] | {"ends": tuple(row["passes_on"]["ends"])})
+        if "passes_on" in row
+        else None,
     )
+
+
+def _passes_on(*, ends: list[str], host: str, from_here: bool = False) -> PassesOn:
+    return PassesOn(tuple(ends), host, from_here)
 
 
 def endpoint_for(
@@ -197,7 +219,8 @@ def endpoint_for(
     of a server of the person's own), else the shipped one.
     """
     if target.provider == "custom":
-        return _custom(target.model.partition("/")[0], addresses or {}, environ)
+        own = _custom(target.model.partition("/")[0], addresses or {}, environ)
+        return own.asked_for(model_of(target))
     shipped = shipped_endpoints().get(target.provider)
     if shipped is None:
         raise UnknownTarget(f"{target.provider} is not a server in the cloud.")

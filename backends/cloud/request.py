@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 
 from backends.cloud.providers import Endpoint
 from backends.records import RunRequest
@@ -12,24 +12,48 @@ from backends.spending import Ceiling
 Body = dict[str, object]
 
 LIMITS = ("max_completion_tokens", "max_tokens")
+PAIR = ("temperature", "top_p")  # some take one of them; the second then goes
 NEEDED = frozenset({"model", "messages", "stream"})
 REFUSAL = re.compile(
     r"unsupported|not support|unrecogni[sz]ed|unknown|unexpected|extra (inputs|fields)|not (permitted|allowed)"
-    r"|only the default|does not (accept|allow)|is not available",
+    r"|only the default|does not (accept|allow)|is not available|deprecated|only [\w.]+ is allowed",
     re.IGNORECASE,
 )
+# These are about the value alone: another one may be taken.
+OF_VALUE = re.compile(
+    r"unsupported value|only the default|only [\w.]+ is allowed|does not support [\d.]", re.IGNORECASE
+)
+NOT_BOTH = re.compile(r"cannot both be|not both|only one of|mutually exclusive", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """A parameter that a server refused; with `value`, as Python writes it, only that one."""
+
+    name: str
+    value: str | None = None
+
+    def is_about(self, name: str, value: object) -> bool:
+        return self.name == name and self.value in (None, repr(value))
+
+    def __str__(self) -> str:
+        return self.name if self.value is None else f"{self.name} {self.value}"
+
+
+Refusals = frozenset[Refusal]
+UNASKED = frozenset({"stream_options", "service_tier", "provider"})  # ours, not the person's
 
 
 class ChatRequest:
-    """The body of one chat request. `refused` names what this server refused before, for this model; `ceiling`
-    what it may pay to whomever it passes the question to."""
+    """The body of one chat request. `refused` is what this server refused before, for this model; `ceiling` what it may
+    pay to whomever it passes the question to."""
 
     def __init__(
         self,
         request: RunRequest,
         endpoint: Endpoint,
         model: str,
-        refused: frozenset[str],
+        refused: Refusals,
         ceiling: Ceiling | None = None,
     ) -> None:
         self._endpoint = endpoint
@@ -37,12 +61,27 @@ class ChatRequest:
         self._model = model
         self._ceiling = ceiling
         self.refused = refused
-        self._limit: str | None = endpoint.limit_parameter
-        if self._limit in refused:
-            self._limit = next((name for name in LIMITS if name not in refused), None)
+        wanted = LIMITS if endpoint.limit_parameter == "both" else (endpoint.limit_parameter,)
+        self._limits = self._not_refused(wanted) or self._not_refused(LIMITS)[:1]
+
+    def _not_refused(self, limits: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(name for name in limits if not self._is_refused(name, self._request.sampling.max_tokens))
+
+    def _is_refused(self, name: str, value: object) -> bool:
+        return any(each.is_about(name, value) for each in self.refused)
+
+    @property
+    def thinks(self) -> bool:
+        """Whether the model is known, or asked, to think before it writes; most send nothing meanwhile."""
+        asked = self._request.sampling.reasoning_effort
+        return asked != "none" and (asked is not None or not self._endpoint.takes_sampling(self._model))
 
     def body(self) -> Body:
         """Everything that is sent, as JSON values."""
+        wished = self._wished()
+        return {name: value for name, value in wished.items() if name in NEEDED or not self._is_refused(name, value)}
+
+    def _wished(self) -> Body:
         sampling = self._request.sampling
         body: Body = {
             "model": self._model,
@@ -51,8 +90,8 @@ class ChatRequest:
             **self._stream_options(),
             **self._choices(),
         }
-        if sampling.max_tokens is not None and self._limit is not None:
-            body[self._limit] = sampling.max_tokens
+        if sampling.max_tokens is not None:
+            body |= dict.fromkeys(self._limits, sampling.max_tokens)
         if sampling.stop:
             body["stop"] = list(sampling.stop)
         if self._endpoint.service_tier is not None:
@@ -61,7 +100,7 @@ class ChatRequest:
             body["provider"] = {"max_price": self._ceiling.rates()}
         if sampling.reasoning_effort in self._endpoint.takes_effort(self._model):
             body["reasoning_effort"] = sampling.reasoning_effort
-        return {name: value for name, value in body.items() if name in NEEDED or name not in self.refused}
+        return body
 
     def _stream_options(self) -> Body:
         options: Body = {"include_usage": True} if self._endpoint.include_usage else {}
@@ -91,17 +130,32 @@ class ChatRequest:
 
     def not_sent(self) -> list[str]:
         """The choices of `Sampling` that this server is not told, by our names: the answer was made without them."""
-        theirs = dict(self._endpoint.sampling) | {"max_tokens": self._limit}
+        theirs = dict(self._endpoint.sampling) | {"max_tokens": next(iter(self._limits), "")}
         body = self.body()
         chosen = {name: value for name, value in asdict(self._request.sampling).items() if value not in (None, ())}
         return sorted(name for name in chosen if theirs.get(name, name) not in body)
 
-    def refused_name(self, param: str | None, code: str | None, message: str) -> str | None:
-        """Which parameter of ours a refusal is about, if the answer may do without it.
+    def left_out(self) -> list[str]:
+        """What the person asked for and this server refused before, so that it is not sent; by the server's names."""
+        body, wished = self.body(), self._wished()
+        gone = [name for name in wished if name not in body and name not in UNASKED]
+        return gone if self._limits or self._request.sampling.max_tokens is None else [*gone, "max_tokens"]
 
-        Servers name it in `param` (OpenAI), or only in the message (most others).
+    def refusal(self, param: str | None, code: str | None, message: str) -> Refusal | None:
+        """What of ours a server refuses, if the answer may do without it.
+
+        A value that is refused is remembered with its parameter; a limit on the answer is never left out for its value.
         """
+        name = self._refused_name(param, code, message)
+        if name is None or not (code == "unsupported_value" or OF_VALUE.search(message)):
+            return None if name is None else Refusal(name)
+        return None if name in LIMITS else Refusal(name, repr(self.body()[name]))
+
+    def _refused_name(self, param: str | None, code: str | None, message: str) -> str | None:
+        """Servers name it in `param` (OpenAI), or only in the message (most others)."""
         sent = [name for name in self.body() if name not in NEEDED]
+        if NOT_BOTH.search(message) and all(name in sent and _place(name, message) >= 0 for name in PAIR):
+            return PAIR[1]
         if not (REFUSAL.search(message) or (code or "").startswith("unsupported")):
             return None
         if param is not None:
@@ -115,13 +169,13 @@ class ChatRequest:
         found = [name for name in sent if places[name] >= 0]
         return min(found, key=lambda name: places[name]) if found else None
 
-    def without(self, name: str) -> ChatRequest:
-        """The same request without a parameter; a refused limit is sent under its other name."""
-        return ChatRequest(self._request, self._endpoint, self._model, self.refused | {name}, self._ceiling)
+    def without(self, refusal: Refusal) -> ChatRequest:
+        """The same request without what was refused; a limit is then sent under its other name."""
+        return ChatRequest(self._request, self._endpoint, self._model, self.refused | {refusal}, self._ceiling)
 
     def replacement_for(self, name: str) -> str | None:
         """The parameter now sent in place of a refused one."""
-        return self._limit if name in LIMITS else None
+        return next(iter(self._limits), None) if name in LIMITS else None
 
 
 def _place(name: str, message: str) -> int:

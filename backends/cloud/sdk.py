@@ -16,7 +16,8 @@ import httpx2
 from openai import AsyncOpenAI, AsyncStream, Omit
 from openai.types.chat import ChatCompletionChunk, ChatCompletionMessageParam
 
-from backends.egress import Egress
+from backends.cloud.patience import Patience
+from backends.egress import POOL_S, WRITE_S, Egress
 from backends.egress_http import RecordingTransport
 from backends.version import APP_VERSION
 
@@ -56,13 +57,21 @@ def make_client(base_url: str, http: httpx2.AsyncClient, timeout: httpx2.Timeout
     return client
 
 
-async def open_stream(client: Client, body: Mapping[str, object], key: Secret | None) -> Chunks:
+def timeout_of(patience: Patience) -> httpx2.Timeout:
+    """The part of a patience that the socket keeps."""
+    return httpx2.Timeout(connect=patience.connect_s, read=patience.read_s, write=WRITE_S, pool=POOL_S)
+
+
+async def open_stream(
+    client: Client, body: Mapping[str, object], key: Secret | None, patience: Patience | None = None
+) -> Chunks:
     """Send the request and wait for the head of the response; raises what the SDK raises."""
     rest = {name: value for name, value in body.items() if name not in ("model", "messages", "stream")}
     return await client.chat.completions.create(
         model=cast("str", body["model"]),
         messages=cast("list[ChatCompletionMessageParam]", body["messages"]),
         stream=True,
+        timeout=client.timeout if patience is None else timeout_of(patience),
         extra_body=rest,
         extra_headers={"Authorization": f"Bearer {key.reveal()}" if key is not None else Omit()},
     )

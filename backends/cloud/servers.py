@@ -6,6 +6,7 @@ Must not be called by itself. The clients are imported off the loop, when the fi
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import importlib
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
@@ -15,7 +16,7 @@ from backends.cloud.offers import ModelList, instead_of
 from backends.cloud.providers import CloudModel, Endpoint, endpoint_for, model_of
 from backends.egress import Egress
 from backends.errors import NearfarError, NetworkNotAllowed
-from backends.keys import Secret
+from backends.key_ring import KeyRing
 from backends.records import Target
 from backends.settings import Settings
 from backends.targets import SELF_HOSTED
@@ -28,7 +29,7 @@ ANY_MODEL = "default"  # stands for a model where only the server is meant
 
 
 class Servers:
-    """`key` gives the key kept under a name. Use it on the engine loop; `instead` and `consent` from any thread."""
+    """Use it on the engine loop; `instead` and `consent` from any thread."""
 
     def __init__(
         self,
@@ -36,25 +37,24 @@ class Servers:
         *,
         settings: Callable[[], Settings],
         egress: Egress,
-        key: Callable[[str], Secret | None],
+        keys: KeyRing,
         offered: Callable[[Endpoint], tuple[CloudModel, ...]],
     ) -> None:
         self._known = known
         self._settings = settings
         self._egress = egress
-        self._key = key
+        self._keys = keys
         self._offered = offered
 
     def consent(self, endpoint: Endpoint) -> None:
         """The person asked this server for its models: it may be contacted for that. Raises NetworkNotAllowed."""
         if not endpoint.leaves_machine:
             return
-        if self._settings().local_only:
+        if not self._egress.end_local_only(unless=lambda: bool(self._settings().local_only)):
             raise NetworkNotAllowed(
                 f"Local only is switched on, so {endpoint.host} was not asked for its models.",
                 fix="Turn local only off, or type the name of the model.",
             )
-        self._egress.set_local_only(False)
         self._egress.allow_for(LIST_PURPOSE, [endpoint.host])
 
     async def list_models(self, target: Target) -> ModelList:
@@ -62,7 +62,8 @@ class Servers:
         endpoint = self._endpoint(target)
         self.consent(endpoint)
         asking = await asyncio.to_thread(importlib.import_module, "backends.cloud.model_list")
-        listed: ModelList = await asking.fetch_models(self._egress, endpoint, self._key(endpoint.key_name))
+        await self._keys.load([endpoint.key_entry])
+        listed: ModelList = await asking.fetch_models(self._egress, endpoint, self._keys.get(endpoint.key_entry))
         await asyncio.to_thread(self._known.keep, listed)
         return listed
 
@@ -83,12 +84,21 @@ class Servers:
         return found
 
     def _remember(self, asked: list[Endpoint], lists: Mapping[str, ModelList | None]) -> None:
+        own = self._own_addresses()
         for endpoint in asked:
             listed = lists.get(endpoint.base_url)
             if listed is not None:
                 self._known.keep(listed)
-            elif not endpoint.leaves_machine:
+            elif not endpoint.leaves_machine and endpoint.base_url not in own:
                 self._known.forget(endpoint.base_url)
+
+    def _own_addresses(self) -> frozenset[str]:
+        """Where the servers that the person named are: their lists stay, whatever else was looked for there."""
+        found = set()
+        for name in self._settings().custom_servers:
+            with contextlib.suppress(NearfarError):  # a kind that was moved is no server of this name
+                found.add(self._endpoint(Target("custom", f"{name}/{ANY_MODEL}")).base_url)
+        return frozenset(found)
 
     def instead(self, target: Target) -> Target | None:
         """What the same provider offers in place of a model that it does not have."""

@@ -9,7 +9,7 @@ from dataclasses import replace
 from decimal import Decimal
 from typing import TYPE_CHECKING, Protocol
 
-from backends.errors import AnswerTooLarge
+from backends.errors import AnswerTooLarge, UnreadableReply
 from backends.records import Cost, Number, Usage, frozen_map
 from backends.tally import Tally
 
@@ -102,8 +102,26 @@ class Reader:
         moved = self._think(str(thought)) if thought else False
         for name in ("content", "refusal"):
             piece = getattr(delta, name)
-            if isinstance(piece, str) and piece:
+            if isinstance(piece, list):
+                moved = self._take_parts(piece) or moved
+            elif isinstance(piece, str) and piece:
                 moved = self._say(piece) or moved
+            elif not isinstance(piece, str | None):
+                raise UnreadableReply("The server sent text in a form that cannot be read.")
+        return moved
+
+    def _take_parts(self, parts: list[object]) -> bool:
+        """Content as a list: of texts, and at Mistral of what was thought in between. Raises UnreadableReply."""
+        moved = False
+        for part in parts:
+            fields = _as_dict(part)
+            if isinstance(text := part if isinstance(part, str) else fields.get("text"), str):
+                moved = self._say(text) or moved
+            elif isinstance(thought := fields.get("thinking"), str | list):
+                thought = thought if isinstance(thought, str) else "".join(_texts(thought))
+                moved = self._think(thought) or moved
+            elif fields.get("type") != "reference":  # which names a source, and holds no text
+                raise UnreadableReply("The server sent a part of its answer that is no text.")
         return moved
 
     def _say(self, piece: str) -> bool:
@@ -214,6 +232,13 @@ def _timings(fields: Mapping[str, object]) -> Iterator[tuple[str, Number]]:
     for name, value in list(fields.items())[:MAX_TIMINGS]:
         if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value):
             yield _name(name), value
+
+
+def _texts(parts: list[object]) -> Iterator[str]:
+    for part in parts:
+        text = _as_dict(part).get("text")
+        if isinstance(text, str):
+            yield text
 
 
 def _as_dict(value: object) -> Mapping[str, object]:

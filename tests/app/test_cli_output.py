@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
 import os
@@ -9,13 +10,16 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable
+from datetime import date, timedelta
 from pathlib import Path
 
 import pytest
 
 from backends.paths import app_paths
+from backends.records import Target
+from backends.workbench import Workbench
 from tests.app.test_cli import LIMIT_S, QUESTION, lines, nearfar
-from tests.fakes.openai_server import Exchange, OpenAIServer, chunk, error
+from tests.fakes.openai_server import Exchange, OpenAIServer, answer, by_path, chunk, error
 from tests.gguf_factory import write_script
 
 COMMAND = [sys.executable, "-m", "app"]
@@ -74,6 +78,29 @@ def test_a_server_that_sends_half_characters_still_finishes() -> None:
     assert done.returncode == 0, done.stderr
     result = lines(done)[-1]["result"]
     assert (result["model"], result["finish_reason"]) == ("scr\ufffdipted", "st\ufffdop")
+
+
+def test_notices_are_said_beside_json_lines_and_not_in_them() -> None:
+    refusal = error(400, message="`temperature` is deprecated for this model.")
+    with OpenAIServer(refusal, answer("ok")) as server:
+        done = nearfar("run", QUESTION, "--target", "custom:lab/model", "--json", env=lab(server))
+    assert done.returncode == 0, done.stderr
+    assert [event["event"] for event in lines(done)] == ["started", "delta", "finished"]
+    assert done.stderr == "nearfar: model does not take temperature: asked again without it.\n"
+
+
+def test_a_model_that_retires_soon_or_has_is_said_with_its_day(monkeypatch: pytest.MonkeyPatch) -> None:
+    soon = (date.today() + timedelta(days=60)).isoformat()  # noqa: DTZ011
+    listed = {"data": [{"id": "soon", "shutdown_date": soon}, {"id": "later", "shutdown_date": "2100-01-01"}]}
+    with OpenAIServer(by_path({"/v1/models": listed}), answer("ok")) as server:
+        monkeypatch.setenv("NEARFAR_LAB_BASE_URL", server.base_url)
+        bench = Workbench.open()
+        asyncio.run(bench.servers.list_models(Target("custom", "lab/default")))
+        asyncio.run(bench.close())
+        named = [part for model in ("soon", "later", "other") for part in ("--target", f"custom:lab/{model}")]
+        done = nearfar("run", QUESTION, *named, "--json", env=lab(server))
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == f"nearfar: lab retires soon on {soon}.\n"
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems take no such file name")

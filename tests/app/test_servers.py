@@ -123,6 +123,15 @@ def test_a_refused_list_says_so_and_forgets_the_key(
     assert session.bench.access.needs_key(Target("openai", "gpt-4o"))
 
 
+def test_a_key_that_may_not_list_is_kept(qtbot: QtBot, session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
+    with OpenAIServer(error(403)) as server:
+        monkeypatch.setenv(variable_of("openai"), server.base_url)
+        session.bench.keys.put("openai", Secret("sk-test"))
+        act(qtbot, session, "list:openai")
+    assert "does not let this key list models" in session.compare.problem_text()
+    assert not session.bench.access.needs_key(Target("openai", "gpt-4o"))
+
+
 def test_under_local_only_no_list_is_fetched(qtbot: QtBot, qapp: QApplication) -> None:
     choose(local_only=True)
     for session in opened(qtbot, qapp):
@@ -158,6 +167,24 @@ def test_a_server_of_ones_own_is_added_listed_used_and_removed(qtbot: QtBot, ses
     page.removed.emit("lab")
     assert page.names() == []
     assert not any(name.startswith("custom:") for name in listed(session))
+
+
+def test_the_key_of_a_removed_server_is_forgotten(qtbot: QtBot, session: Session) -> None:
+    page = session.settings.servers
+    target = Target("custom", "lab/phi-4")
+    with OpenAIServer(by_path({"/v1/models": {"data": [{"id": "phi-4"}]}})) as server:
+        page.add_wanted.emit("lab", server.base_url)
+        session.bench.access.keep_key(target, Secret("sk-test-lab"))
+        page.removed.emit("lab")
+        wait_for(qtbot, lambda: not any(key_of(session, server)))
+        page.add_wanted.emit("lab", server.base_url)
+        page.list_wanted.emit("lab")
+        wait_for(qtbot, lambda: not session.servers.busy)
+        assert "authorization" not in server.received[-1].headers
+
+
+def key_of(session: Session, server: OpenAIServer) -> list[bool]:
+    return [session.bench.keys.has(name) for name in ("custom:lab", f"custom:lab@127.0.0.1:{server.port}")]
 
 
 def test_where_a_model_is_gone_another_is_offered(

@@ -84,6 +84,28 @@ def test_a_typed_target_is_offered_and_marked_as_leaving(show: Show, qtbot: QtBo
     assert lane.head.where_text() == "leaves this machine: openai"
 
 
+@pytest.mark.parametrize(
+    ("typed", "where"),
+    [
+        ("custom:lab/phi-9", "as its server is set"),
+        ("custom:lab2/phi-9", "leaves this machine: lab.example"),
+        ("custom:lab2/meta/llama-9", "leaves this machine: lab.example"),
+        ("ollama:llama9:3b", "as its server is set"),
+    ],
+)
+def test_where_a_typed_target_goes_is_told_by_its_own_server(qtbot: QtBot, typed: str, where: str) -> None:
+    rows = TargetList()
+    qtbot.addWidget(rows)
+    rows.show_choices(
+        [
+            TargetChoice("custom:lab2/phi-4", "phi-4", where="lab.example"),
+            TargetChoice("custom:lab/phi-4", "phi-4"),
+            TargetChoice("ollama:gpt-oss:120b-cloud", "gpt-oss", where="ollama.com", sent_on=True),
+        ]
+    )
+    assert rows._where_typed(typed) == where
+
+
 def test_what_is_no_target_offers_nothing(show: Show, qtbot: QtBot) -> None:
     rows, search = opened(first_lane(show), qtbot)
     qtbot.keyClicks(search, "nonsense:thing")

@@ -20,7 +20,7 @@ from tests.fakes.openai_server import OpenAIServer
 
 KEY = "sk-CANARY-0123456789abcdefghij"
 QUESTION = "What does tok/s mean?"
-IMPATIENT = Patience(connect_s=5, read_s=0.5, silence_s=1.0, tail_s=0.3)
+IMPATIENT = Patience(connect_s=5, read_s=0.5, silence_s=1.0, tail_s=0.3, thinking_s=1.0)
 
 
 def endpoint_at(base_url: str, provider: str = "openai") -> Endpoint:

@@ -121,7 +121,13 @@ STREAMS = [
 REFUSALS = [
     Row("bad key", error(401, code="invalid_api_key"), "key_refused", "did not accept the API key", "enter it again"),
     Row("region", error(403, code="unsupported_country_region_territory"), "request_refused", "country or region"),
-    Row("no right", error(403, message="no access"), "key_refused", "does not let this key use", "what the key may do"),
+    Row(
+        "no right",
+        error(403, message="no access"),
+        "key_not_allowed",
+        "does not let this key use",
+        "what the key may do",
+    ),
     Row("context, as Together says it", error(403, message="context too long"), "request_refused", "context too long"),
     Row("no such model", error(404, code="model_not_found"), "cloud_model_unknown", "has no model gpt-4o", "Choose"),
     Row("no such address", error(404, message="Not Found"), "not_an_api", "no chat API", "many end in /v1"),
@@ -202,3 +208,5 @@ def test_the_names_of_the_rows_are_their_own() -> None:
 def test_how_long_is_waited_for_bytes_for_text_and_before_the_one_retry() -> None:
     patience = Patience()
     assert (patience.read_s, patience.silence_s, attempt.MAX_RETRY_WAIT_S) == (60.0, 120.0, 60.0)
+    thinking = patience.for_thinking()
+    assert (thinking.read_s, thinking.silence_s) == (300.0, 300.0)

@@ -20,6 +20,7 @@ from backends.egress import Egress
 from backends.egress_policy import Policy
 from backends.errors import NearfarError
 from backends.keys import Secret
+from backends.version import APP_VERSION
 from tests.backends.cloud.support import KEY, endpoint_at, until
 from tests.fakes.openai_server import Exchange, OpenAIServer, Script, by_path, error
 
@@ -117,7 +118,7 @@ async def test_what_is_no_list_is_a_sentence(body: bytes) -> None:
     ("script", "key", "code", "words"),
     [
         (error(401), KEY, "key_refused", "did not accept the API key"),
-        (error(403), KEY, "key_refused", "did not accept the API key"),
+        (error(403), KEY, "key_not_allowed", "does not let this key list models"),
         (error(404), KEY, "not_an_api", "no list of models at this address"),
         (error(429, {"Retry-After": "1"}), KEY, "too_many_requests", "asks you to wait"),
         (error(503), KEY, "server_failed", "failed on its side (HTTP 503)"),
@@ -208,8 +209,20 @@ def test_lists_are_remembered_by_address(tmp_path: Path) -> None:
     known.keep(ModelList("http://127.0.0.1:1/v1", (), NOW))
     again = KnownModels(tmp_path / "cache")
     assert again.of("https://api.openai.com/v1") == first
+    old = replace(first, app_version="0.0.1")
+    again.keep(old)
+    assert KnownModels(tmp_path / "cache").of("https://api.openai.com/v1") == old
     again.forget("https://api.openai.com/v1")
     assert KnownModels(tmp_path / "cache").of("https://api.openai.com/v1") is None
+
+
+def test_who_must_not_wait_for_the_disk_is_told_nothing_until_it_was_read(tmp_path: Path) -> None:
+    KnownModels(tmp_path).keep(ModelList("x", (), NOW))
+    known = KnownModels(tmp_path)
+    known.read_later()
+    assert known.of("x") is None
+    known.read()
+    assert known.of("x") is not None
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"lists": [{}]}', b'{"lists": 3}', b"\x00" * 50])
@@ -260,10 +273,23 @@ def test_the_servers_list_goes_before_the_shipped_table() -> None:
     assert found[0].retires == date(2027, 6, 1)
 
 
+@pytest.mark.parametrize(
+    ("as_of", "app_version", "is_stale"),
+    [
+        (datetime(2026, 10, 26, tzinfo=UTC), APP_VERSION, False),
+        (datetime(2026, 10, 25, tzinfo=UTC), APP_VERSION, True),
+        (NOW, "0.0.1", True),
+    ],
+)
+def test_a_stale_list_hides_nothing_that_is_shipped(as_of: datetime, app_version: str, is_stale: bool) -> None:
+    theirs = ModelList(SHIPPED.base_url, (CloudModel("second"), CloudModel("zeta")), as_of, app_version)
+    assert ids(offers(SHIPPED, theirs, TODAY)) == [*["first"] * is_stale, "second", "zeta"]
+
+
 def test_dates_of_both_are_merged() -> None:
     theirs = server_says(CloudModel("first"), CloudModel("ended"), CloudModel("over", date(2026, 11, 24)))
     assert offers(SHIPPED, theirs, TODAY) == (CloudModel("first", date(2027, 1, 14)), CloudModel("ended"))
-    early = server_says(CloudModel("ended"), as_of=datetime(2026, 10, 1, tzinfo=UTC))
+    early = server_says(CloudModel("ended"), as_of=datetime(2026, 10, 28, tzinfo=UTC))
     assert offers(SHIPPED, early, TODAY) == ()
     assert retires_on(SHIPPED, None, "first") == date(2027, 1, 14)
     assert retires_on(SHIPPED, server_says(CloudModel("first", date(2027, 2, 1))), "first") == date(2027, 2, 1)

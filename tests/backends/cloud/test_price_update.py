@@ -77,7 +77,7 @@ async def update(
     monkeypatch.setenv(URL_VARIABLE, f"http://127.0.0.1:{server.port}/data.json")
     seen: list[tuple[int, int]] = []
     egress = Egress()
-    consent(egress, local_only=False)
+    consent(egress, local_only=lambda: False)
     await update_prices(table, egress, TODAY, lambda *figures: seen.append(figures), stop or threading.Event())
     assert {contact.purpose for contact in egress.log()} == {PURPOSE}
     return seen
@@ -202,9 +202,24 @@ async def test_local_only_refuses_and_contacts_nobody() -> None:
 
 def test_a_click_allows_this_host_for_this_alone() -> None:
     egress = Egress()
-    consent(egress, local_only=False)
+    consent(egress, local_only=lambda: False)
     assert egress.policy == Policy(False, frozenset(), frozenset({(PURPOSE, "raw.githubusercontent.com")}))
     assert not egress.policy.allows("raw.githubusercontent.com", "ask a model")
+
+
+def test_a_click_does_not_undo_local_only_switched_on_at_the_same_moment() -> None:
+    egress = Egress(Policy(local_only=False))
+    switches: list[threading.Thread] = []
+
+    def not_yet() -> bool:
+        switches.append(threading.Thread(target=egress.set_local_only, args=(True,)))
+        switches[0].start()
+        switches[0].join(0.2)
+        return False
+
+    consent(egress, local_only=not_yet)
+    switches[0].join()
+    assert egress.policy.local_only
 
 
 def test_the_address_is_the_one_that_the_package_names() -> None:

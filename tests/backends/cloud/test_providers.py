@@ -49,7 +49,7 @@ def test_a_server_that_people_run_themselves_is_on_this_machine_until_it_is_move
     assert by_settings.leaves_machine
 
 
-@pytest.mark.parametrize("model", ["gpt-oss:120b-cloud", "minimax-m2:cloud"])
+@pytest.mark.parametrize("model", ["gpt-oss:120b-cloud", "minimax-m2:cloud", "gpt-oss:120b-Cloud", "minimax-m2:CLOUD"])
 def test_a_model_that_ollama_sends_on_leaves_this_machine(model: str) -> None:
     endpoint = endpoint_for(Target("ollama", model), environ={})
     assert endpoint.host == "127.0.0.1"
@@ -57,6 +57,16 @@ def test_a_model_that_ollama_sends_on_leaves_this_machine(model: str) -> None:
     assert endpoint.destination == "ollama.com"
     assert not endpoint_for(Target("ollama", "llama3.2:3b"), environ={}).leaves_machine
     assert not endpoint_for(Target("ollama", "cloudy:3b"), environ={}).leaves_machine
+
+
+def test_a_server_of_ones_own_on_this_machine_may_be_an_ollama() -> None:
+    target = Target("custom", "lab/gpt-oss:120b-cloud")
+    here = endpoint_for(target, environ={}, addresses={"lab": "http://127.0.0.1:11434/v1"})
+    assert (here.host, here.destination, here.leaves_machine) == ("127.0.0.1", "ollama.com", True)
+    away = endpoint_for(target, environ={}, addresses={"lab": "https://lab.example/v1"})
+    assert away.destination == "lab.example"
+    plain = endpoint_for(Target("custom", "lab/phi-4"), environ={}, addresses={"lab": "http://127.0.0.1:11434/v1"})
+    assert not plain.leaves_machine
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import time
 import pytest
 
 from backends.events import Delta, Event
-from tests.backends.cloud.support import ask, engine_at, finished, request
+from tests.backends.cloud.support import ask, engine_at, failed, finished, request
 from tests.fakes.openai_server import Exchange, OpenAIServer, chunk, usage
 
 
@@ -39,6 +39,35 @@ async def test_a_refusal_is_the_answer() -> None:
 
     with OpenAIServer(script) as server:
         assert finished(await ask(server)).result.text == "I cannot help with that."
+
+
+async def test_text_in_parts_is_joined() -> None:
+    thought = {"type": "thinking", "thinking": [{"type": "text", "text": "Hm."}]}
+    parts = [thought, {"type": "text", "text": "Forty"}, {"type": "reference", "reference_ids": [1]}, "-two"]
+
+    async def script(exchange: Exchange) -> None:
+        await exchange.head()
+        await exchange.event(chunk({"content": parts}))
+        await exchange.event(chunk({"content": []}))
+        await exchange.say(".")
+        await exchange.finish()
+
+    with OpenAIServer(script) as server:
+        result = finished(await ask(server)).result
+    assert (result.text, result.reasoning_text, result.complete) == ("Forty-two.", "Hm.", True)
+
+
+@pytest.mark.parametrize("content", [[{"type": "image_url", "image_url": {}}], [7], {"text": "x"}, 7, [None]])
+async def test_what_is_no_text_is_never_an_empty_answer(content: object) -> None:
+    async def script(exchange: Exchange) -> None:
+        await exchange.head()
+        await exchange.say("So far.")
+        await exchange.event(chunk({"content": content}))
+        await exchange.finish()
+
+    with OpenAIServer(script) as server:
+        end = failed(await ask(server))
+    assert (end.problem.code, end.result.text, end.result.complete) == ("unreadable_reply", "So far.", False)
 
 
 async def test_empty_and_null_choices_are_not_text() -> None:

@@ -10,10 +10,13 @@ from datetime import date
 
 import pytest
 
+from backends.cloud.engine import CloudEngine
 from backends.cloud.providers import CloudModel
+from backends.egress import Egress
 from backends.events import Event
+from backends.keys import Secret
 from tests.backends.cloud.breaks import after_some_text, bad_json, error_event
-from tests.backends.cloud.support import KEY, ask, engine_at, failed, request
+from tests.backends.cloud.support import KEY, ask, endpoint_at, engine_at, failed, request
 from tests.fakes.openai_server import Exchange, OpenAIServer, Script, error
 
 
@@ -26,7 +29,12 @@ from tests.fakes.openai_server import Exchange, OpenAIServer, Script, error
         (error(401, message=f"Incorrect API key provided: {KEY}"), "key_refused", "did not accept the API key"),
         (error(402, message="limit"), "quota_used_up", "used up"),
         (error(403, code="unsupported_country_region_territory"), "request_refused", "country"),
-        (error(403, message="project may not"), "key_refused", "does not let this key use gpt-4o"),
+        (error(403, message="project may not"), "key_not_allowed", "does not let this key use gpt-4o"),
+        (
+            error(403, code="model_not_found", message="Project `p` does not have access to model `gpt-4o`"),
+            "cloud_model_unknown",
+            "no model gpt-4o, or your key may not use it",
+        ),
         (error(403, message="input exceeds the context"), "request_refused", "exceeds the context"),
         (
             error(404, code="model_not_found", message="The model does not exist"),
@@ -58,6 +66,21 @@ async def test_a_retired_model_is_named_with_its_day() -> None:
     with OpenAIServer(error(404, code="model_not_found", message="model")) as server:
         end = failed(await ask(server, request("gpt-4.1-nano")))
     assert end.problem.what == "OpenAI has retired gpt-4.1-nano on 2026-10-23."
+
+
+async def test_a_model_is_retired_also_by_its_servers_own_list() -> None:
+    day = date(2026, 11, 1)
+    with OpenAIServer(error(404, code="model_not_found", message="model")) as server:
+        engine = CloudEngine(
+            endpoint_at(server.base_url),
+            egress=Egress(),
+            key=lambda: Secret(KEY),
+            retires=lambda model: day if model == "gpt-9" else None,
+        )
+        events: list[Event] = []
+        await engine.run(request("gpt-9"), events.append)
+        await engine.close()
+    assert failed(events).problem.what == "OpenAI has retired gpt-9 on 2026-11-01."
 
 
 @pytest.mark.parametrize(
