@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import ipaddress
 from dataclasses import dataclass
+from functools import lru_cache
 from urllib.parse import urlsplit
 
 
+@lru_cache(maxsize=256)  # asked for every model of a list
 def on_this_machine(host: str) -> bool:
     """True for a loopback address or a name reserved for one (RFC 6761: localhost and names under it)."""
     name = host.strip("[]").rstrip(".").lower()
