@@ -149,13 +149,14 @@ def _listed(bench: Workbench, server: Server, target: Target, retires: date | No
 def _choice(
     bench: Workbench, target: Target, endpoint: Endpoint, retires: date | None, group: str = GROUP_CLOUD
 ) -> TargetChoice:
-    refused = endpoint.leaves_machine and bench.settings.local_only is True
+    leaves = endpoint.leaves_machine
+    refused = leaves and bench.settings.local_only is True
     return TargetChoice(
         name=str(target),
         label=model_of(target),
         detail=endpoint.label,
         group=group,
-        where=endpoint.destination if endpoint.leaves_machine else THIS_MACHINE,
+        where=endpoint.destination if leaves else THIS_MACHINE,
         sent_on=endpoint.sent_on_to is not None,
         needs_key=bench.access.server_needs_key(endpoint),
         retires_on=retires.isoformat() if retires else None,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 from dataclasses import dataclass
+from functools import lru_cache
 from urllib.parse import urlsplit
 
 
@@ -18,6 +19,7 @@ def plain_host(host: str) -> str:
         return name
 
 
+@lru_cache(maxsize=256)  # asked for every model of a list
 def on_this_machine(host: str) -> bool:
     """True for a loopback address or a name reserved for one (RFC 6761: localhost and names under it)."""
     name = plain_host(host)

@@ -9,7 +9,7 @@ import tomllib
 from collections.abc import Container, Mapping
 from dataclasses import dataclass, replace
 from datetime import date
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
@@ -106,7 +106,7 @@ class Endpoint:
     @property
     def host(self) -> str:
         """The host that is asked."""
-        return urlsplit(self.base_url).hostname or ""
+        return _host_of(self.base_url)
 
     @property
     def key_entry(self) -> str:
@@ -162,6 +162,11 @@ class Endpoint:
         if passes_on.from_here and not on_this_machine(self.host):
             return self
         return replace(self, sent_on_to=passes_on.host)
+
+
+@lru_cache(maxsize=256)
+def _host_of(base_url: str) -> str:
+    return urlsplit(base_url).hostname or ""
 
 
 @cache
