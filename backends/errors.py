@@ -18,6 +18,7 @@ NearfarError
 ├── CloudError              a server that speaks the OpenAI protocol
 │   ├── KeyMissing
 │   ├── KeyRefused
+│   │   └── KeyLacksRight
 │   ├── QuotaUsedUp
 │   ├── TooManyRequests
 │   ├── CloudModelUnknown
@@ -165,6 +166,10 @@ class KeyMissing(CloudError):
 class KeyRefused(CloudError):
     code = "key_refused"
     fix = "Check the API key and enter it again."
+
+
+class KeyLacksRight(KeyRefused):
+    """The server knows the key, which may not do this one thing."""
 
 
 class QuotaUsedUp(CloudError):

@@ -7,6 +7,7 @@ its password for nothing. What the keyring holds is known from the settings, whi
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from typing import Literal
@@ -18,6 +19,7 @@ from backends.keys import Secret, SessionKeys
 Place = Literal["keyring", "session", "none"]
 
 GONE = "The keyring no longer gives the key back."
+NOT_ACCEPTED = "The server did not accept the last key."
 REFUSED = "The server did not accept the key that the keyring holds."
 
 
@@ -46,6 +48,7 @@ class KeyRing:
     ) -> None:
         """`kept` reads the setting `kept_keys`; `change` and `save` write it."""
         self._session = SessionKeys()
+        self._turn = threading.Lock()  # a key is entered on the window's thread and refused on the loop
         self._store = store or KeyringStore()
         self._kept = kept
         self._change = change
@@ -65,19 +68,27 @@ class KeyRing:
 
     def put(self, name: str, key: Secret) -> None:
         """For this session; what the keyring holds stays as it is."""
-        self._stored.discard(name)
-        self._reasons.pop(name, None)
-        self._session.put(name, key)
-
-    def refuse(self, name: str) -> None:
-        """A server did not accept this key: it is not used again in this session. The keyring keeps what it has."""
-        self._session.forget(name)
-        self._reasons.pop(name, None)
-        if name in self._stored:
+        with self._turn:
             self._stored.discard(name)
-            self._refused.add(name)
-        if name in self._refused:
-            self._reasons[name] = REFUSED
+            self._reasons.pop(name, None)
+            self._session.put(name, key)
+
+    def refuse(self, name: str, key: Secret) -> None:
+        """A server did not accept this key: it is not used again in this session. The keyring keeps what it has.
+
+        Nothing changes where another key took its place while the server was asked.
+        """
+        with self._turn:
+            if not self._session.forget_if(name, key):
+                return
+            if name in self._stored:
+                self._stored.discard(name)
+                self._refused.add(name)
+            self._reasons[name] = REFUSED if name in self._refused else NOT_ACCEPTED
+
+    def was_refused(self, name: str) -> bool:
+        """Whether there is no key now because a server did not accept the last one."""
+        return not self.has(name) and self._reasons.get(name) in (REFUSED, NOT_ACCEPTED)
 
     def reconsider(self, name: str) -> None:
         """Ask the keyring anew, also for a key that was refused or had gone: the person wishes it."""

@@ -119,6 +119,18 @@ class SessionKeys:
     def has(self, provider: str) -> bool:
         return self.get(provider) is not None
 
+    def forget_if(self, provider: str, key: Secret) -> bool:
+        """Forget this very key; False where another is there by now, or none."""
+        with self._lock:
+            if self._keys.get(provider) != key:
+                return False
+            del self._keys[provider]
+            return True
+
+    def values(self) -> tuple[Secret, ...]:
+        with self._lock:
+            return tuple(self._keys.values())
+
     def forget(self, provider: str) -> None:
         """Idempotent."""
         with self._lock:

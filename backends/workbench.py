@@ -76,6 +76,7 @@ class Workbench:
             settings=lambda: self.settings,
             egress=self.egress,
             key=self.keys.get,
+            refused=self.keys.refuse,
             offered=self.access.offered,
         )
         self.history = History(paths.history_file, keep=self.settings.keep_history, on_problem=self._history_problem)
@@ -150,6 +151,7 @@ class Workbench:
             endpoint,
             egress=self.egress,
             key=lambda: self.access.key_of(endpoint),
+            refused=lambda key: self.keys.refuse(endpoint.key_name, key),
             spending=self.spending,
             offered=lambda: self.access.offered(endpoint),
         )

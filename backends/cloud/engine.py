@@ -16,7 +16,7 @@ from backends.cloud.budget import Spending
 from backends.cloud.patience import Patience
 from backends.cloud.providers import CloudModel, Endpoint, model_of
 from backends.egress import POOL_S, WRITE_S, Egress
-from backends.errors import CloudError, KeyMissing, NearfarError
+from backends.errors import CloudError, KeyLacksRight, KeyMissing, KeyRefused, NearfarError
 from backends.events import Emit
 from backends.keys import Secret
 from backends.records import Cost, RunRequest, Usage
@@ -37,7 +37,8 @@ class CloudEngine:
     """One server. `key` is asked for at each run; `cost_of` prices a model's usage, by the table if not given.
 
     With `spending`, its prices hold, every run is in its ledger, and what could pass a budget is not sent.
-    `offered` is what its provider has today, for the words about a model that is gone.
+    `offered` is what its provider has today, for the words about a model that is gone. `refused` is told of a key that
+    the server did not accept, with the very key that was sent.
     """
 
     def __init__(
@@ -49,10 +50,12 @@ class CloudEngine:
         cost_of: CostOf | None = None,
         spending: Spending | None = None,
         offered: Callable[[], Sequence[CloudModel]] = tuple,
+        refused: Callable[[Secret], None] = lambda _key: None,
         patience: Patience | None = None,
     ) -> None:
         self.endpoint = endpoint
         self._offered = offered
+        self._refused = refused
         self._egress = egress
         self._key = key
         self._spending = spending
@@ -145,7 +148,12 @@ class CloudEngine:
         from backends.cloud.attempt import Attempt  # in memory since warm_up
 
         model = model_of(request.target)
-        await Attempt(setting, tally, request, model, key, must_limit=must_limit).answer()
+        try:
+            await Attempt(setting, tally, request, model, key, must_limit=must_limit).answer()
+        except KeyRefused as error:
+            if key is not None and not isinstance(error, KeyLacksRight):
+                self._refused(key)  # before anybody hears of it, so that Retry asks for another
+            raise
 
     def _prepare(self) -> Setting:
         """Runs in a thread: these imports take seconds."""

@@ -24,6 +24,7 @@ from backends.errors import (
     CloudError,
     CloudModelUnknown,
     ConnectionLost,
+    KeyLacksRight,
     KeyMissing,
     KeyRefused,
     NearfarError,
@@ -177,7 +178,7 @@ def _of_forbidden(error: openai.APIStatusError, call: Call) -> NearfarError:
         return RequestRefused(f"{call.name} does not serve your country or region.", fix="Choose another provider.")
     if TOO_LONG.search(error.message):
         return RequestRefused(f"{call.name} refused the request{_quoted(error, call)}.")
-    return KeyRefused(
+    return KeyLacksRight(
         f"{call.name} does not let this key use {call.model}{_quoted(error, call)}.",
         fix="Check what the key may do, or choose another model.",
     )

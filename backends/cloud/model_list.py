@@ -20,6 +20,7 @@ from backends.egress import CONNECT_S, POOL_S, WRITE_S, Egress
 from backends.errors import (
     AnswerTooLarge,
     CloudError,
+    KeyLacksRight,
     KeyMissing,
     KeyRefused,
     NearfarError,
@@ -105,7 +106,8 @@ def _refusal(status: int, name: str, host: str, key: Secret | None) -> CloudErro
     if status in (401, 403):
         if key is None:
             return KeyMissing(f"{name} asks for an API key to list its models.")
-        return KeyRefused(f"{name} did not accept the API key (HTTP {status}).")
+        kind = KeyRefused if status == 401 else KeyLacksRight
+        return kind(f"{name} did not accept the API key (HTTP {status}).")
     if status in (404, 405):
         return NotAnApi(
             f"There is no list of models at this address of {host} (HTTP {status}).",

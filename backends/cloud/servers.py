@@ -14,7 +14,7 @@ from backends.cloud.known_models import KnownModels
 from backends.cloud.offers import ModelList, instead_of
 from backends.cloud.providers import CloudModel, Endpoint, endpoint_for, model_of
 from backends.egress import Egress
-from backends.errors import NearfarError, NetworkNotAllowed
+from backends.errors import KeyLacksRight, KeyRefused, NearfarError, NetworkNotAllowed
 from backends.keys import Secret
 from backends.records import Target
 from backends.settings import Settings
@@ -28,7 +28,8 @@ ANY_MODEL = "default"  # stands for a model where only the server is meant
 
 
 class Servers:
-    """`key` gives the key kept under a name. Use it on the engine loop; `instead` and `consent` from any thread."""
+    """`key` gives the key kept under a name; `refused` is told of one that a server did not accept.
+    Use it on the engine loop; `instead` and `consent` from any thread."""
 
     def __init__(
         self,
@@ -38,12 +39,14 @@ class Servers:
         egress: Egress,
         key: Callable[[str], Secret | None],
         offered: Callable[[Endpoint], tuple[CloudModel, ...]],
+        refused: Callable[[str, Secret], None] = lambda _name, _key: None,
     ) -> None:
         self._known = known
         self._settings = settings
         self._egress = egress
         self._key = key
         self._offered = offered
+        self._refused = refused
 
     def consent(self, endpoint: Endpoint) -> None:
         """The person asked this server for its models: it may be contacted for that. Raises NetworkNotAllowed."""
@@ -62,7 +65,13 @@ class Servers:
         endpoint = self._endpoint(target)
         self.consent(endpoint)
         asking = await asyncio.to_thread(importlib.import_module, "backends.cloud.model_list")
-        listed: ModelList = await asking.fetch_models(self._egress, endpoint, self._key(endpoint.key_name))
+        key = self._key(endpoint.key_name)
+        try:
+            listed: ModelList = await asking.fetch_models(self._egress, endpoint, key)
+        except KeyRefused as error:
+            if key is not None and not isinstance(error, KeyLacksRight):
+                self._refused(endpoint.key_name, key)
+            raise
         await asyncio.to_thread(self._known.keep, listed)
         return listed
 

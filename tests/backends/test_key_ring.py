@@ -279,7 +279,7 @@ async def test_a_refused_key_stays_in_the_keyring_and_is_not_used_again() -> Non
     bench = Bench("openai")
     bench.store.entries = {"openai": Secret(KEY)}
     await bench.ring.load(["openai"])
-    bench.ring.refuse("openai")
+    bench.ring.refuse("openai", Secret(KEY))
     await bench.ring.load(["openai"])
     assert bench.store.asked == ["openai"]
     assert bench.ring.get("openai") is None
@@ -287,11 +287,24 @@ async def test_a_refused_key_stays_in_the_keyring_and_is_not_used_again() -> Non
     assert bench.ring.state("openai") == KeyState("openai", "keyring", REFUSED)
     bench.ring.put("openai", Secret("sk-session"))
     assert bench.ring.state("openai").place == "session"
-    bench.ring.refuse("openai")
+    bench.ring.refuse("openai", Secret("sk-session"))
     assert not bench.ring.expects("openai"), "the keyring's key is still the refused one"
     assert (await bench.ring.keep("openai", Secret("sk-new"))).place == "keyring"
     assert bench.store.entries["openai"] == Secret("sk-new")
     assert bench.ring.expects("openai")
+
+
+async def test_a_late_refusal_of_the_old_key_leaves_the_new_one() -> None:
+    bench = Bench("openai")
+    bench.store.entries = {"openai": Secret(KEY)}
+    await bench.ring.load(["openai"])
+    await bench.ring.keep("openai", Secret("sk-new"))
+    bench.ring.refuse("openai", Secret(KEY))
+    assert bench.ring.get("openai") == Secret("sk-new")
+    assert bench.ring.state("openai") == KeyState("openai", "keyring")
+    assert not bench.ring.was_refused("openai")
+    bench.ring.refuse("openai", Secret("sk-new"))
+    assert bench.ring.was_refused("openai")
 
 
 async def test_nothing_that_shows_a_state_shows_a_key() -> None:
