@@ -110,7 +110,7 @@ async def _delete(arguments: argparse.Namespace, bench: Workbench, endpoints: Se
 def _not_kept(reason: str) -> KeyNotKept:
     return KeyNotKept(
         reason,
-        safe="The key was not kept anywhere.",
+        safe="The key was not kept elsewhere.",
         fix="Unlock or install a keyring, or name a variable that holds the key: nearfar run --key-env NAME.",
     )
 

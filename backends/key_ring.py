@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal, TypeVar
 
 from backends.errors import KeyNotKept, Problem
-from backends.keyring_store import KeyringStore, NoKeyring
+from backends.keyring_store import KeyringStore, MayHold, NoKeyring
 from backends.keys import Secret, SessionKeys
 
+T = TypeVar("T")
 Place = Literal["keyring", "session", "none"]
 
 GONE = "The keyring no longer gives the key back."
@@ -57,6 +58,8 @@ class KeyRing:
         self._gone: set[str] = set()
         self._refused: set[str] = set()
         self._reasons: dict[str, str] = {}
+        self._pending: set[asyncio.Task[Any]] = set()
+        self._late: set[asyncio.Task[Any]] = set()
 
     # -- memory ------------------------------------------------------------------------------------------------------
 
@@ -128,23 +131,71 @@ class KeyRing:
         state says why.
         """
         self.put(name, key)
+        return await self._to_its_end(self._keep(name, key))
+
+    async def _keep(self, name: str, key: Secret) -> KeyState:
+        was_kept = name in self._kept()
+        problem = await self._set_kept(name, is_kept=True)  # first: no entry shall be there that nothing names
         try:
             await self._store.write(name, key)
         except KeyNotKept as error:
-            may_hold = " It may still hold an earlier key." if name in self._kept() else ""
-            self._reasons[name] = error.problem.what + may_hold
+            await self._not_kept(name, error, was_kept=was_kept)
             return self.state(name)
         self.reconsider(name)
         if self.get(name) == key:
             self._stored.add(name)
-        await self._set_kept(name, is_kept=True)
+        if problem is not None:
+            self._reasons[name] = (
+                f"The key is in the keyring, but is not looked for there at the next start: {problem.what}"
+            )
         return self.state(name)
+
+    async def _not_kept(self, name: str, error: KeyNotKept, *, was_kept: bool) -> None:
+        what = error.problem.what
+        if isinstance(error, MayHold):  # then the settings go on to name it
+            self._reasons[name] = f"{what} It may hold {'this key or an earlier one' if was_kept else 'this key'}."
+            if error.late is not None:
+                self._start(self._later(name, error.late, what, was_kept=was_kept), self._late)
+            return
+        self._reasons[name] = f"{what} It may still hold an earlier key." if was_kept else what
+        if not was_kept:
+            await self._set_kept(name, is_kept=False)
+
+    async def _later(self, name: str, late: asyncio.Future[Any], what: str, *, was_kept: bool) -> None:
+        """A keyring that did not answer in time has done what it did: say what the entry holds now."""
+        said = self._reasons.get(name)
+        await asyncio.wait([late])
+        if late.cancelled() or isinstance(late.exception(), MayHold) or said is None:
+            return
+        if self._reasons.get(name) == said and name not in self._stored:  # nothing else was done since
+            await self._not_kept(name, KeyNotKept(what), was_kept=was_kept)
+
+    async def settle(self) -> None:
+        """Wait until what is being kept or deleted is so, or was given up: at most about 3 s. Before the loop ends."""
+        while self._pending:
+            await asyncio.wait(tuple(self._pending))
+        for task in self._late:
+            task.cancel()
+        await asyncio.gather(*self._late, return_exceptions=True)
+
+    async def _to_its_end(self, work: Coroutine[Any, Any, KeyState]) -> KeyState:
+        """Also where nobody waits for it any more, as when the window closes: see `settle`."""
+        return await asyncio.shield(self._start(work, self._pending))
+
+    def _start(self, work: Coroutine[Any, Any, T], among: set[asyncio.Task[Any]]) -> asyncio.Task[T]:
+        task = asyncio.ensure_future(work)
+        among.add(task)
+        task.add_done_callback(among.discard)
+        return task
 
     async def forget(self, name: str, *, look_anyway: bool = False) -> KeyState:
         """Delete a key from memory and from the keyring; the state says so where the keyring may still hold it.
 
         The keyring is not touched for a key that was never kept there, unless with `look_anyway`.
         """
+        return await self._to_its_end(self._forget(name, look_anyway=look_anyway))
+
+    async def _forget(self, name: str, *, look_anyway: bool) -> KeyState:
         self._session.forget(name)
         self.reconsider(name)
         self._stored.discard(name)
@@ -158,8 +209,9 @@ class KeyRing:
             if was_kept or not isinstance(error, NoKeyring):
                 self._reasons[name] = f"The keyring may still hold the key. {error.problem.what}"
             return self.state(name)
-        if was_kept:
-            await self._set_kept(name, is_kept=False)
+        problem = await self._set_kept(name, is_kept=False) if was_kept else None
+        if problem is not None:
+            self._reasons[name] = f"The key was deleted: {problem.what}"
         return self.state(name)
 
     async def _load(self, name: str) -> None:
@@ -179,10 +231,8 @@ class KeyRing:
             self._reasons.pop(name, None)
             self._stored.add(name)
 
-    async def _set_kept(self, name: str, *, is_kept: bool) -> None:
-        others = tuple(each for each in self._kept() if each != name)
-        self._change(kept_keys=(*others, name) if is_kept else others)
-        problem = await self._save()
-        if problem is not None:
-            done = "is in the keyring, but is not looked for there at the next start" if is_kept else "was deleted"
-            self._reasons[name] = f"The key {done}: {problem.what}"
+    async def _set_kept(self, name: str, *, is_kept: bool) -> Problem | None:
+        if is_kept != (name in self._kept()):
+            others = tuple(each for each in self._kept() if each != name)
+            self._change(kept_keys=(*others, name) if is_kept else others)
+        return await self._save()

@@ -260,13 +260,16 @@ class Workbench:
 
     async def close(self) -> None:
         """End every worker, server and connection, and finish writing; idempotent."""
-        await self.models.close()
-        await self.local.close()
+        await asyncio.gather(self._close_models(), self.keys.settle())  # the keyring may take its time, 3 s at most
         await self.save()
         self._saver.shutdown(wait=False)
         await self._close(list(self._engines))
         await self.history.close()
         await asyncio.to_thread(self._contacts.close)
+
+    async def _close_models(self) -> None:
+        await self.models.close()
+        await self.local.close()
 
     async def _close(self, targets: Sequence[Target]) -> None:
         engines = [self._engines.pop(target) for target in targets]

@@ -82,7 +82,7 @@ def test_a_key_that_is_not_kept_is_a_failure(tmp_path: Path, backend: str, words
     assert (done.returncode, done.stdout) == (1, "")
     assert len(done.stderr.splitlines()) == 1
     assert words in done.stderr
-    assert "The key was not kept anywhere." in done.stderr
+    assert "The key was not kept elsewhere." in done.stderr
     assert "CANARY" not in done.stderr
     assert stored(tmp_path) == {}
 

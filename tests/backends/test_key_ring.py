@@ -5,8 +5,12 @@ All but the first few run in processes of their own, since `keyring` chooses its
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
+import subprocess
+import sys
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -63,6 +67,23 @@ async def main():
     await bench.close()
     print(json.dumps({"said": said, "longest_stall_s": longest}))
 asyncio.run(main())
+"""
+
+
+KILLED_IN_WRITE = """
+import asyncio, os, signal
+import keyring
+from backends.keys import Secret
+from backends.paths import app_paths
+from backends.workbench import Workbench
+store = keyring.get_keyring()
+take = store.set_password
+def take_and_die(*entry):
+    take(*entry)
+    os.kill(os.getpid(), signal.SIGKILL)
+store.set_password = take_and_die
+bench = Workbench(app_paths())
+asyncio.run(bench.keys.keep("openai", Secret(KEY)))
 """
 
 
@@ -172,18 +193,75 @@ def test_whatever_a_locked_keyring_raises_is_a_sentence_without_its_words(tmp_pa
 
 def test_a_slow_keyring_is_given_up_after_three_seconds(tmp_path: Path) -> None:
     kept, found = with_stand_in(tmp_path, "Slow", f"keep {KEY}", "state")
-    assert (kept["place"], kept["key"], kept["kept"]) == ("session", KEY, [])
-    assert kept["reason"] == "The keyring did not answer in 3 seconds."
+    assert (kept["place"], kept["key"], kept["kept"]) == ("session", KEY, ["openai"])
+    assert kept["reason"] == "The keyring did not answer in 3 seconds. It may hold this key."
     assert 3 <= kept["took_s"] < 5
     assert found["place"] == "session"
     assert stored(tmp_path) == {}
 
 
 def test_a_write_that_lands_too_late_is_taken_out_again(tmp_path: Path) -> None:
-    kept, _ = with_stand_in(tmp_path, "Late", f"keep {KEY}", "wait 2.5", "state")
-    assert kept["place"] == "session"
+    kept, later = with_stand_in(tmp_path, "Late", f"keep {KEY}", "wait 2.5", "state")
+    assert (kept["place"], kept["kept"]) == ("session", ["openai"]), "it may be there now, so it is named"
+    assert kept["reason"].endswith("It may hold this key.")
+    assert (later["place"], later["kept"], later["reason"]) == (
+        "session",
+        [],
+        "The keyring did not answer in 3 seconds.",
+    )
     assert (tmp_path / "stand-ins" / "stored.landed").exists()
     assert stored(tmp_path) == {}, "the person was told that it is kept for this session only"
+
+
+@pytest.mark.parametrize("name", ["Late", "Blinking"])
+def test_a_replacement_that_fails_leaves_the_earlier_key_in_the_keyring(tmp_path: Path, name: str) -> None:
+    with_stand_in(tmp_path, "Good", f"keep {KEY}")
+    kept, later = with_stand_in(tmp_path, name, "keep sk-new", "wait 2.5", "state")
+    assert (kept["place"], kept["key"], kept["kept"]) == ("session", "sk-new", ["openai"])
+    assert (tmp_path / "stand-ins" / "stored.landed").exists() == (name == "Late")
+    assert later["reason"].endswith("It may still hold an earlier key.")
+    assert later["kept"] == ["openai"]
+    assert stored(tmp_path) == {"Nearfar/openai": KEY}
+    (found,) = with_stand_in(tmp_path, "Good", "state")
+    assert (found["place"], found["key"]) == ("keyring", KEY)
+
+
+def test_an_entry_that_cannot_be_taken_out_again_stays_named(tmp_path: Path) -> None:
+    (kept,) = with_stand_in(tmp_path, "Stuck", f"keep {KEY}")
+    assert (kept["place"], kept["kept"]) == ("session", ["openai"])
+    assert kept["reason"] == "The keyring took the key, but did not give it back. It may hold this key."
+
+
+def test_a_kill_while_a_key_is_written_leaves_no_entry_that_the_settings_do_not_name(tmp_path: Path) -> None:
+    """As the keyring has it already, before it answers."""
+    killed = KILLED_IN_WRITE.replace("KEY", repr(KEY))
+    done = subprocess.run(
+        [sys.executable, "-c", killed],
+        env={**os.environ, **stand_in(tmp_path, "Good")},
+        check=False,
+    )
+    assert done.returncode == -9
+    assert stored(tmp_path) == {"Nearfar/openai": KEY}
+    found, gone = with_stand_in(tmp_path, "Good", "state", "forget")
+    assert (found["place"], found["kept"]) == ("keyring", ["openai"])
+    assert (gone["place"], stored(tmp_path)) == ("none", {})
+
+
+async def test_what_is_being_kept_is_kept_when_the_end_comes() -> None:
+    bench = Bench()
+    go_on = asyncio.Event()
+    bench.store.before = go_on.wait
+    keeping = asyncio.create_task(bench.ring.keep("openai", Secret(KEY)))
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    keeping.cancel()
+    settling = asyncio.create_task(bench.ring.settle())
+    await asyncio.gather(keeping, return_exceptions=True)
+    assert not settling.done()
+    go_on.set()
+    await settling
+    assert bench.store.entries == {"openai": Secret(KEY)}
+    assert bench.settings.kept_keys == ("openai",)
 
 
 def test_a_keyring_that_is_emptied_by_others_says_so_and_asks_anew(tmp_path: Path) -> None:
@@ -240,12 +318,15 @@ class Counting(KeyringStore):
         super().__init__()
         self.entries: dict[str, Secret] = {}
         self.asked: list[str] = []
+        self.before: Callable[[], Awaitable[object]] | None = None
 
     async def read(self, name: str) -> Secret | None:
         self.asked.append(name)
         return self.entries.get(name)
 
     async def write(self, name: str, key: Secret) -> None:
+        if self.before is not None:
+            await self.before()
         self.entries[name] = key
 
 
