@@ -69,6 +69,10 @@ class KeyRing:
     def has(self, name: str) -> bool:
         return self._session.has(name)
 
+    def all(self) -> tuple[Secret, ...]:
+        """Every key in memory, for what must recognise them."""
+        return self._session.values()
+
     def put(self, name: str, key: Secret) -> None:
         """For this session; what the keyring holds stays as it is."""
         with self._turn:

@@ -100,7 +100,7 @@ class SessionKeys:
     """One key for each provider, in this process's memory only. Safe from any thread."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # the log asks for keys to hide, also in the midst of anything
         self._keys: dict[str, Secret] = {}
 
     def put(self, provider: str, key: Secret) -> None:
