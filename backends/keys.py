@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import hmac
 import os
 import re
@@ -73,6 +74,16 @@ def parse_key(pasted: str) -> Secret:
             f"holds no more than {WINDOWS_LENGTH:,}; API keys have fewer than 200."
         )
     return Secret(key)
+
+
+def key_from_bytes(raw: bytes) -> Secret:
+    """What a file or a pipe holds, as a key; as `parse_key`. PowerShell and editors put a mark at the beginning."""
+    if raw.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) or b"\0" in raw[:4]:
+        raise BadKey(
+            "The key is written in UTF-16, as PowerShell does by itself.",
+            fix="Save it as UTF-8 or ASCII (in PowerShell: Set-Content -Encoding ascii), or type it at the prompt.",
+        )
+    return parse_key(raw.removeprefix(codecs.BOM_UTF8).decode("utf-8", "replace"))
 
 
 def key_from_env(name: str) -> Secret:
