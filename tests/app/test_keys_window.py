@@ -302,6 +302,22 @@ def test_a_key_that_is_being_kept_is_kept_when_the_window_closes(
     assert SettingsFile(app_paths().settings_file).load().settings.kept_keys == ("openai",)
 
 
+@pytest.mark.parametrize(
+    ("address", "warned"),
+    [("http://lab.example:8000/v1", True), ("https://lab.example/v1", False), ("http://127.0.0.1:8000/v1", False)],
+)
+def test_a_key_that_would_go_without_encryption_is_told_before_it_is_entered(
+    session: Session, held: Held, dialogs: list[Act], address: str, warned: bool
+) -> None:
+    session.servers.add("lab", address)
+    seen = []
+    dialogs.append(lambda dialog: seen.append("not encrypted" in spoken(dialog)))
+    row = section(session).row("custom:lab")
+    press(row, "Enter the key for lab")
+    assert seen == [warned]
+    assert ("not encrypted" in row.line.says) == warned
+
+
 def test_what_is_no_key_is_said_by_the_test_without_it(session: Session, held: Held, dialogs: list[Act]) -> None:
     def act(dialog: KeyDialog) -> None:
         type_key(f"Bearer {KEY}", then="Test")(dialog)
