@@ -9,7 +9,6 @@ import keyring
 import keyring.backends.fail
 import pytest
 from PySide6.QtCore import Qt
-from PySide6.QtGui import QAccessible
 from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QApplication, QLineEdit, QPushButton, QWidget
 from pytestqt.qtbot import QtBot
@@ -20,7 +19,7 @@ from backends.settings import SettingsFile
 from tests.app.held_keyring import Held
 from tests.app.test_window import compare, opened, phases, press_run, texts, type_prompt, use, wait_for
 from tests.fakes.openai_server import Exchange, OpenAIServer, answer, error
-from tests.widgets.test_accessibility import walk
+from tests.widgets.test_key_dialog import spoken
 from widgets.check_line import CheckLine
 from widgets.key_dialog import DeleteKeyDialog, KeyDialog
 from widgets.settings_keys import KeySettings
@@ -72,13 +71,6 @@ def type_key(key: str, *, then: str = "Use this key", keep: bool = True) -> Act:
         press(dialog, then)
 
     return act
-
-
-def spoken(widget: QWidget) -> str:
-    top = QAccessible.queryAccessibleInterface(widget)
-    assert top is not None
-    kinds = (QAccessible.Text.Name, QAccessible.Text.Value, QAccessible.Text.Description, QAccessible.Text.Help)
-    return " ".join(node.text(kind) for node in walk(top) for kind in kinds)
 
 
 def authorization(server: OpenAIServer) -> list[str]:
