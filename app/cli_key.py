@@ -10,6 +10,7 @@ import argparse
 import asyncio
 import getpass
 import json
+import signal
 import sys
 import warnings
 from collections.abc import Sequence
@@ -19,7 +20,7 @@ from app.cli_parser import Parser
 from app.cli_print import one_line, say
 from app.exits import EXIT_FAILED, EXIT_OK
 from backends.errors import KeyNotKept, UsageError
-from backends.keys import MAX_LENGTH, Secret, parse_key
+from backends.keys import MAX_LENGTH, Secret, key_from_bytes, parse_key
 
 if TYPE_CHECKING:
     from backends.cloud.providers import Endpoint
@@ -110,17 +111,27 @@ async def _delete(arguments: argparse.Namespace, bench: Workbench, endpoints: Se
 def _not_kept(reason: str) -> KeyNotKept:
     return KeyNotKept(
         reason,
-        safe="The key was not kept anywhere.",
+        safe="The key was not kept elsewhere.",
         fix="Unlock or install a keyring, or name a variable that holds the key: nearfar run --key-env NAME.",
     )
 
 
 def _read_key(label: str) -> Secret:
-    """From a prompt that shows nothing, or from standard input; raises UsageError or BadKey, never with the key."""
+    """From a prompt that shows nothing, or from standard input; raises UsageError or BadKey, never with the key.
+
+    Ctrl-C ends the command at once.
+    """
     if sys.stdin is None:
         raise UsageError("There is no standard input to read the key from.", safe="Nothing was kept.")
-    if not sys.stdin.isatty():
-        return parse_key(sys.stdin.read(16 * MAX_LENGTH))
+    # asyncio's own handler would wait for the loop, which waits for the key.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        return _typed_key(label) if sys.stdin.isatty() else key_from_bytes(sys.stdin.buffer.read(16 * MAX_LENGTH))
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _typed_key(label: str) -> Secret:
     with warnings.catch_warnings():
         warnings.simplefilter("error", getpass.GetPassWarning)  # it would show the key
         try:

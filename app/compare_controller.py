@@ -12,7 +12,7 @@ from PySide6.QtCore import QObject, Slot
 from app.engine_thread import EngineThread, Inbox
 from backends.cloud.providers import model_of
 from backends.compare import Comparison
-from backends.errors import CloudModelUnknown, KeyRefused, NearfarError, Problem, UsageError
+from backends.errors import CloudModelUnknown, NearfarError, Problem, UsageError
 from backends.events import Emit, Event, Failed, Loaded, is_terminal
 from backends.ids import new_id
 from backends.models.errors import WouldNotFit
@@ -177,8 +177,6 @@ class CompareController(QObject):
                 by_lane[live.lanes[event.run_id]].append(event)
             if is_terminal(event):
                 live.open_runs.discard(event.run_id)
-            if isinstance(event, Failed) and event.problem.code == KeyRefused.code:
-                self._bench.access.forget_key(parse_target(event.result.target))  # so that Retry asks for another
         for lane_id, events in by_lane.items():
             self._page.show_events(lane_id, events)
             self._show_load(lane_id, events)

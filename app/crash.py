@@ -1,7 +1,7 @@
 """What happens to errors nobody expected: the log has them, the person reads one calm sentence. Must not hold keys.
 
-The sentence names the log and never the error, whose own text may hold a prompt. Native crashes of this process leave
-their stack in the same folder through faulthandler.
+The sentence names the log and never the error, whose own text may hold a prompt; nor does the log have that text, see
+`log_filter`. Native crashes of this process leave their stack in the same folder through faulthandler.
 """
 
 from __future__ import annotations
@@ -9,14 +9,17 @@ from __future__ import annotations
 import faulthandler
 import logging
 import logging.handlers
+import os
 import sys
 import threading
 import time
 from collections.abc import Callable
+from io import TextIOWrapper
 from pathlib import Path
 from types import TracebackType
 from typing import TextIO
 
+from app.log_filter import LogFilter
 from backends.errors import Problem
 
 log = logging.getLogger("nearfar")
@@ -39,15 +42,17 @@ def keep_logs(folder: Path) -> Teller:
     place: Path | None = folder / LOG_NAME
     try:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        handler = logging.handlers.RotatingFileHandler(
-            folder / LOG_NAME, maxBytes=LOG_BYTES, backupCount=1, encoding="utf-8", delay=True
-        )
-        _native.append((folder / "native-crash.log").open("a", encoding="utf-8"))
+        handler = _LogFile(folder / LOG_NAME, maxBytes=LOG_BYTES, backupCount=1, encoding="utf-8", delay=True)
+        for earlier in folder.glob(f"{LOG_NAME}*"):
+            earlier.chmod(0o600)
+        _native.append(open_private(folder / "native-crash.log"))
         faulthandler.enable(_native[-1])
     except OSError:
         handler, place = logging.StreamHandler(sys.stderr), None
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     teller = Teller(place)
+    handler.addFilter(teller.filter_of_logs)
+    teller.addFilter(teller.filter_of_logs)
     root = logging.getLogger()
     root.addHandler(handler)
     root.addHandler(teller)  # after the log, so that what it points to is there
@@ -58,6 +63,24 @@ def keep_logs(folder: Path) -> Teller:
     return teller
 
 
+def open_private(path: Path) -> TextIO:
+    """A file to append to, which only its owner may read; also where it was there with other rights."""
+
+    def opener(name: str, flags: int) -> int:
+        return os.open(name, flags, 0o600)
+
+    file = open(path, "a", encoding="utf-8", opener=opener)  # noqa: SIM115  its handler closes it
+    path.chmod(0o600)
+    return file
+
+
+class _LogFile(logging.handlers.RotatingFileHandler):
+    def _open(self) -> TextIOWrapper:
+        file = open_private(Path(self.baseFilename))
+        assert isinstance(file, TextIOWrapper)
+        return file
+
+
 class Teller(logging.Handler):
     """Turns errors in the log into the one sentence for a person, at most once a minute. Set `listener` at any time;
     it is called on whatever thread the error happened."""
@@ -65,6 +88,7 @@ class Teller(logging.Handler):
     def __init__(self, place: Path | None) -> None:
         super().__init__(logging.ERROR)
         self.listener: Listener | None = None
+        self.filter_of_logs = LogFilter()
         self.where = f"is written in {place}" if place is not None else "was written to the terminal"
         self.problem = Problem(
             code="defect",

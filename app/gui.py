@@ -87,7 +87,9 @@ def open_window(qt: QApplication, teller: Teller) -> Session:
     from app.session import Session
     from backends.workbench import Workbench
 
-    session = Session(qt, Workbench.open(), first_steps=True)
+    bench = Workbench.open()
+    teller.filter_of_logs.keys = bench.keys.all
+    session = Session(qt, bench, first_steps=True)
 
     def show(problem: Problem) -> None:
         match session.window.current_page():

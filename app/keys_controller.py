@@ -12,6 +12,7 @@ from app.engine_thread import EngineThread
 from app.keyring_words import note_of, problem_of_state, tell_keyring
 from backends.cloud.key_test import KeyTest
 from backends.cloud.providers import Endpoint
+from backends.egress_policy import on_this_machine
 from backends.errors import NearfarError
 from backends.key_holders import HUB, key_holder, key_holders
 from backends.key_ring import KeyState
@@ -63,7 +64,14 @@ class KeysController(QObject):
 
     def _ask(self, endpoint: Endpoint) -> None:
         sent = WITH_DOWNLOADS if endpoint.key_name == HUB else WITH_PROMPTS
-        dialog = KeyDialog(endpoint.key_name, endpoint.label, endpoint.host, sent=sent, parent=self._window)
+        dialog = KeyDialog(
+            endpoint.key_name,
+            endpoint.label,
+            endpoint.host,
+            sent=sent,
+            in_the_clear=_goes_in_the_clear(endpoint),
+            parent=self._window,
+        )
         tests: list[Future[KeyTest]] = []
 
         def stop() -> None:
@@ -132,7 +140,8 @@ class KeysController(QObject):
 
     def _line(self, endpoint: Endpoint) -> KeyLine:
         state = self._bench.keys.state(endpoint.key_entry)
-        return KeyLine(endpoint.key_name, endpoint.label, endpoint.host, state.place, state.reason)
+        in_the_clear = _goes_in_the_clear(endpoint)
+        return KeyLine(endpoint.key_name, endpoint.label, endpoint.host, state.place, state.reason, in_the_clear)
 
     @Slot(str)
     def _page_chosen(self, page: str) -> None:
@@ -185,3 +194,7 @@ class KeysController(QObject):
     def _told(self) -> None:
         self.show()
         self.changed.emit()
+
+
+def _goes_in_the_clear(endpoint: Endpoint) -> bool:
+    return not endpoint.encrypted and not on_this_machine(endpoint.host)

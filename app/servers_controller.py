@@ -16,7 +16,7 @@ from app.server_choices import LIST, LOOK, target_of
 from app.work import Work
 from backends.cloud.offers import ModelList
 from backends.cloud.providers import Endpoint, check_address, check_server_name
-from backends.errors import KeyMissing, KeyRefused, NearfarError, Problem
+from backends.errors import KeyMissing, NearfarError, Problem
 from backends.key_ring import KeyState
 from backends.records import Target
 from backends.workbench import Workbench
@@ -113,8 +113,6 @@ class ServersController(QObject):
                 tell(None)
 
         def failed(problem: Problem) -> None:
-            if problem.code == KeyRefused.code:
-                self._bench.access.forget_key(target)
             wants_key = problem.code == KeyMissing.code and not asked
             if wants_key and self._has_key_now(target, endpoint):
                 self._list(name, tell, asked=True)

@@ -15,7 +15,7 @@ from backends.cloud.known_models import KnownModels
 from backends.cloud.offers import offers, retires_on
 from backends.cloud.providers import CloudModel, Endpoint, endpoint_for
 from backends.egress import Egress
-from backends.errors import KeyMissing, NearfarError, NetworkNotAllowed, UnknownTarget, UsageError
+from backends.errors import KeyMissing, KeyRefused, NearfarError, NetworkNotAllowed, UnknownTarget, UsageError
 from backends.key_ring import KeyRing
 from backends.keys import Secret, key_from_env
 from backends.records import Target
@@ -58,12 +58,6 @@ class Access:
         """As `needs_key`, for all models of a server."""
         return endpoint.needs_key and not self._keys.expects(endpoint.key_entry)
 
-    def forget_key(self, target: Target) -> None:
-        """Use the key of a target's server no more, as when it was refused; the keyring keeps what it has."""
-        endpoint = self.endpoint(target)
-        if endpoint is not None:
-            self._keys.refuse(endpoint.key_entry)
-
     async def load_keys(self, targets: Iterable[Target]) -> None:
         """Read from the keyring what it is said to hold for these targets; at most about 3 s, and only once."""
         names = []
@@ -86,7 +80,7 @@ class Access:
             self._egress.allow_for(KEY_TEST, [endpoint.host])
         done = await try_key(endpoint, tried, self._egress)
         if done.outcome == "refused" and key is None:
-            self._keys.refuse(name)
+            self._keys.refuse(name, tried)
         return done
 
     def keep_key(self, target: Target, key: Secret) -> None:
@@ -154,8 +148,10 @@ class Access:
 
     def key_of(self, endpoint: Endpoint) -> Secret | None:
         """The key that a server is asked with, None where there is none. Raises KeyMissing where the keyring has it no
-        more."""
+        more, and KeyRefused where the server did not accept it before."""
         key = self._keys.get(endpoint.key_entry)
+        if key is None and endpoint.needs_key and self._keys.was_refused(endpoint.key_entry):
+            raise KeyRefused(f"{endpoint.label} did not accept the API key.", safe="Nothing was sent.")
         reason = self._keys.state(endpoint.key_entry).reason
         if key is None and endpoint.needs_key and reason:
             raise KeyMissing(

@@ -7,7 +7,6 @@ forget what it took. Nothing is ever written to a store that is not on the list 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import threading
 from collections.abc import Callable
@@ -28,6 +27,15 @@ class NoKeyring(KeyNotKept):
     """This machine has no store that could take a key, now or after an unlock."""
 
     fix = "Install a keyring such as gnome-keyring, then enter the key again."
+
+
+class MayHold(KeyNotKept):
+    """Nobody knows yet what the entry holds. `late` is done when it is known: without an error where the entry is as it
+    was before; None where it will not become known."""
+
+    def __init__(self, what: str, late: asyncio.Future[Any] | None = None) -> None:
+        super().__init__(what)
+        self.late = late
 
 
 class _Claim:
@@ -59,26 +67,29 @@ class KeyringStore:
         """The key of a provider; None where the keyring has none."""
 
         def get(backend: Any, _claim: _Claim) -> Secret | None:
-            found = backend.get_password(SERVICE, name)
-            return Secret(found) if isinstance(found, str) and found else None
+            return _entry(backend, name)
 
         return await self._ask(get)
 
     async def write(self, name: str, key: Secret) -> None:
-        """Store a key in place of an earlier one, and read it back: some keyrings take what they do not keep."""
+        """Store a key in place of an earlier one, and read it back: some keyrings take what they do not keep.
+
+        Where that fails the entry becomes what it was, an earlier key included; raises MayHold where it may not be so.
+        """
 
         def put(backend: Any, claim: _Claim) -> None:
-            backend.set_password(SERVICE, name, key.reveal())
+            earlier = _entry(backend, name)
             try:
-                back = backend.get_password(SERVICE, name)
-            except Exception:
-                _take_out(backend, name)
+                backend.set_password(SERVICE, name, key.reveal())
+                if _entry(backend, name) != key:
+                    raise KeyNotKept("The keyring took the key, but did not give it back.")
+            except Exception as error:
+                if not _put_back(backend, name, earlier):
+                    what = error.problem.what if isinstance(error, KeyNotKept) else locked_words(error)
+                    raise MayHold(what) from None
                 raise
-            if not isinstance(back, str) or Secret(back) != key:
-                _take_out(backend, name)
-                raise KeyNotKept("The keyring took the key, but did not give it back.")
-            if not claim.settle("done"):
-                _take_out(backend, name)  # the person was told that it is not kept
+            if not claim.settle("done") and not _put_back(backend, name, earlier):
+                raise MayHold("The keyring did not let go of a key that it took too late.")
 
         await self._ask(put)
 
@@ -105,8 +116,8 @@ class KeyringStore:
             claim.settle("given up")
             raise
         if not answer.done() and claim.settle("given up"):
-            answer.cancel()
-            raise KeyNotKept(f"The keyring did not answer in {self._timeout_s:g} seconds.")
+            answer.add_done_callback(_heard)
+            raise MayHold(f"The keyring did not answer in {self._timeout_s:g} seconds.", answer)
         return await answer
 
     def _run(self, work: Callable[[Any, _Claim], T], claim: _Claim) -> T:
@@ -126,6 +137,27 @@ class KeyringStore:
                 raise KeyNotKept(locked_words(error)) from None
 
 
-def _take_out(backend: Any, name: str) -> None:
-    with contextlib.suppress(Exception):
-        backend.delete_password(SERVICE, name)
+def _entry(backend: Any, name: str) -> Secret | None:
+    found = backend.get_password(SERVICE, name)
+    return Secret(found) if isinstance(found, str) and found else None
+
+
+def _put_back(backend: Any, name: str, earlier: Secret | None) -> bool:
+    """Whether the entry is as it was."""
+    try:
+        if _entry(backend, name) == earlier:
+            return True
+        if earlier is None:
+            backend.delete_password(SERVICE, name)
+        else:
+            backend.set_password(SERVICE, name, earlier.reveal())
+        return _entry(backend, name) == earlier
+    except Exception as error:  # noqa: BLE001 - as in _run
+        log.info("keyring: %s", type(error).__name__)
+        return False
+
+
+def _heard(answer: asyncio.Future[Any]) -> None:
+    """What came too late is an error of nobody's."""
+    if not answer.cancelled():
+        answer.exception()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import hmac
 import os
 import re
@@ -75,6 +76,16 @@ def parse_key(pasted: str) -> Secret:
     return Secret(key)
 
 
+def key_from_bytes(raw: bytes) -> Secret:
+    """What a file or a pipe holds, as a key; as `parse_key`. PowerShell and editors put a mark at the beginning."""
+    if raw.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) or b"\0" in raw[:4]:
+        raise BadKey(
+            "The key is written in UTF-16, as PowerShell does by itself.",
+            fix="Save it as UTF-8 or ASCII (in PowerShell: Set-Content -Encoding ascii), or type it at the prompt.",
+        )
+    return parse_key(raw.removeprefix(codecs.BOM_UTF8).decode("utf-8", "replace"))
+
+
 def key_from_env(name: str) -> Secret:
     """The key in the variable that `--key-env` names; raises UsageError, KeyMissing or BadKey, never with its value."""
     if VARIABLE_NAME.fullmatch(name) is None:
@@ -100,7 +111,7 @@ class SessionKeys:
     """One key for each provider, in this process's memory only. Safe from any thread."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # the log asks for keys to hide, also in the midst of anything
         self._keys: dict[str, Secret] = {}
 
     def put(self, provider: str, key: Secret) -> None:
@@ -118,6 +129,18 @@ class SessionKeys:
 
     def has(self, provider: str) -> bool:
         return self.get(provider) is not None
+
+    def forget_if(self, provider: str, key: Secret) -> bool:
+        """Forget this very key; False where another is there by now, or none."""
+        with self._lock:
+            if self._keys.get(provider) != key:
+                return False
+            del self._keys[provider]
+            return True
+
+    def values(self) -> tuple[Secret, ...]:
+        with self._lock:
+            return tuple(self._keys.values())
 
     def forget(self, provider: str) -> None:
         """Idempotent."""

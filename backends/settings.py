@@ -17,17 +17,18 @@ from types import MappingProxyType
 from typing import Annotated, Any, Literal, get_type_hints
 from urllib.parse import urlsplit
 
-import pydantic_core
 from pydantic import AfterValidator, Field, TypeAdapter, ValidationError
 
 from backends.cloud.providers import SERVER_NAME
 from backends.errors import SettingsNotSaved, UnknownTarget
+from backends.file_lock import alone_if_possible
 from backends.files import replace_file
 from backends.paths import whole_path
 from backends.records import Effort, KvType, Sampling
+from backends.settings_json import MAX_FILE_BYTES, parse
+from backends.settings_merge import merged
 from backends.targets import parse_target
 
-MAX_FILE_BYTES = 1_000_000
 MAX_LANES = 4
 PRIVATE_CHOICES: Mapping[str, bool] = MappingProxyType({"local_only": True, "keep_history": False})
 CAUTION = "Until you choose again, nothing outside this machine is contacted and no history is kept."
@@ -265,6 +266,7 @@ class SettingsFile:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._unknown: dict[str, Any] | None = None
+        self._before = Settings()  # as this program read or wrote it last
 
     def load(self) -> Loaded:
         """Read the file. Never raises: what is damaged falls back to its default and the file is kept beside."""
@@ -272,12 +274,13 @@ class SettingsFile:
             with self.path.open("rb") as file:
                 raw = file.read(MAX_FILE_BYTES + 1)
         except FileNotFoundError:
-            return Loaded(Settings())
+            self._unknown, self._before = {}, Settings()
+            return Loaded(self._before)
         except OSError as error:
             reason = error.strerror or "unknown reason"
             warning = f"The settings file {self.path} could not be read: {reason}. {CAUTION}"
             return Loaded(Settings(**_cautious({}, {}, damaged=True)), (warning,))
-        stored, warnings = _parse(raw)
+        stored, warnings = parse(raw)
         self._unknown = {key: value for key, value in stored.items() if key not in KEYS}
         values, bad_keys = _read(stored)
         if warnings or bad_keys:
@@ -285,22 +288,38 @@ class SettingsFile:
         warnings += bad_keys
         if warnings:
             warnings.append(self._keep_damaged(raw))
-        return Loaded(Settings(**values), tuple(warnings))
+        self._before = Settings(**values)
+        return Loaded(self._before, tuple(warnings))
 
     def save(self, settings: Settings) -> None:
-        """Replace the file in one step, durably; raises SettingsNotSaved, and the old file is then untouched."""
+        """Replace the file in one step, durably; raises SettingsNotSaved, and the old file is then untouched.
+
+        What another program changed meanwhile stays, unless it was changed here too.
+        """
         if self._unknown is None:
             self.load()
         try:
-            settings = checked(settings)
+            with alone_if_possible(self.path):
+                self._replace(checked(merged(checked(settings), self._before, self._others())))
         except ValueError as error:
             raise SettingsNotSaved(str(error), fix="Change that value.") from error
-        stored = {key: _adapter(key).dump_python(_plain(getattr(settings, key)), mode="json") for key in KEYS}
-        text = json.dumps({**(self._unknown or {}), **stored}, indent=2, ensure_ascii=False) + "\n"
-        try:
-            replace_file(self.path, text.encode("utf-8", "replace"))
         except OSError as error:
             raise SettingsNotSaved(f"The settings could not be saved in {self.path}: {error.strerror}.") from error
+        self._before = settings
+
+    def _replace(self, settings: Settings) -> None:
+        stored = {key: _adapter(key).dump_python(_plain(getattr(settings, key)), mode="json") for key in KEYS}
+        text = json.dumps({**(self._unknown or {}), **stored}, indent=2, ensure_ascii=False) + "\n"
+        replace_file(self.path, text.encode("utf-8", "replace"))
+
+    def _others(self) -> dict[str, Any]:
+        """What the file holds now; nothing of a file that is gone or damaged."""
+        try:
+            with self.path.open("rb") as file:
+                stored, warnings = parse(file.read(MAX_FILE_BYTES + 1))
+        except OSError:
+            return {}
+        return {} if warnings else _read(stored)[0]
 
     def _keep_damaged(self, raw: bytes) -> str:
         copy = self.path.with_name(self.path.name + ".bad")
@@ -313,23 +332,3 @@ class SettingsFile:
 
 def _plain(value: Any) -> Any:
     return dict(value) if isinstance(value, Mapping) else value
-
-
-def _parse(raw: bytes) -> tuple[dict[str, Any], list[str]]:
-    """The keys of a JSON object, and of a truncated one those before the cut."""
-    if len(raw) > MAX_FILE_BYTES:
-        return {}, ["The settings file is far too large, so defaults are used."]
-    text = raw.removeprefix(b"\xef\xbb\xbf")
-    try:
-        stored = pydantic_core.from_json(text)
-    except ValueError:
-        try:
-            stored = pydantic_core.from_json(text, allow_partial=True)
-        except ValueError:
-            stored = {}
-        if not isinstance(stored, dict):
-            stored = {}
-        return stored, ["The settings file is damaged; what could not be read has its default."]
-    if not isinstance(stored, dict):
-        return {}, ["The settings file does not hold settings, so defaults are used."]
-    return stored, []

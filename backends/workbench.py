@@ -158,6 +158,7 @@ class Workbench:
             endpoint,
             egress=self.egress,
             key=lambda: self.access.key_of(endpoint),
+            refused=lambda key: self.keys.refuse(endpoint.key_entry, key),
             spending=self.spending,
             offered=lambda: self.access.offered(endpoint),
             retires=lambda model: self.access.retires(endpoint, model),
@@ -270,14 +271,17 @@ class Workbench:
 
     async def close(self) -> None:
         """End every worker, server and connection, and finish writing; idempotent."""
-        await self.models.close()
-        await self.local.close()
+        await asyncio.gather(self._close_models(), self.keys.settle())  # the keyring may take its time, 3 s at most
         await self.save()
         self._saver.shutdown(wait=False)
         await self._close(list(self._engines))
         await self._close_outdated()
         await self.history.close()
         await asyncio.to_thread(self._contacts.close)
+
+    async def _close_models(self) -> None:
+        await self.models.close()
+        await self.local.close()
 
     async def _close(self, targets: Sequence[Target]) -> None:
         await _close_all([self._engines.pop(target) for target in targets])

@@ -8,7 +8,7 @@ from PySide6.QtWidgets import QWidget
 from widgets import parts
 from widgets.dialog import Dialog
 from widgets.key_test_line import KeyOutcome, TryButton
-from widgets.key_values import KeyLine, Tone
+from widgets.key_values import KeyLine, Tone, clear_words
 from widgets.secret_dialog import SecretDialog
 
 WITH_PROMPTS = "with each prompt you run on this provider"
@@ -19,8 +19,9 @@ class KeyDialog(SecretDialog):
     """`key_entered` carries the provider and the key when the person accepts; cancelling says nothing.
 
     `provider` is the name that its key has (openai, custom:lab), `title` its name for people (OpenAI), `host` where
-    the key is sent, and `sent` when. `test_requested` carries the key as it is typed now. `variable_chosen` carries the
-    name of the environment variable that was offered, and the dialog closes.
+    the key is sent, `sent` when, and `in_the_clear` says that this is done without encryption. `test_requested` carries
+    the key as it is typed now. `variable_chosen` carries the name of the environment variable that was offered, and the
+    dialog closes.
     """
 
     key_entered = Signal(str, str)
@@ -29,7 +30,14 @@ class KeyDialog(SecretDialog):
     variable_chosen = Signal(str)
 
     def __init__(
-        self, provider: str, title: str, host: str, *, sent: str = WITH_PROMPTS, parent: QWidget | None = None
+        self,
+        provider: str,
+        title: str,
+        host: str,
+        *,
+        sent: str = WITH_PROMPTS,
+        in_the_clear: bool = False,
+        parent: QWidget | None = None,
     ) -> None:
         self._provider = provider
         self._test = TryButton("the key")
@@ -40,6 +48,8 @@ class KeyDialog(SecretDialog):
         self._offer.setAutoDefault(False)
         self._offered = parts.label(role="caption", tone="muted", wrap=True)
         says = f"It is sent to {host} {sent}, and nowhere else."
+        if in_the_clear:
+            says += f" {clear_words(host)}"
         super().__init__("key", f"API key for {title}", says, parent=parent)
         self._test.wanted.connect(self._start_test)
         self._test.stopped.connect(self._stop_test)

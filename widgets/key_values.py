@@ -28,17 +28,25 @@ class KeyringNote:
 
 @dataclass(frozen=True, slots=True)
 class KeyLine:
-    """Whose key it is, and where it is. `host` is where it is sent; `reason` a sentence about its state, or empty."""
+    """Whose key it is, and where it is. `host` is where it is sent, and `in_the_clear` says that this is done without
+    encryption; `reason` is a sentence about its state, or empty."""
 
     name: str
     label: str
     host: str
     place: Place = "none"
     reason: str = ""
+    in_the_clear: bool = False
 
     @property
     def says(self) -> str:
-        return f"{STATES[self.place]} {self.reason}".strip()
+        warning = clear_words(self.host) if self.in_the_clear else ""
+        return " ".join(filter(None, (STATES[self.place], self.reason, warning)))
+
+
+def clear_words(host: str) -> str:
+    """What a person must know before a key goes to an http:// address elsewhere."""
+    return f"The connection to {host} is not encrypted: others on the way can read the key."
 
 
 def keep_words(what: str, keyring: KeyringNote | None) -> tuple[str, str]:

@@ -19,7 +19,7 @@ from backends.cloud.offers import retires_on
 from backends.cloud.patience import Patience
 from backends.cloud.providers import CloudModel, Endpoint, model_of
 from backends.egress import Egress
-from backends.errors import CloudError, KeyMissing, NearfarError
+from backends.errors import CloudError, KeyMissing, KeyRefused, NearfarError
 from backends.events import Emit
 from backends.keys import Secret
 from backends.records import Cost, RunRequest, Usage
@@ -41,7 +41,8 @@ class CloudEngine:
 
     With `spending`, its prices hold, every run is in its ledger, and what could pass a budget is not sent.
     `offered` is what its provider has today, and `retires` the last day of a model, by the shipped table if not given;
-    both for the words about a model that is gone.
+    both for the words about a model that is gone. `refused` is told of a key that the server did not accept, with the
+    very key that was sent.
     """
 
     def __init__(
@@ -54,11 +55,13 @@ class CloudEngine:
         spending: Spending | None = None,
         offered: Callable[[], Sequence[CloudModel]] = tuple,
         retires: Callable[[str], date | None] | None = None,
+        refused: Callable[[Secret], None] = lambda _key: None,
         patience: Patience | None = None,
     ) -> None:
         self.endpoint = endpoint
         self._offered = offered
         self._retires = retires or partial(retires_on, endpoint, None)
+        self._refused = refused
         self._egress = egress
         self._key = key
         self._spending = spending
@@ -153,7 +156,12 @@ class CloudEngine:
         model = model_of(request.target)
         prices = self._spending.prices if self._spending is not None else None
         ceiling = None if prices is None else prices.ceiling(self.endpoint, model, request.prompt)
-        await Attempt(setting, tally, request, model, key, purse, ceiling).answer()
+        try:
+            await Attempt(setting, tally, request, model, key, purse, ceiling).answer()
+        except KeyRefused:
+            if key is not None:
+                self._refused(key)  # before anybody hears of it, so that Retry asks for another
+            raise
 
     def _prepare(self) -> Setting:
         """Runs in a thread: these imports take seconds."""

@@ -15,7 +15,7 @@ from backends.cloud.known_models import KnownModels
 from backends.cloud.offers import ModelList, instead_of
 from backends.cloud.providers import CloudModel, Endpoint, endpoint_for, model_of
 from backends.egress import Egress
-from backends.errors import NearfarError, NetworkNotAllowed
+from backends.errors import KeyRefused, NearfarError, NetworkNotAllowed
 from backends.key_ring import KeyRing
 from backends.records import Target
 from backends.settings import Settings
@@ -63,7 +63,13 @@ class Servers:
         self.consent(endpoint)
         asking = await asyncio.to_thread(importlib.import_module, "backends.cloud.model_list")
         await self._keys.load([endpoint.key_entry])
-        listed: ModelList = await asking.fetch_models(self._egress, endpoint, self._keys.get(endpoint.key_entry))
+        key = self._keys.get(endpoint.key_entry)
+        try:
+            listed: ModelList = await asking.fetch_models(self._egress, endpoint, key)
+        except KeyRefused:
+            if key is not None:
+                self._keys.refuse(endpoint.key_entry, key)
+            raise
         await asyncio.to_thread(self._known.keep, listed)
         return listed
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pty
+import signal
 import subprocess
 import sys
 import time
@@ -82,7 +83,7 @@ def test_a_key_that_is_not_kept_is_a_failure(tmp_path: Path, backend: str, words
     assert (done.returncode, done.stdout) == (1, "")
     assert len(done.stderr.splitlines()) == 1
     assert words in done.stderr
-    assert "The key was not kept anywhere." in done.stderr
+    assert "The key was not kept elsewhere." in done.stderr
     assert "CANARY" not in done.stderr
     assert stored(tmp_path) == {}
 
@@ -129,6 +130,32 @@ def test_what_is_no_key_is_bad_usage_without_it(tmp_path: Path, given: str) -> N
     assert stored(tmp_path) == {}
 
 
+def set_from(raw: bytes, env: dict[str, str]) -> subprocess.CompletedProcess[bytes]:
+    return subprocess.run(
+        [sys.executable, "-m", "app", "key", "set", "openai"],
+        input=raw,
+        capture_output=True,
+        env={**os.environ, **env},
+        timeout=LIMIT_S,
+        check=False,
+    )
+
+
+def test_the_mark_that_editors_put_before_utf8_is_no_part_of_a_key(tmp_path: Path) -> None:
+    done = set_from(f"{KEY}\r\n".encode("utf-8-sig"), stand_in(tmp_path, "Good"))
+    assert done.returncode == 0, done.stderr
+    assert stored(tmp_path) == {"Nearfar/openai": KEY}
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be"])
+def test_a_file_of_powershell_is_said_to_be_utf16(tmp_path: Path, encoding: str) -> None:
+    done = set_from(f"{KEY}\r\n".encode(encoding), stand_in(tmp_path, "Good"))
+    assert (done.returncode, done.stdout) == (2, b"")
+    assert b"UTF-16" in done.stderr
+    assert b"CANARY" not in done.stderr.replace(b"\0", b"")
+    assert stored(tmp_path) == {}
+
+
 def test_status_of_all_and_of_none(tmp_path: Path) -> None:
     env = {**stand_in(tmp_path, "Slow"), "NEARFAR_LAB_BASE_URL": "http://127.0.0.1:9/v1"}
     began = time.monotonic()
@@ -141,24 +168,45 @@ def test_status_of_all_and_of_none(tmp_path: Path) -> None:
     assert (done.returncode, done.stdout) == (0, "custom:lab  lab: none.\n")
 
 
+class Prompted:
+    """The command at a terminal, where it asks for the key."""
+
+    def __init__(self, tmp_path: Path) -> None:
+        self.person, terminal = pty.openpty()
+        self.child = subprocess.Popen(
+            [sys.executable, "-m", "app", "key", "set", "openai"],
+            stdin=terminal,
+            stdout=terminal,
+            stderr=terminal,
+            env={**os.environ, **stand_in(tmp_path, "Good")},
+            start_new_session=True,
+        )
+        os.close(terminal)
+        self.seen = b""
+        self.read_until(b"not shown): ")
+
+    def read_until(self, words: bytes) -> None:
+        while words not in self.seen:
+            self.seen += os.read(self.person, 1024)
+
+
 def test_a_prompt_does_not_show_what_is_typed(tmp_path: Path) -> None:
-    person, terminal = pty.openpty()
-    child = subprocess.Popen(
-        [sys.executable, "-m", "app", "key", "set", "openai"],
-        stdin=terminal,
-        stdout=terminal,
-        stderr=terminal,
-        env={**os.environ, **stand_in(tmp_path, "Good")},
-        start_new_session=True,
-    )
-    os.close(terminal)
-    seen = b""
-    while b"not shown): " not in seen:
-        seen += os.read(person, 1024)
-    os.write(person, f"{KEY}\n".encode())
-    while b"in the keyring" not in seen:
-        seen += os.read(person, 1024)
-    assert child.wait(LIMIT_S) == 0
-    os.close(person)
-    assert b"CANARY" not in seen
+    asked = Prompted(tmp_path)
+    os.write(asked.person, f"{KEY}\n".encode())
+    asked.read_until(b"in the keyring")
+    assert asked.child.wait(LIMIT_S) == 0
+    os.close(asked.person)
+    assert b"CANARY" not in asked.seen
     assert stored(tmp_path) == {"Nearfar/openai": KEY}
+
+
+def test_the_first_ctrl_c_at_the_prompt_ends_the_command(tmp_path: Path) -> None:
+    asked = Prompted(tmp_path)
+    try:
+        asked.child.send_signal(signal.SIGINT)
+        assert asked.child.wait(30) == 130, "nothing was typed"
+    finally:
+        asked.child.kill()
+        asked.child.wait()
+        os.close(asked.person)
+    assert stored(tmp_path) == {}

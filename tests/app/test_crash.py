@@ -95,6 +95,7 @@ def test_an_unexpected_error_is_one_calm_sentence_in_the_window(kind: str) -> No
     assert SECRET not in done.stdout + done.stderr
     assert "Traceback" not in done.stdout + done.stderr
     assert "Traceback" in log_file().read_text()
+    assert SECRET not in log_file().read_text()
 
 
 def test_it_is_told_on_the_page_that_is_open() -> None:
@@ -123,4 +124,6 @@ def test_what_goes_wrong_while_tidying_up_is_for_the_log_alone() -> None:
     code = "from app.crash import keep_logs\nfrom backends.paths import app_paths\nkeep_logs(app_paths().logs)\n"
     done = run(code + "class Bad:\n    def __del__(self):\n        raise RuntimeError('oops')\nBad()\n")
     assert (done.returncode, done.stderr) == (0, "")
-    assert "oops" in log_file().read_text()
+    assert "unexpected error while tidying up" in log_file().read_text()
+    assert "RuntimeError" in log_file().read_text()
+    assert "oops" not in log_file().read_text()

@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator
 
 import keyring
 import keyring.backends.fail
 import pytest
 from PySide6.QtCore import Qt
-from PySide6.QtGui import QAccessible
 from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QApplication, QLineEdit, QPushButton, QWidget
 from pytestqt.qtbot import QtBot
 
 from app.session import Session
 from backends.paths import app_paths
+from backends.settings import SettingsFile
 from tests.app.held_keyring import Held
 from tests.app.test_window import compare, opened, phases, press_run, texts, type_prompt, use, wait_for
 from tests.fakes.openai_server import Exchange, OpenAIServer, answer, error
-from tests.widgets.test_accessibility import walk
+from tests.widgets.test_key_dialog import spoken
 from widgets.check_line import CheckLine
 from widgets.key_dialog import DeleteKeyDialog, KeyDialog
 from widgets.settings_keys import KeySettings
@@ -70,13 +71,6 @@ def type_key(key: str, *, then: str = "Use this key", keep: bool = True) -> Act:
         press(dialog, then)
 
     return act
-
-
-def spoken(widget: QWidget) -> str:
-    top = QAccessible.queryAccessibleInterface(widget)
-    assert top is not None
-    kinds = (QAccessible.Text.Name, QAccessible.Text.Value, QAccessible.Text.Description, QAccessible.Text.Help)
-    return " ".join(node.text(kind) for node in walk(top) for kind in kinds)
 
 
 def authorization(server: OpenAIServer) -> list[str]:
@@ -184,7 +178,7 @@ def test_the_window_lives_while_a_keyring_does_not_answer(
     assert "kept in memory for this session only" in session.compare.problem_text()
     held.open.set()
     wait_for(qtbot, lambda: held.entries == {})
-    assert session.bench.settings.kept_keys == ()
+    wait_for(qtbot, lambda: session.bench.settings.kept_keys == ())
 
 
 def test_a_machine_without_keyring_says_so_once_and_works(
@@ -284,6 +278,36 @@ def test_a_key_is_tried_before_it_is_used_and_a_test_can_be_stopped(
         press(row, "Test the key for OpenAI")
         wait_for(qtbot, lambda: row.test_text() == "The key works: OpenAI takes it and lists 1 model.")
         assert {each.path for each in server.received} == {"/v1/models"}
+
+
+def test_a_key_that_is_being_kept_is_kept_when_the_window_closes(
+    qtbot: QtBot, session: Session, held: Held, dialogs: list[Act]
+) -> None:
+    dialogs.append(type_key(KEY))
+    held.asked.clear()
+    held.open.clear()
+    press(section(session).row("openai"), "Enter the key for OpenAI")
+    assert held.asked.wait(30)
+    threading.Timer(0.5, held.open.set).start()
+    session.end()
+    assert held.entries == {"Nearfar/openai": KEY}
+    assert SettingsFile(app_paths().settings_file).load().settings.kept_keys == ("openai",)
+
+
+@pytest.mark.parametrize(
+    ("address", "warned"),
+    [("http://lab.example:8000/v1", True), ("https://lab.example/v1", False), ("http://127.0.0.1:8000/v1", False)],
+)
+def test_a_key_that_would_go_without_encryption_is_told_before_it_is_entered(
+    session: Session, held: Held, dialogs: list[Act], address: str, warned: bool
+) -> None:
+    session.servers.add("lab", address)
+    seen = []
+    dialogs.append(lambda dialog: seen.append("not encrypted" in spoken(dialog)))
+    row = section(session).row("custom:lab")
+    press(row, "Enter the key for lab")
+    assert seen == [warned]
+    assert ("not encrypted" in row.line.says) == warned
 
 
 def test_what_is_no_key_is_said_by_the_test_without_it(session: Session, held: Held, dialogs: list[Act]) -> None:

@@ -49,10 +49,22 @@ class Slow(Plain):
     def set_password(self, *entry): time.sleep(10); super().set_password(*entry)
 
 class Late(Plain):
-    SECONDS = 4
+    SECONDS = [4]
     def set_password(self, service, username, password):
-        time.sleep(self.SECONDS); super().set_password(service, username, password)
+        if self.SECONDS: time.sleep(self.SECONDS.pop())
+        super().set_password(service, username, password)
         FILE.with_suffix(".landed").touch()
+
+class Blinking(Plain):  # once it does not answer, just after it took something
+    ASKED = []
+    def get_password(self, *entry):
+        self.ASKED.append(entry)
+        if len(self.ASKED) == 2: raise RuntimeError("detail-of-the-system")
+        return super().get_password(*entry)
+
+class Stuck(Good):  # keeps what it took, and gives back another
+    def get_password(self, *entry): return "sk-of-another" if super().get_password(*entry) else None
+    def delete_password(self, *entry): pass
 
 class Locked(Plain):
     def get_password(self, service, username): raise RuntimeError("detail-of-the-system")
@@ -68,7 +80,7 @@ class Mixing(Plain):
 class Sticky(Plain):
     def delete_password(self, service, username): pass
 
-for each in (Good, Slow, Late, Locked, Forgetful, Mixing, Sticky):
+for each in (Good, Slow, Late, Locked, Forgetful, Mixing, Sticky, Blinking, Stuck):
     each.__module__ = "keyring.backends.SecretService"
 """
 

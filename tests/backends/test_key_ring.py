@@ -1,22 +1,20 @@
 """Keys in keyrings of every kind: a real Secret Service, unlocked and locked, and ones that are slow, forgetful or bad.
 
-All but the first few run in processes of their own, since `keyring` chooses its backend once for a process.
+They run in processes of their own, since `keyring` chooses its backend once for a process.
 """
 
 from __future__ import annotations
 
-import json
 import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from backends.key_ring import GONE, REFUSED, KeyRing, KeyState
-from backends.keyring_store import KeyringStore
-from backends.keys import MAX_LENGTH, Secret
-from backends.settings import Settings
-from backends.workbench import Workbench
+from backends.key_ring import GONE
+from backends.keys import MAX_LENGTH
 from tests.backends import keyrings
 from tests.backends.keyrings import run_code, stand_in, stored
 
@@ -63,6 +61,23 @@ async def main():
     await bench.close()
     print(json.dumps({"said": said, "longest_stall_s": longest}))
 asyncio.run(main())
+"""
+
+
+KILLED_IN_WRITE = """
+import asyncio, os, signal
+import keyring
+from backends.keys import Secret
+from backends.paths import app_paths
+from backends.workbench import Workbench
+store = keyring.get_keyring()
+take = store.set_password
+def take_and_die(*entry):
+    take(*entry)
+    os.kill(os.getpid(), signal.SIGKILL)
+store.set_password = take_and_die
+bench = Workbench(app_paths())
+asyncio.run(bench.keys.keep("openai", Secret(KEY)))
 """
 
 
@@ -172,18 +187,58 @@ def test_whatever_a_locked_keyring_raises_is_a_sentence_without_its_words(tmp_pa
 
 def test_a_slow_keyring_is_given_up_after_three_seconds(tmp_path: Path) -> None:
     kept, found = with_stand_in(tmp_path, "Slow", f"keep {KEY}", "state")
-    assert (kept["place"], kept["key"], kept["kept"]) == ("session", KEY, [])
-    assert kept["reason"] == "The keyring did not answer in 3 seconds."
+    assert (kept["place"], kept["key"], kept["kept"]) == ("session", KEY, ["openai"])
+    assert kept["reason"] == "The keyring did not answer in 3 seconds. It may hold this key."
     assert 3 <= kept["took_s"] < 5
     assert found["place"] == "session"
     assert stored(tmp_path) == {}
 
 
 def test_a_write_that_lands_too_late_is_taken_out_again(tmp_path: Path) -> None:
-    kept, _ = with_stand_in(tmp_path, "Late", f"keep {KEY}", "wait 2.5", "state")
-    assert kept["place"] == "session"
+    kept, later = with_stand_in(tmp_path, "Late", f"keep {KEY}", "wait 2.5", "state")
+    assert (kept["place"], kept["kept"]) == ("session", ["openai"]), "it may be there now, so it is named"
+    assert kept["reason"].endswith("It may hold this key.")
+    assert (later["place"], later["kept"], later["reason"]) == (
+        "session",
+        [],
+        "The keyring did not answer in 3 seconds.",
+    )
     assert (tmp_path / "stand-ins" / "stored.landed").exists()
     assert stored(tmp_path) == {}, "the person was told that it is kept for this session only"
+
+
+@pytest.mark.parametrize("name", ["Late", "Blinking"])
+def test_a_replacement_that_fails_leaves_the_earlier_key_in_the_keyring(tmp_path: Path, name: str) -> None:
+    with_stand_in(tmp_path, "Good", f"keep {KEY}")
+    kept, later = with_stand_in(tmp_path, name, "keep sk-new", "wait 2.5", "state")
+    assert (kept["place"], kept["key"], kept["kept"]) == ("session", "sk-new", ["openai"])
+    assert (tmp_path / "stand-ins" / "stored.landed").exists() == (name == "Late")
+    assert later["reason"].endswith("It may still hold an earlier key.")
+    assert later["kept"] == ["openai"]
+    assert stored(tmp_path) == {"Nearfar/openai": KEY}
+    (found,) = with_stand_in(tmp_path, "Good", "state")
+    assert (found["place"], found["key"]) == ("keyring", KEY)
+
+
+def test_an_entry_that_cannot_be_taken_out_again_stays_named(tmp_path: Path) -> None:
+    (kept,) = with_stand_in(tmp_path, "Stuck", f"keep {KEY}")
+    assert (kept["place"], kept["kept"]) == ("session", ["openai"])
+    assert kept["reason"] == "The keyring took the key, but did not give it back. It may hold this key."
+
+
+def test_a_kill_while_a_key_is_written_leaves_no_entry_that_the_settings_do_not_name(tmp_path: Path) -> None:
+    """As the keyring has it already, before it answers."""
+    killed = KILLED_IN_WRITE.replace("KEY", repr(KEY))
+    done = subprocess.run(
+        [sys.executable, "-c", killed],
+        env={**os.environ, **stand_in(tmp_path, "Good")},
+        check=False,
+    )
+    assert done.returncode == -9
+    assert stored(tmp_path) == {"Nearfar/openai": KEY}
+    found, gone = with_stand_in(tmp_path, "Good", "state", "forget")
+    assert (found["place"], found["kept"]) == ("keyring", ["openai"])
+    assert (gone["place"], stored(tmp_path)) == ("none", {})
 
 
 def test_a_keyring_that_is_emptied_by_others_says_so_and_asks_anew(tmp_path: Path) -> None:
@@ -228,84 +283,3 @@ def test_an_entry_that_the_settings_do_not_know_is_deleted_when_that_is_wished(t
     assert stored(tmp_path), "a key that was never kept is not looked for"
     with_stand_in(tmp_path, "Good", "forget anyway")
     assert stored(tmp_path) == {}
-
-
-# -- in this process, beside a store that counts -----------------------------------------------------------------------
-
-
-class Counting(KeyringStore):
-    """Holds keys in a dict and says how often it was asked."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.entries: dict[str, Secret] = {}
-        self.asked: list[str] = []
-
-    async def read(self, name: str) -> Secret | None:
-        self.asked.append(name)
-        return self.entries.get(name)
-
-    async def write(self, name: str, key: Secret) -> None:
-        self.entries[name] = key
-
-
-class Bench:
-    def __init__(self, *kept: str) -> None:
-        self.settings = Settings(kept_keys=kept)
-        self.store = Counting()
-        self.ring = KeyRing(
-            kept=lambda: self.settings.kept_keys, change=self._change, save=self._save, store=self.store
-        )
-
-    def _change(self, kept_keys: tuple[str, ...]) -> None:
-        self.settings = Settings(kept_keys=kept_keys)
-
-    async def _save(self) -> None:
-        return None
-
-
-async def test_a_provider_that_was_never_kept_is_never_looked_up() -> None:
-    bench = Bench("openai")
-    bench.store.entries = {"openai": Secret(KEY), "groq": Secret(KEY)}
-    await bench.ring.load(["groq", "openai", "openai"])
-    assert bench.store.asked == ["openai"]
-    assert bench.ring.get("openai") == Secret(KEY)
-    assert not bench.ring.expects("groq")
-    await bench.ring.load(["openai"])
-    assert bench.store.asked == ["openai"], "what is in memory is not read again"
-
-
-async def test_a_refused_key_stays_in_the_keyring_and_is_not_used_again() -> None:
-    bench = Bench("openai")
-    bench.store.entries = {"openai": Secret(KEY)}
-    await bench.ring.load(["openai"])
-    bench.ring.refuse("openai")
-    await bench.ring.load(["openai"])
-    assert bench.store.asked == ["openai"]
-    assert bench.ring.get("openai") is None
-    assert not bench.ring.expects("openai"), "somebody must be asked"
-    assert bench.ring.state("openai") == KeyState("openai", "keyring", REFUSED)
-    bench.ring.put("openai", Secret("sk-session"))
-    assert bench.ring.state("openai").place == "session"
-    bench.ring.refuse("openai")
-    assert not bench.ring.expects("openai"), "the keyring's key is still the refused one"
-    assert (await bench.ring.keep("openai", Secret("sk-new"))).place == "keyring"
-    assert bench.store.entries["openai"] == Secret("sk-new")
-    assert bench.ring.expects("openai")
-
-
-async def test_nothing_that_shows_a_state_shows_a_key() -> None:
-    bench = Bench()
-    state = await bench.ring.keep("openai", Secret(KEY))
-    assert KEY not in repr((state, bench.ring, vars(bench.ring), bench.store.entries))
-    assert KEY not in json.dumps(bench.settings.kept_keys)
-
-
-async def test_settings_that_cannot_be_saved_are_told_with_the_key() -> None:
-    bench = Workbench.open()
-    bench.keys._store = Counting()
-    bench.paths.settings_file.mkdir(parents=True)
-    state = await bench.keys.keep("openai", Secret(KEY))
-    assert state.place == "keyring"
-    assert state.reason.startswith("The key is in the keyring, but is not looked for there at the next start: ")
-    await bench.close()

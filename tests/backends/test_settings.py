@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 from backends.errors import SettingsNotSaved
 from backends.records import Sampling
 from backends.settings import KEYS, PRIVATE_CHOICES, Settings, SettingsFile, checked, wording
+from backends.workbench import Workbench
 
 CHANGED = Settings(
     theme="dark",
@@ -59,7 +60,8 @@ def test_every_setting_comes_back_as_it_was_saved(path: Path) -> None:
     assert loaded.warnings == ()
     assert loaded.settings == CHANGED
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
-    assert [each.name for each in path.parent.iterdir()] == ["settings.json"], "no temporary file may stay behind"
+    left = sorted(each.name for each in path.parent.iterdir())
+    assert left == ["settings.json", "settings.json.lock"], "no temporary file may stay behind"
 
 
 def test_every_setting_has_words_and_a_default_within_its_limits() -> None:
@@ -257,3 +259,44 @@ def test_a_privacy_choice_that_can_be_read_holds_in_a_damaged_file(path: Path) -
     loaded = store(path, '{"local_only": false, "keep_history": true, "theme": "dar').load()
     assert loaded.settings.local_only is False
     assert loaded.settings.keep_history is True
+
+
+def test_two_programs_keep_what_each_of_them_changed(path: Path) -> None:
+    SettingsFile(path).save(replace(CHANGED, kept_keys=("groq", "together")))
+    window, command = SettingsFile(path), SettingsFile(path)
+    mine, theirs = window.load().settings, command.load().settings
+    command.save(replace(theirs, kept_keys=("groq", "together", "openai"), seed=8))
+    mine = replace(mine, theme="light", kept_keys=("together", "custom:lab"))
+    window.save(mine)
+    both = SettingsFile(path).load().settings
+    assert (both.theme, both.seed) == ("light", 8)
+    assert both.kept_keys == ("together", "openai", "custom:lab")
+    window.save(replace(mine, kept_keys=("custom:lab",)))
+    assert SettingsFile(path).load().settings.kept_keys == ("openai", "custom:lab")
+    window.save(replace(mine, seed=9, kept_keys=("custom:lab",)))
+    assert SettingsFile(path).load().settings.seed == 9, "what both changed is as the last one wrote it"
+
+
+def test_a_file_that_another_program_damaged_or_removed_is_written_anew(path: Path) -> None:
+    file = SettingsFile(path)
+    file.save(CHANGED)
+    path.write_text('{"theme": "light", "seed": 3, "lan')
+    file.save(CHANGED)
+    assert SettingsFile(path).load().settings == CHANGED
+    path.unlink()
+    file.save(CHANGED)
+    assert SettingsFile(path).load().settings == CHANGED
+
+
+async def test_a_key_kept_by_a_command_is_not_forgotten_by_a_window_that_was_open() -> None:
+    window, command = Workbench.open(), Workbench.open()
+    command.change(kept_keys=("openai",))
+    await command.close()
+    window.change(theme="dark")
+    assert await window.save() is None
+    window.change(lanes=("practice",))
+    await window.close()
+    after = Workbench.open()
+    assert after.settings.kept_keys == ("openai",)
+    assert (after.settings.theme, after.settings.lanes) == ("dark", ("practice",))
+    await after.close()

@@ -71,6 +71,13 @@ def test_it_says_where_the_key_goes_and_how_long_it_is_kept(dialog: KeyDialog) -
     assert "this session only" in said
 
 
+def test_it_says_that_the_key_goes_without_encryption(dressed: None, qtbot: QtBot) -> None:
+    made = KeyDialog("custom:lab", "lab", "lab.example", in_the_clear=True)
+    qtbot.addWidget(made)
+    assert "not encrypted: others on the way can read the key." in spoken(made)
+    assert any("not encrypted" in label.text() for label in made.findChildren(QLabel))
+
+
 def test_a_button_pastes_and_the_field_stays_masked(dialog: KeyDialog, qtbot: QtBot) -> None:
     QApplication.clipboard().setText(" sk-CANARY\n")
     paste = next(b for b in dialog.findChildren(QToolButton) if b.accessibleName() == "Paste the key")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from PySide6.QtCore import Qt
-from PySide6.QtWidgets import QApplication, QPushButton
+from PySide6.QtWidgets import QApplication, QLabel, QPushButton
 from pytestqt.qtbot import QtBot
 
 from tests.widgets.conftest import Show
@@ -92,3 +92,12 @@ def test_a_machine_without_keyring_is_told_plainly(section: KeySettings) -> None
     )
     section.show_keyring(KeyringNote("Secret Service", True, True))
     assert "(Secret Service)" in section.words()
+
+
+def test_a_row_says_that_its_key_goes_without_encryption(section: KeySettings) -> None:
+    section.show_keys([KeyLine("custom:lab", "lab", "lab.example", "session", in_the_clear=True)])
+    assert section.row("custom:lab").line.says == (
+        "In memory, for this session only. The connection to lab.example is not encrypted: others on the way can read "
+        "the key."
+    )
+    assert any("not encrypted" in label.text() for label in section.row("custom:lab").findChildren(QLabel))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import threading
 from dataclasses import replace
 
@@ -12,10 +13,14 @@ from backends.cloud.key_test import PURPOSE, KeyTest, try_key
 from backends.cloud.providers import Endpoint, shipped_endpoints
 from backends.egress import Egress
 from backends.egress_policy import Policy
+from backends.errors import KeyNotAllowed, KeyRefused
+from backends.events import Event, Failed
 from backends.key_holders import key_holder, key_holders
 from backends.keys import Secret
+from backends.records import Target
 from backends.settings import Settings
 from backends.workbench import Workbench
+from tests.backends.cloud.support import request
 from tests.fakes.openai_server import Exchange, OpenAIServer, Script, error
 
 KEY = "sk-CANARY0123456789"
@@ -135,6 +140,69 @@ async def test_the_workbench_tries_a_key_only_where_the_person_allows_it(monkeyp
         bench.keys.put("openai", Secret(KEY))
         assert (await bench.access.try_key(key_holder("openai", bench.settings))).outcome == "refused"
     assert not bench.keys.has("openai"), "so that the next run asks for another"
+    await bench.close()
+
+
+def late_refusal(asked: threading.Event, go_on: threading.Event) -> Script:
+    """Says no to a key only once another was entered."""
+    refuse = error(401)
+
+    async def script(exchange: Exchange) -> None:
+        asked.set()
+        await asyncio.to_thread(go_on.wait, 30)
+        await refuse(exchange)
+
+    return script
+
+
+@pytest.mark.parametrize("kind", ["test", "list", "run"])
+async def test_a_key_that_took_the_place_of_a_refused_one_stays(monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
+    bench = Workbench.open()
+    asked, go_on = threading.Event(), threading.Event()
+    target = Target("openai", "gpt-4o")
+    events: list[Event] = []
+    with OpenAIServer(late_refusal(asked, go_on), error(401)) as server:
+        monkeypatch.setenv("NEARFAR_OPENAI_BASE_URL", server.base_url)
+        bench.access.consent([target])
+
+        async def ask() -> None:
+            if kind == "test":
+                await bench.access.try_key(key_holder("openai", bench.settings))
+            elif kind == "list":
+                with contextlib.suppress(KeyRefused):
+                    await bench.servers.list_models(target)
+            else:
+                await bench.engine_for(target).run(request(), events.append)
+
+        bench.keys.put("openai", Secret(KEY))
+        asking = asyncio.create_task(ask())
+        assert await asyncio.to_thread(asked.wait, 30)
+        bench.keys.put("openai", Secret("sk-new"))
+        go_on.set()
+        await asking
+        assert bench.keys.get("openai") == Secret("sk-new")
+        await ask()
+        assert not bench.keys.has("openai"), "that one was refused"
+        assert server.received[-1].headers["authorization"] == "Bearer sk-new"
+    if kind == "run":
+        await bench.engine_for(target).run(request(), events.append)
+        codes = [each.problem.code for each in events if isinstance(each, Failed)]
+        assert codes == ["key_refused"] * 3, "the last without asking again"
+        assert len(server.received) == 2
+    await bench.close()
+
+
+async def test_a_key_that_may_not_use_one_model_is_not_thrown_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    bench = Workbench.open()
+    target = Target("openai", "gpt-4o")
+    with OpenAIServer(error(403, message="no access"), error(403)) as server:
+        monkeypatch.setenv("NEARFAR_OPENAI_BASE_URL", server.base_url)
+        bench.keys.put("openai", Secret(KEY))
+        bench.access.consent([target])
+        await bench.engine_for(target).run(request(), lambda _event: None)
+        with pytest.raises(KeyNotAllowed):
+            await bench.servers.list_models(target)
+    assert bench.keys.has("openai")
     await bench.close()
 
 
