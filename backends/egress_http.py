@@ -20,7 +20,7 @@ import httpx2
 from backends.egress import Egress, Entry
 from backends.egress_guard import admitted
 from backends.egress_policy import on_this_machine
-from backends.egress_route import MAX_HEAD_BYTES, check_tunnel, trust, tunnel_request
+from backends.egress_route import MAX_HEAD_BYTES, check_tunnel, reaching, trust, tunnel_request
 from backends.errors import NetworkNotAllowed
 
 KEEP_ALIVE_S = 30.0
@@ -140,7 +140,7 @@ class RecordingBackend(httpcore2.AsyncNetworkBackend):
         """Straight to the host, or through the proxy, which passes everything on unread."""
         proxy = self._egress.route.proxy if entry.via else None
         host, port = proxy or (entry.host, entry.port)
-        with admitted(host):
+        with reaching(proxy), admitted(host):
             stream = await self._backend.connect_tcp(host, port, timeout, local_address, socket_options)
         if proxy is not None:
             try:

@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 from backends.egress import Egress, Entry
 from backends.egress_guard import admitted
 from backends.egress_policy import address_of, on_this_machine
-from backends.egress_route import MAX_HEAD_BYTES, check_tunnel, trust, tunnel_request
+from backends.egress_route import MAX_HEAD_BYTES, check_tunnel, reaching, trust, tunnel_request
 from backends.errors import NetworkNotAllowed
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ class Connection:
         entry = egress.begin(purpose, host, port)
         proxy = egress.route.proxy if entry.via else None
         try:
-            with admitted((proxy or (host, port))[0]):
+            with reaching(proxy), admitted((proxy or (host, port))[0]):
                 sock = socket.create_connection(proxy or (host, port), timeout_s)
         except BaseException:
             entry.became("failed")

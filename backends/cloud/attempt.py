@@ -21,7 +21,15 @@ from backends.cloud.request import ChatRequest
 from backends.cloud.stream import Reader
 from backends.egress_http import Wire
 from backends.egress_policy import on_this_machine
-from backends.errors import BudgetReached, NetworkNotAllowed, NotAnApi, Stalled, Unreachable, UnreadableReply
+from backends.errors import (
+    BudgetReached,
+    NetworkNotAllowed,
+    NotAnApi,
+    RouteUnusable,
+    Stalled,
+    Unreachable,
+    UnreadableReply,
+)
 from backends.keys import Secret
 from backends.records import RunRequest, frozen_map
 from backends.tally import Tally
@@ -80,7 +88,7 @@ class Attempt:
             await self._answer()
         except Exception as error:  # noqa: BLE001  a malformed stream raises anything at all
             told = failures.as_nearfar_error(error, self._call)
-            if isinstance(told, Unreachable | NetworkNotAllowed):
+            if isinstance(told, Unreachable | RouteUnusable | NetworkNotAllowed):
                 self._tally.may_be_charged = False  # it never reached the server
             raise told from None
 
