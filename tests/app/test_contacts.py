@@ -20,7 +20,7 @@ from backends.egress_route import Route
 from backends.errors import NetworkNotAllowed
 from backends.paths import app_paths
 from tests.app.models_window import press
-from tests.app.test_window import opened, wait_for
+from tests.app.test_window import opened, press_run, type_prompt, use, wait_for
 from widgets.contacts_dialog import ContactsDialog
 
 
@@ -63,6 +63,20 @@ def test_what_was_sent_is_shown_from_this_run_and_earlier_ones(session: Session,
     assert all(line.host != "127.0.0.1" for line in dialog.shown()), "this machine's own are shown on demand"
     press(dialog, "Close")
     wait_for(qtbot, lambda: not session.window.findChildren(ContactsDialog))
+
+
+def test_a_run_that_local_only_refuses_is_listed(session: Session, qtbot: QtBot) -> None:
+    session.window.local_only_toggled.emit(True)
+    use(session, 1, "openai:gpt-4o")
+    type_prompt(qtbot, session, "hello")
+    press_run(qtbot, session)
+    assert not session.runs.busy
+    session.window.contacts_requested.emit()
+    dialog = _dialog(session)
+    wait_for(qtbot, lambda: len(dialog.shown()) == 2)
+    assert "ask a model\tapi.openai.com\trefused\t0 bytes\t0 bytes" in dialog.text()
+    assert session.bench.egress.snapshot().connections == 0
+    press(dialog, "Close")
 
 
 def test_local_only_has_a_key_of_its_own_and_survives_a_restart(qtbot: QtBot, qapp: QApplication) -> None:
