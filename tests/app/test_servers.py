@@ -143,6 +143,8 @@ def test_a_server_of_ones_own_is_added_listed_used_and_removed(qtbot: QtBot, ses
         assert "a provider's name" in page.trouble_text()
         page.add_wanted.emit("lab", "foo")
         assert "does not begin with http" in page.trouble_text()
+        assert "Nothing was changed." in page.trouble_text()
+        assert "Nothing was started." not in page.trouble_text()
         page.add_wanted.emit(" lab ", server.base_url + "/")
         assert page.trouble_text() == ""
         assert page.names() == ["lab"]
