@@ -18,6 +18,7 @@ from backends.records import Target
 from tests.app.test_window import choose, opened, press_run, type_prompt, use, wait_for
 from tests.fakes.openai_server import Exchange, OpenAIServer, by_path, error
 from widgets.progress_dialog import ProgressDialog
+from widgets.target_list import detail_of
 from widgets.values import GROUP_OWN, GROUP_SERVERS, TargetChoice
 
 OLLAMA = {
@@ -121,6 +122,14 @@ def test_a_refused_list_says_so_and_forgets_the_key(
         act(qtbot, session, "list:openai")
     assert "did not accept the API key" in session.compare.problem_text()
     assert session.bench.access.needs_key(Target("openai", "gpt-4o"))
+
+
+def test_under_local_only_a_server_that_was_not_listed_is_named(qtbot: QtBot, qapp: QApplication) -> None:
+    choose(local_only=True, custom_servers={"lab": "https://lab.example.org/v1"})
+    for session in opened(qtbot, qapp):
+        said = detail_of(listed(session)["custom:lab/default"])
+        assert "lab" in said
+        assert said.endswith("Local only is on")
 
 
 def test_under_local_only_no_list_is_fetched(qtbot: QtBot, qapp: QApplication) -> None:
