@@ -32,12 +32,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class _Weighed:
-    """The catalogue judged on a machine. `sure`: the speed of its memory is known, without which little can be said."""
+    """The catalogue judged on a machine. `sure`: the speed of its memory is known, without which little can be said;
+    `unmeasured`: what is offered is a careful choice until it is."""
 
     rows: tuple[ModelRow, ...]
     headline: str
     free_bytes: int | None
     sure: bool
+    unmeasured: bool
 
 
 class AssistantController(QObject):
@@ -131,11 +133,15 @@ class AssistantController(QObject):
         installed = {model.ref for model in question.installed if not model.missing_parts}
         offered = sorted((row for row in ranking.rows if row.rank is not None), key=lambda row: row.rank or 0)
         rows = placed(offered, installed=installed)
-        return _Weighed(rows, headline(ranking.choices), free, machine.cpu.bandwidth_gb_s is not None)
+        sure = machine.cpu.bandwidth_gb_s is not None
+        return _Weighed(rows, headline(ranking.choices), free, sure, ranking.unmeasured)
 
     def _weighed(self, found: _Weighed) -> None:
         may_measure = not (found.sure or self._measured or self._is_busy())
-        if found.rows or not may_measure:  # "nothing is recommended" may be wrong until the measurement is there
+        final = bool(found.rows) and not found.unmeasured
+        if (
+            final or not may_measure
+        ):  # a careful choice, or "nothing is recommended" may be wrong until the measurement is there
             self._tell(
                 offers=found.rows,
                 no_offer="" if found.rows else found.headline,

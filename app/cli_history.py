@@ -11,7 +11,7 @@ from app.cli_print import figures, json_text, one_line, plain
 from app.exits import EXIT_OK
 from backends.errors import UsageError
 from backends.history.export import as_json, as_markdown, comparison_as_json
-from backends.history.records import ComparisonRecord, ComparisonSummary
+from backends.history.records import ComparisonRecord, ComparisonSummary, RunStatus
 from backends.history.store import History
 from backends.paths import app_paths
 
@@ -59,11 +59,16 @@ def _print_list(found: Sequence[ComparisonSummary], *, as_lines: bool) -> None:
             print(json_text(_summary_as_json(each)))
         else:
             when = each.started_at.astimezone().strftime("%Y-%m-%d %H:%M")
-            ends = ", ".join(f"{run.target} {run.status}" for run in each.runs)
+            ends = ", ".join(f"{run.target} {_status_words(run.status)}" for run in each.runs)
             prompt = " ".join(plain(each.prompt_start).split())
             print(one_line(f"{each.id}  {when}  {prompt[:PROMPT_CHARS]}  [{ends}]"))
     if not found and not as_lines:
         print("No comparisons.", file=sys.stderr)
+
+
+def _status_words(status: RunStatus) -> str:
+    """This program runs nothing itself, so what has not ended runs in another; JSON keeps the bare word."""
+    return "still running in another window" if status == "streaming" else status
 
 
 def _summary_as_json(each: ComparisonSummary) -> dict[str, object]:
@@ -99,7 +104,7 @@ def _print_one(record: ComparisonRecord, action: str, *, as_object: bool) -> Non
     print(f"{one_line(record.id)}  {record.started_at.astimezone():%Y-%m-%d %H:%M:%S}\n\n{plain(record.prompt.text)}\n")
     for run in record.runs:
         voted = f", voted {run.vote}" if run.vote else ""
-        print(f"{one_line(run.target)} ({run.status}{voted})\n{plain(run.text)}\n")
+        print(f"{one_line(run.target)} ({_status_words(run.status)}{voted})\n{plain(run.text)}\n")
         if run.result is not None:
             print(f"{figures(run.result)}\n")
         if run.problem is not None:

@@ -9,6 +9,7 @@ from PySide6.QtCore import QObject, QTimer, Slot
 
 from app.engine_thread import EngineThread
 from backends.egress import Contact
+from backends.errors import Problem
 from backends.workbench import Workbench
 from widgets.contacts_dialog import ContactsDialog
 from widgets.main_window import MainWindow
@@ -36,6 +37,7 @@ class ContactsController(QObject):
             return
         self._dialog = ContactsDialog(self._window)
         self._dialog.finished.connect(self._closed)
+        self._dialog.forget_wanted.connect(self._forget)
         self._look()
         self._timer.start()
         self._dialog.open()
@@ -49,6 +51,21 @@ class ContactsController(QObject):
 
     def _look(self) -> None:
         self._engine.ask(asyncio.to_thread(self._bench.contacts), self._show)
+
+    @Slot()
+    def _forget(self) -> None:
+        self._engine.ask(asyncio.to_thread(self._bench.forget_contacts), self._forgotten, self._not_forgotten)
+
+    def _forgotten(self, _none: None) -> None:
+        if self._dialog is not None:
+            self._dialog.show_problem(None)
+        self._look()
+
+    def _not_forgotten(self, error: BaseException) -> None:
+        why = f": {error.strerror}" if isinstance(error, OSError) and error.strerror else ""
+        fix = "Check that Nearfar's data folder can be written, then delete it again."
+        if self._dialog is not None:
+            self._dialog.show_problem(Problem("not_deleted", f"The list could not be deleted{why}.", "", fix))
 
     def _show(self, contacts: tuple[Contact, ...]) -> None:
         if self._dialog is not None:

@@ -40,7 +40,8 @@ class Question:
 @dataclass(frozen=True, slots=True)
 class Ranking:
     """The answer, with the page's rows made of it. `exact` are those fits that still hold; `levers` belong to the row
-    of the question alone. `closest` is set where nothing fits."""
+    of the question alone. `closest` is set where nothing fits. `unmeasured`: it is a careful choice, for a CPU whose
+    memory nobody has measured yet."""
 
     question: Question
     choices: tuple[Choice, ...]
@@ -48,6 +49,7 @@ class Ranking:
     levers: Mapping[str, tuple[Lever, ...]]
     rows: tuple[ModelRow, ...] = ()
     closest: ClosestModel | None = None
+    unmeasured: bool = False
 
     def choice(self, ref: str | None) -> Choice | None:
         return next((each for each in self.choices if each.ref == ref), None)
@@ -55,12 +57,16 @@ class Ranking:
 
 def ranked(question: Question, models: Sequence[CatalogueModel]) -> Ranking:
     """Blocks; see above. The catalogue's rows in their order, then the person's own files."""
+    from backends.fit.careful import assumed, careful, needs_care
     from backends.fit.ranking import counted_on, rank
 
     question = replace(question, machine=counted_on(question.machine))
     refs = [model.ref for model in question.installed]
     headers = headers_of(question.installed, models)
-    choices = rank(models, question.machine, question.wish, question.learned, refs, headers)
+    unmeasured = needs_care(question.machine)
+    machine = assumed(question.machine) if unmeasured else question.machine
+    choices = rank(models, machine, question.wish, question.learned, refs, headers)
+    choices = careful(choices) if unmeasured else choices
     exact: dict[str, Fit] = {}
     rows = []
     for choice in chain(choices, _own(question, {each.ref for each in choices})):
@@ -72,7 +78,13 @@ def ranked(question: Question, models: Sequence[CatalogueModel]) -> Ranking:
     levers = {} if shown is None else {shown.ref: _levers(shown, question, models)}
     by_id = {model.id: model for model in models}
     return Ranking(
-        question, tuple(rows), exact, levers, model_rows(rows, by_id, levers), _closest(rows, question, models)
+        question,
+        tuple(rows),
+        exact,
+        levers,
+        model_rows(rows, by_id, levers),
+        _closest(rows, question, models),
+        unmeasured,
     )
 
 

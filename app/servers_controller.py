@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable, Coroutine
+from dataclasses import replace
 from typing import TYPE_CHECKING, TypeVar
 
 from PySide6.QtCore import QObject, Slot
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 STOP_POLL_S = 0.05
+NOTHING_CHANGED = "Nothing was changed."
 NONE_FOUND = Problem(
     "no_server_found",
     "No model server answers on this machine.",
@@ -162,7 +164,7 @@ class ServersController(QObject):
             name = check_server_name(name, taken=servers)
             address = check_address(address)
         except NearfarError as error:
-            self._settings.servers.refuse(error.problem)
+            self._settings.servers.refuse(replace(error.problem, safe=NOTHING_CHANGED))
             return
         self._save(custom_servers=servers | {name: address})
         self._settings.servers.accept()

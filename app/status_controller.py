@@ -74,6 +74,7 @@ class StatusController(QObject):
                 connections=seen.connections,
                 since=seen.since.astimezone(),
                 contacted=seen.contacted_hosts,
+                asked_for=seen.allowed_for if undecided else (),
             )
         )
 

@@ -9,12 +9,14 @@ import contextlib
 from collections.abc import Callable, Iterable
 from datetime import date
 
+from backends.cloud.engine import PURPOSE as ASKING
 from backends.cloud.key_test import PURPOSE as KEY_TEST
 from backends.cloud.key_test import KeyTest, try_key
 from backends.cloud.known_models import KnownModels
 from backends.cloud.offers import offers, retires_on
 from backends.cloud.providers import CloudModel, Endpoint, endpoint_for
 from backends.egress import Egress
+from backends.egress_policy import address_of
 from backends.errors import KeyMissing, KeyRefused, NearfarError, NetworkNotAllowed, UnknownTarget, UsageError
 from backends.key_ring import KeyRing
 from backends.keys import Secret, key_from_env
@@ -131,6 +133,8 @@ class Access:
                 continue
             undecided = self._settings().local_only is None  # the policy may be open for a download or a test
             if not self._egress.end_local_only(unless=lambda: bool(self._settings().local_only)):
+                with contextlib.suppress(NetworkNotAllowed):  # the log says it as well, and the policy may be behind
+                    self._egress.check_host(ASKING, endpoint.destination, address_of(endpoint.base_url)[1])
                 raise NetworkNotAllowed(f"Local only is switched on, so {endpoint.destination} is not contacted.")
             began = began or undecided
             for host in {endpoint.host, endpoint.destination}:

@@ -22,7 +22,7 @@ import httpx2
 from backends.egress import Egress, Entry
 from backends.egress_guard import admitted
 from backends.egress_policy import literal_of, on_this_machine
-from backends.egress_route import MAX_HEAD_BYTES, check_tunnel, trust, tunnel_request
+from backends.egress_route import MAX_HEAD_BYTES, check_tunnel, reaching, trust, tunnel_request
 
 KEEP_ALIVE_S = 30.0
 MAX_IDLE = 8
@@ -148,7 +148,8 @@ class RecordingBackend(httpcore2.AsyncNetworkBackend):
             with anyio.fail_after(timeout):
                 if entry.proxy is None:
                     return await self._straight(entry, local_address, socket_options)
-                stream = await self._one(*entry.proxy, local_address, socket_options)
+                with reaching(entry.proxy):
+                    stream = await self._one(*entry.proxy, local_address, socket_options)
                 try:
                     await _open_tunnel(stream, entry.proxy, entry)
                 except BaseException:
@@ -156,7 +157,8 @@ class RecordingBackend(httpcore2.AsyncNetworkBackend):
                     raise
                 return stream
         except TimeoutError as error:
-            raise httpcore2.ConnectTimeout from error
+            with reaching(entry.proxy):
+                raise httpcore2.ConnectTimeout from error
 
     async def _straight(
         self, entry: Entry, local_address: str | None, socket_options: Iterable[Any] | None

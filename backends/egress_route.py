@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import socket
 import ssl
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from urllib.parse import urlsplit
 
-from backends.errors import RouteUnusable
+from backends.errors import NearfarError, RouteUnusable
 
 PROXY_PORT = 8080
 MAX_HEAD_BYTES = 16_384
@@ -62,6 +65,37 @@ def check_tunnel(head: bytes, proxy: tuple[str, int], host: str) -> None:
             raise RouteUnusable(f"The proxy {place} does not let this machine reach {host}.")
         case _:
             raise RouteUnusable(f"The proxy {place} could not reach {host} (HTTP {status}).")
+
+
+@contextmanager
+def reaching(proxy: tuple[str, int] | None) -> Iterator[None]:
+    """Around the attempt to connect to a proxy: where that fails, the proxy is named, not the server behind it.
+
+    Raises RouteUnusable. Without a proxy nothing is changed.
+    """
+    try:
+        yield
+    except NearfarError:
+        raise
+    except Exception as error:
+        if proxy is None:
+            raise
+        why = _why_not(error)
+        raise RouteUnusable(f"The proxy {proxy[0]}:{proxy[1]} {why}.", fix="Look at the proxy in Settings.") from error
+
+
+def _why_not(error: BaseException) -> str:
+    """HTTP clients wrap what the system said."""
+    link: BaseException | None = error
+    while link is not None:
+        if isinstance(link, ConnectionRefusedError):
+            return "does not answer: the connection was refused"
+        if isinstance(link, socket.gaierror):
+            return "could not be found by its name"
+        if isinstance(link, TimeoutError):
+            return "did not answer in time"
+        link = link.__cause__ or link.__context__
+    return "cannot be reached"
 
 
 @lru_cache(maxsize=4)

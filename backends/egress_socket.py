@@ -20,7 +20,7 @@ from urllib.parse import urlsplit
 from backends.egress import Egress, Entry
 from backends.egress_guard import admitted
 from backends.egress_policy import address_of, literal_of, on_this_machine
-from backends.egress_route import MAX_HEAD_BYTES, check_tunnel, trust, tunnel_request
+from backends.egress_route import MAX_HEAD_BYTES, check_tunnel, reaching, trust, tunnel_request
 from backends.errors import NetworkNotAllowed
 
 if TYPE_CHECKING:
@@ -179,12 +179,13 @@ class _Opening:
         """Connect, through the proxy where there is one, at most until that moment of the monotonic clock."""
         host, port = entry.proxy or (entry.host, entry.port)
         hosts = literal_of(host) if entry.proxy is None and on_this_machine(host) else (host,)
-        with admitted(host):
+        with reaching(entry.proxy), admitted(host):
             places = [place for each in hosts for place in socket.getaddrinfo(each, port, 0, socket.SOCK_STREAM)]
             self._first_of(places, egress, entry, until)
         self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if entry.proxy is not None:
-            self._tunnel(entry.proxy, entry, until)
+            with reaching(entry.proxy):
+                self._tunnel(entry.proxy, entry, until)
 
     def _first_of(self, places: Sequence[Any], egress: Egress, entry: Entry, until: float) -> None:
         for number, (family, kind, protocol, _name, address) in enumerate(places, 1):

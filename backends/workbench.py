@@ -24,7 +24,7 @@ from backends.cloud.providers import Endpoint
 from backends.cloud.servers import Servers
 from backends.compare import Comparison, Mode
 from backends.egress import Contact, Egress
-from backends.egress_log import ContactLog, read_contacts
+from backends.egress_log import ContactLog, forget, read_contacts
 from backends.egress_policy import Policy
 from backends.egress_route import Route
 from backends.engine import Engine
@@ -240,6 +240,10 @@ class Workbench:
         kept = {contact.id: contact for contact in read_contacts(self.paths.contacts_file, limit)}
         kept |= {contact.id: contact for contact in self.egress.log()}
         return tuple(sorted(kept.values(), key=lambda contact: contact.at)[-limit:])
+
+    def forget_contacts(self) -> None:
+        """Delete what was kept of connections; those of this run stay in memory until its end. Raises OSError."""
+        forget(self.paths.contacts_file)
 
     async def own_loads(self) -> tuple[OwnLoad, ...]:
         """Our workers, with what the models hold that they have in memory now."""

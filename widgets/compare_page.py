@@ -142,6 +142,7 @@ class ComparePage(QWidget):
         lane.action_wanted.connect(self.action_wanted)
         lane.vote_given.connect(self.vote_given)
         lane.link_requested.connect(self.link_requested)
+        lane.answer_dropped.connect(self._compare_anew)
         self._lanes[lane.lane_id] = lane
         self._lane_row.addWidget(lane, 1)
         self._lanes_changed()
@@ -154,8 +155,7 @@ class ComparePage(QWidget):
         self._lane_row.removeWidget(lane)
         lane.hide()
         lane.deleteLater()
-        if self.verdict_text():
-            self.show_verdict(verdict.sentence(self.outcomes(), self._mode_run))
+        self._compare_anew()
         self._lanes_changed()
 
     @property
@@ -266,6 +266,11 @@ class ComparePage(QWidget):
         self.tick_wanted.emit()
 
     # -- inside --------------------------------------------------------------------------------------------------
+
+    def _compare_anew(self) -> None:
+        """Fewer lanes hold an answer than the verdict speaks of."""
+        if self.verdict_text():
+            self.show_verdict(verdict.sentence(self.outcomes(), self._mode_run))
 
     def _submit(self) -> None:
         self.run_requested.emit(self.ask())

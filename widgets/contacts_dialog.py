@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
-from PySide6.QtCore import Qt
+from PySide6.QtCore import Qt, Signal
 from PySide6.QtGui import QGuiApplication, QStandardItem, QStandardItemModel
 from PySide6.QtWidgets import QAbstractItemView, QHeaderView, QTableView, QWidget
 
+from backends.errors import Problem
 from widgets import format as fmt
 from widgets import parts, theme
+from widgets.banner import Banner
 from widgets.check_line import CheckLine
 from widgets.dialog import Dialog
 from widgets.values import ContactLine
@@ -64,8 +66,28 @@ def _cells(line: ContactLine, now: datetime) -> tuple[str, ...]:
     )
 
 
+class ForgetDialog(Dialog):
+    """Asks before the kept list goes; `accepted` where it shall."""
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__("Delete the list of connections?", parent=parent)
+        self.say(
+            "This deletes what earlier runs and this one have kept of their connections on this machine. "
+            "Those of this run stay in sight until Nearfar is closed. Your history and your costs are not touched."
+        )
+        sure = parts.button("Delete", "Delete the kept list", kind="stop")
+        sure.clicked.connect(self.accept)
+        self.add_button(sure, left=True)
+        self.add_cancel("Keep it (Esc)", default=True)
+
+
 class ContactsDialog(Dialog):
-    """`show_lines` fills it, oldest first, as often as there is news; the scroll position stays."""
+    """`show_lines` fills it, oldest first, as often as there is news; the scroll position stays.
+
+    `forget_wanted`: the person wants the kept list deleted, and was asked.
+    """
+
+    forget_wanted = Signal()
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__("What was sent", width=WIDTH, parent=parent)
@@ -74,6 +96,8 @@ class ContactsDialog(Dialog):
         self._summary = parts.label("Reading…", "strong", wrap=True)
         self.body.addWidget(self._summary)
         self.say(SAYS, "caption", "muted")
+        self._trouble = Banner()
+        self.body.addWidget(self._trouble)
         self._here = CheckLine("Show connections within this machine too")
         self._here.toggled.connect(lambda _on: self._fill())
         self._model = QStandardItemModel(self)
@@ -83,8 +107,11 @@ class ContactsDialog(Dialog):
         copy = parts.button("Copy", "Copy the table as text")
         copy.clicked.connect(self._copy)
         self.add_button(copy, left=True)
+        forget = parts.button("Delete…", "Delete what was kept of connections on this machine; asks first")
+        forget.clicked.connect(self._ask_to_forget)
+        self.add_button(forget, left=True)
         close = self.add_cancel("Close (Esc)", text="Close", default=True)
-        parts.tab_order([self._table, self._here, copy, close])
+        parts.tab_order([self._table, self._here, copy, forget, close])
 
     def _made_table(self) -> QTableView:
         table = QTableView()
@@ -130,6 +157,16 @@ class ContactsDialog(Dialog):
             header.resizeSection(column, header.sectionSize(column) + theme.GAP)
         header.setSectionResizeMode(2, QHeaderView.ResizeMode.Stretch)
         self._table.verticalScrollBar().setValue(at)
+
+    def show_problem(self, problem: Problem | None) -> None:
+        """What came of deleting the list."""
+        self._trouble.show_problem(problem)
+
+    def _ask_to_forget(self) -> None:
+        ask = ForgetDialog(self)
+        ask.accepted.connect(self.forget_wanted)
+        ask.finished.connect(ask.deleteLater)
+        ask.open()
 
     def _copy(self) -> None:
         QGuiApplication.clipboard().setText(as_text(self.shown(), self._now))

@@ -17,6 +17,10 @@ from widgets.history_rows import LINE, HistoryRowDelegate
 from widgets.values import HistoryLine
 
 SEARCH_AFTER_MS = 200
+KEEP_NOTHING = (
+    "Keep nothing is on: new runs are not written to this machine. What was kept before stays until you delete it; "
+    "the list of connections is deleted under Show what was sent."
+)
 
 
 class HistoryPage(QWidget):
@@ -130,7 +134,7 @@ class HistoryPage(QWidget):
         """Show whether new runs are kept, without a signal."""
         self._keep.setChecked(keep)
         self._say_empty()
-        self._notice.show_notice("" if keep else "Keep nothing is on: new runs are not written to this machine.")
+        self._notice.show_notice("" if keep else KEEP_NOTHING)
 
     def show_problem(self, problem: Problem | None) -> None:
         self._banner.show_problem(problem)

@@ -36,6 +36,7 @@ class Lane(QFrame):
     action_wanted = Signal(str, str)
     vote_given = Signal(str, str)
     link_requested = Signal(str)
+    answer_dropped = Signal()
 
     def __init__(self, lane_id: str, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -110,9 +111,10 @@ class Lane(QFrame):
         self._name()
 
     def set_target(self, name: str) -> None:
-        """Choose a target without a signal."""
+        """Choose a target without `target_chosen`; an answer of another one goes, unless it is being written."""
+        before = self.target
         self.head.choose(name)
-        self._name()
+        self._renamed(before)
 
     # -- the run -------------------------------------------------------------------------------------------------
 
@@ -246,8 +248,18 @@ class Lane(QFrame):
         self.head.show_state(self.state)
 
     def _target_chosen(self, name: str) -> None:
-        self._name()
+        self._renamed("")
         self.target_chosen.emit(self.lane_id, name)
+
+    def _renamed(self, before: str) -> None:
+        """What an earlier target answered must not stand under the name of this one."""
+        self._name()
+        if self.state.ended and before != self.target:
+            self.state.rest()
+            self.run_id = self._asked = ""
+            self._clear()
+            self.answer_dropped.emit()
+        self._refresh()
 
     def _name(self) -> None:
         self.setAccessibleName(f"Lane: {self.label}")

@@ -123,7 +123,7 @@ class LaneHead(QWidget):
         parts.set_tone(self._status, tone if tone in ("danger", "caution") else "")
         self._bar.show_progress(state.progress())
         self._stop.setVisible(state.live or state.phase == "queued")
-        self._retry.setVisible(state.ended or bool(state.notice))
+        self._retry.setVisible(state.ended or state.can_repeat or bool(state.notice))
         self._picker.setEnabled(not (state.live or state.phase == "queued"))
         self._say_detail()
 

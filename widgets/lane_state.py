@@ -81,6 +81,7 @@ class LaneState:
 
     def _reset(self, phase: Phase) -> None:
         self.phase: Phase = phase
+        self.can_repeat = False  # idle, and yet the question of the last run can be asked again
         self.fraction: float | None = None
         self.read: tuple[int, int] | None = None
         self.notice = ""
@@ -105,6 +106,11 @@ class LaneState:
     def queue(self) -> None:
         """The run is asked for and has not started."""
         self._reset("queued")
+
+    def rest(self) -> None:
+        """Another target was chosen after a run: nothing of that run belongs to it."""
+        self._reset("idle")
+        self.can_repeat = True
 
     def restore(self, status: EndStatus, result: RunResult, problem: Problem | None) -> None:
         """Show a run that ended earlier."""

@@ -57,8 +57,8 @@ def title(row: ModelRow) -> str:
 
 
 def is_slow(row: ModelRow) -> bool:
-    """True unless it is known to write at reading speed."""
-    return row.tok_s_low is None or row.tok_s_low < READING_TOK_S
+    """True where it is known to write below reading speed; of an unknown speed nothing is said."""
+    return row.tok_s_low is not None and row.tok_s_low < READING_TOK_S
 
 
 def fits(row: ModelRow) -> bool:
@@ -134,7 +134,7 @@ def speed(row: ModelRow) -> str:
 def speed_sentence(row: ModelRow) -> str:
     """The range in words a reader can picture, with what it rests on."""
     if row.tok_s_low is None or row.tok_s_high is None:
-        return "speed not known yet"
+        return "speed not measured yet" if row.verdict in ("ram", "split") else "speed not known yet"
     middle = (row.tok_s_low + row.tok_s_high) / 2
     if middle >= READING_TOK_S:
         pace = "faster than you read"
@@ -261,6 +261,6 @@ def closest(view: ModelsView) -> tuple[ModelRow, LeverLine | None] | None:
 
 
 def fastest(view: ModelsView) -> ModelRow | None:
-    """Where something runs but nothing is recommended: the one that writes fastest."""
+    """Where something runs but nothing is recommended: the one that writes fastest, the smallest where nobody knows."""
     rows = [row for row in view.rows if fits(row)]
-    return max(rows, key=lambda row: speed_key(row) or 0.0, default=None)
+    return max(rows, key=lambda row: (speed_key(row) or 0.0, -row.file_bytes), default=None)

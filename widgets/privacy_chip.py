@@ -107,4 +107,12 @@ class PrivacyChip(parts.Chip):
             past = f"Contacted since {fmt.clock(state.since)}: {', '.join(state.contacted)}, {counted}."
         else:
             past = f"{counted} to other machines since {fmt.clock(state.since)}."
-        return [lanes, past, UPDATES_TEXT]
+        return [lanes, *_why_open(state), past, UPDATES_TEXT]
+
+
+def _why_open(state: PrivacyState) -> list[str]:
+    """Why local only is in force no more, where nobody switched it off and no lane leaves this machine."""
+    if state.local_only or state.hosts or not state.asked_for:
+        return []
+    listed = ", ".join(dict.fromkeys(f"{purpose} ({host})" for purpose, host in state.asked_for))
+    return [f"Local only ended when you asked for: {listed}. Nothing else is allowed; switch it on to refuse this too."]

@@ -81,6 +81,13 @@ class ActionButton(QPushButton):
             self.wanted.emit(self._action, self._row.ref)
 
 
+def _head(row: ModelRow) -> tuple[str, str]:
+    """Nothing is called slow, nor praised, whose speed nobody knows."""
+    if row.tok_s_low is None and row.verdict != "gpu":
+        return "hourglass", "A small one until the speed is measured"
+    return ("star", "Recommended for this machine") if row.rank == 1 else ("info", "Runs here, but slowly")
+
+
 class _Choice(QWidget):
     """One recommended model: what it is called, why, and its button."""
 
@@ -208,7 +215,7 @@ class RecommendationCard(QFrame):
         self._main.setVisible(shown is not None)
         self._empty.setVisible(shown is None)
         if shown is not None:
-            head = ("star", "Recommended for this machine") if first else ("info", "Runs here, but slowly")
+            head = _head(shown)
             self._main.show_row(shown, view, shares.get(shown.ref), head)
         else:
             self._say_empty(view)

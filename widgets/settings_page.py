@@ -110,7 +110,8 @@ class SettingsPage(QWidget):
                     (
                         "Keep history",
                         "Prompts, answers and figures are kept on this machine only. "
-                        "While this is off, nothing new is written.",
+                        "While this is off, nothing new is written; what was kept before stays until you delete it, "
+                        "the list of connections under Show what was sent.",
                         self._keep,
                     ),
                 ],

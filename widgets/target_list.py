@@ -41,9 +41,9 @@ _Index = QModelIndex | QPersistentModelIndex
 
 def detail_of(choice: TargetChoice) -> str:
     """The second line of a row: where it runs and what is special about it."""
-    if choice.disabled_reason:
-        return choice.disabled_reason
     said = [choice.detail] if choice.detail else []
+    if choice.disabled_reason:
+        return " · ".join((*said, choice.disabled_reason))
     if not choice.is_here:
         said.append(f"leaves this machine: {choice.where}")
     if choice.retires_on:

@@ -111,7 +111,8 @@ class PrivacyState:
     """Whether anything may leave the machine. `hosts` are those that the lanes shown now would ask; `contacted` are
     those that were, whatever lanes are shown.
 
-    `connections` counts outgoing connections since `since`; loopback is not counted.
+    `connections` counts outgoing connections since `since`; loopback is not counted. `asked_for` is what ended local
+    only without a choice for or against it: (purpose, host) of what the person asked other machines for by a click.
     """
 
     local_only: bool
@@ -119,6 +120,7 @@ class PrivacyState:
     connections: int
     since: datetime
     contacted: tuple[str, ...] = ()
+    asked_for: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,6 +20,7 @@ import openai
 
 from backends.cloud.offers import instead_of
 from backends.cloud.providers import CloudModel, Endpoint
+from backends.egress_policy import on_this_machine
 from backends.errors import (
     CloudError,
     CloudModelUnknown,
@@ -280,8 +281,17 @@ def _of_connect(error: BaseException, call: Call) -> NearfarError:
             place = call.host if port is None else f"{call.host}, port {port}"
             return Unreachable(f"Nothing answers at {place}: the connection was refused.", fix="Is the server up?")
         if isinstance(link, OSError) and link.errno in (errno.ENETUNREACH, errno.EHOSTUNREACH, errno.ENETDOWN):
-            return Unreachable(f"There is no way to {call.host}: this machine seems to be offline.")
+            return _of_no_way(call)
     return Unreachable(f"{call.host} cannot be reached.")
+
+
+def _of_no_way(call: Call) -> NearfarError:
+    if not on_this_machine(call.host):
+        return Unreachable(f"There is no way to {call.host}: this machine seems to be offline.")
+    return Unreachable(
+        f"This machine's own loopback network is down, so nothing at {call.host} can be reached.",
+        fix="Local models work all the same; to use this one, bring the loopback network up (ip link set lo up).",
+    )
 
 
 def _of_certificate(error: ssl.SSLCertVerificationError, call: Call) -> NearfarError:

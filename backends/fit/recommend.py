@@ -99,7 +99,8 @@ def reason_for(each: Candidate, picks: Picks) -> str:
     """One sentence with the figures that decided."""
     match picks.rank_of(each.ref):
         case 1:
-            return f"Best quality that fits {_where(each.fit)}{_at_speed(each)}: takes {_takes(each.fit)}{_rate(each)}."
+            fits = f"Best quality that fits {_where(each.fit)}{_at_speed(each)}"
+            return f"{fits}: takes {takes_words(each.fit)}{_rate(each)}."
         case 2 if picks.best is None:
             return f"Nothing that fits is likely to reach {ENOUGH_TOK_S:g} tok/s; this is the fastest{_rate(each)}."
         case 2:
@@ -132,7 +133,7 @@ def _plain(each: Candidate) -> str:
     if not each.in_context:
         return f"Its context ends at {fit.n_ctx:,} tokens, less than is wanted."
     if fit.verdict == "gpu":
-        return f"Fits {_where(fit)}: takes {_takes(fit)}{_rate(each)}."
+        return f"Fits {_where(fit)}: takes {takes_words(fit)}{_rate(each)}."
     return f"Fits, but {_slow_because(fit)}{_rate(each)}."
 
 
@@ -170,7 +171,8 @@ def free_bytes(fit: Fit) -> int | None:
     return sum(size for size in sizes if size is not None) if None not in sizes else None
 
 
-def _takes(fit: Fit) -> str:
+def takes_words(fit: Fit) -> str:
+    """As “5.1 of 22.0 GiB free”."""
     total, free = sum(part.total_bytes for part in main_parts(fit)), free_bytes(fit)
     return f"{size_words(total)}" if free is None else f"{total / GIB:.1f} of {size_words(free)} free"
 

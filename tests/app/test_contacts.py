@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -20,8 +21,9 @@ from backends.egress_route import Route
 from backends.errors import NetworkNotAllowed
 from backends.paths import app_paths
 from tests.app.models_window import press
-from tests.app.test_window import opened, wait_for
-from widgets.contacts_dialog import ContactsDialog
+from tests.app.test_window import opened, press_run, type_prompt, use, wait_for
+from widgets.banner import Banner
+from widgets.contacts_dialog import ContactsDialog, ForgetDialog
 
 
 @pytest.fixture
@@ -63,6 +65,53 @@ def test_what_was_sent_is_shown_from_this_run_and_earlier_ones(session: Session,
     assert all(line.host != "127.0.0.1" for line in dialog.shown()), "this machine's own are shown on demand"
     press(dialog, "Close")
     wait_for(qtbot, lambda: not session.window.findChildren(ContactsDialog))
+
+
+def test_what_was_kept_is_deleted_after_asking(session: Session, qtbot: QtBot) -> None:
+    kept = app_paths().contacts_file
+    session.window.contacts_requested.emit()
+    dialog = _dialog(session)
+    wait_for(qtbot, lambda: len(dialog.shown()) == 1)
+    press(dialog, "Delete…")
+    (asked,) = dialog.findChildren(ForgetDialog)
+    press(asked, "Cancel")
+    assert kept.exists()
+    wait_for(qtbot, lambda: not dialog.findChildren(ForgetDialog))
+    press(dialog, "Delete…")
+    (asked,) = dialog.findChildren(ForgetDialog)
+    press(asked, "Delete")
+    wait_for(qtbot, lambda: not dialog.shown())
+    assert not kept.exists()
+    press(dialog, "Close")
+
+
+def test_a_list_that_cannot_be_deleted_says_so(session: Session, qtbot: QtBot, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse() -> None:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(session.bench, "forget_contacts", refuse)
+    session.window.contacts_requested.emit()
+    dialog = _dialog(session)
+    wait_for(qtbot, lambda: len(dialog.shown()) == 1)
+    dialog.forget_wanted.emit()
+    wait_for(qtbot, lambda: any(banner.text() for banner in dialog.findChildren(Banner)))
+    (banner,) = dialog.findChildren(Banner)
+    assert "The list could not be deleted: Permission denied." in banner.text()
+    press(dialog, "Close")
+
+
+def test_a_run_that_local_only_refuses_is_listed(session: Session, qtbot: QtBot) -> None:
+    session.window.local_only_toggled.emit(True)
+    use(session, 1, "openai:gpt-4o")
+    type_prompt(qtbot, session, "hello")
+    press_run(qtbot, session)
+    assert not session.runs.busy
+    session.window.contacts_requested.emit()
+    dialog = _dialog(session)
+    wait_for(qtbot, lambda: len(dialog.shown()) == 2)
+    assert "ask a model\tapi.openai.com\trefused\t0 bytes\t0 bytes" in dialog.text()
+    assert session.bench.egress.snapshot().connections == 0
+    press(dialog, "Close")
 
 
 def test_local_only_has_a_key_of_its_own_and_survives_a_restart(qtbot: QtBot, qapp: QApplication) -> None:

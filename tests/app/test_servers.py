@@ -18,6 +18,7 @@ from backends.records import Target
 from tests.app.test_window import choose, opened, press_run, type_prompt, use, wait_for
 from tests.fakes.openai_server import Exchange, OpenAIServer, by_path, error
 from widgets.progress_dialog import ProgressDialog
+from widgets.target_list import detail_of
 from widgets.values import GROUP_OWN, GROUP_SERVERS, TargetChoice
 
 OLLAMA = {
@@ -132,6 +133,14 @@ def test_a_key_that_may_not_list_is_kept(qtbot: QtBot, session: Session, monkeyp
     assert not session.bench.access.needs_key(Target("openai", "gpt-4o"))
 
 
+def test_under_local_only_a_server_that_was_not_listed_is_named(qtbot: QtBot, qapp: QApplication) -> None:
+    choose(local_only=True, custom_servers={"lab": "https://lab.example.org/v1"})
+    for session in opened(qtbot, qapp):
+        said = detail_of(listed(session)["custom:lab/default"])
+        assert "lab" in said
+        assert said.endswith("Local only is on")
+
+
 def test_under_local_only_no_list_is_fetched(qtbot: QtBot, qapp: QApplication) -> None:
     choose(local_only=True)
     for session in opened(qtbot, qapp):
@@ -152,6 +161,8 @@ def test_a_server_of_ones_own_is_added_listed_used_and_removed(qtbot: QtBot, ses
         assert "a provider's name" in page.trouble_text()
         page.add_wanted.emit("lab", "foo")
         assert "does not begin with http" in page.trouble_text()
+        assert "Nothing was changed." in page.trouble_text()
+        assert "Nothing was started." not in page.trouble_text()
         page.add_wanted.emit(" lab ", server.base_url + "/")
         assert page.trouble_text() == ""
         assert page.names() == ["lab"]

@@ -96,6 +96,19 @@ def test_a_stored_lane_after_a_restart_says_whom_it_may_contact(bar: Bar, decide
     assert bar.show(AWAY) == "May contact: api.openai.com"
 
 
+def test_a_list_that_was_asked_for_is_why_local_only_ended(bar: Bar) -> None:
+    assert bar.show(HERE).startswith("Local only")
+    assert "Local only ended" not in bar.card()
+    endpoint = bar.bench.access.endpoint(parse_target("openai:gpt-4o"))
+    assert endpoint is not None
+    bar.bench.servers.consent(endpoint)
+    assert bar.show(HERE).startswith("All lanes local")
+    assert "Local only ended when you asked for: list models (api.openai.com)." in bar.card()
+    bar.bench.change(local_only=True)
+    bar.show(HERE)
+    assert "Local only ended" not in bar.card()
+
+
 def test_local_only_says_whom_it_refuses(bar: Bar) -> None:
     bar.bench.change(local_only=True)
     assert bar.show(AWAY).startswith("Local only, 0 connections")

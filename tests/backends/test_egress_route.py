@@ -11,6 +11,7 @@ from backends.egress_policy import Policy
 from backends.egress_route import Route, tunnel_request
 from backends.errors import RouteUnusable
 from backends.events import Event
+from backends.models.hub_failures import of_connection
 from tests.backends.cloud.support import engine_at, failed, finished, request
 from tests.fakes.openai_server import CERTIFICATES, OpenAIServer
 from tests.fakes.proxy_server import ProxyServer
@@ -99,6 +100,25 @@ async def test_a_proxy_that_opens_no_tunnel_is_named_and_gets_no_prompt(reply: b
         with pytest.raises(RouteUnusable, match=r"proxy"):
             egress.connect("model download", f"http://{FAR}/", timeout_s=5)
         assert server.received == []
+    assert {contact.outcome for contact in egress.log()} == {"failed"}
+
+
+async def test_a_dead_proxy_is_named_and_not_the_server_behind_it() -> None:
+    with ProxyServer(("127.0.0.1", 9)) as proxy:
+        gone = proxy.url
+    egress = Egress(Policy(local_only=False, allowed_hosts=frozenset({FAR})))
+    egress.route = Route(gone)
+    events: list[Event] = []
+    async with engine_at(f"http://{FAR}/v1", egress=egress) as engine:
+        await engine.run(request(), events.append)
+    problem = failed(events).problem
+    place = gone.removeprefix("http://")
+    assert problem.code == "route_unusable"
+    assert problem.what == f"The proxy {place} does not answer: the connection was refused."
+    assert problem.fix == "Look at the proxy in Settings."
+    with pytest.raises(RouteUnusable, match=place) as told:
+        egress.connect("model download", f"http://{FAR}/", timeout_s=5)
+    assert of_connection(told.value, FAR) is told.value
     assert {contact.outcome for contact in egress.log()} == {"failed"}
 
 

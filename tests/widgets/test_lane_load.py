@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from PySide6.QtCore import QRect, Qt
-from PySide6.QtWidgets import QApplication, QScrollArea, QToolButton
+from PySide6.QtWidgets import QApplication, QLabel, QScrollArea, QToolButton
 from pytestqt.qtbot import QtBot
 
 from backends.events import Loaded
@@ -129,12 +129,39 @@ def test_what_was_said_of_a_removed_lane_goes_with_it(show: Show, qtbot: QtBot) 
     assert shown.compare.verdict_text().startswith("Practice began to answer 3.1 times sooner than Llama 3.2 3B")
 
 
-def test_a_verdict_names_what_was_asked_not_what_is_chosen_now(show: Show, qtbot: QtBot) -> None:
+def test_another_target_does_not_keep_the_answer_of_the_one_before(show: Show) -> None:
     shown = compared(show)
-    shown.compare.lane(shown.compare.lane_ids[0]).set_target("local:demo")
-    remove(shown, 2, qtbot)
-    assert "Llama 3.2 3B Instruct, Q4_K_M" in shown.compare.verdict_text()
-    assert "Nearfar demo" not in shown.compare.verdict_text()
+    lane = shown.compare.lane(shown.compare.lane_ids[2])
+    assert "GPT-4o" in shown.compare.verdict_text()
+    assert lane.answer_text()
+    lane.head.picker.pick("local:demo")
+    assert (lane.answer_text(), lane.run_id, lane.head.status_text()) == ("", "", "Ready")
+    assert "$" not in " ".join(label.text() for label in lane.strip.findChildren(QLabel))
+    assert "GPT-4o" not in shown.compare.verdict_text()
+    assert shown.compare.verdict_text().startswith("Practice began to answer 3.1 times sooner than Llama 3.2 3B")
+    for lane_id in shown.compare.lane_ids[:2]:
+        shown.compare.lane(lane_id).set_target("openai:gpt-4o")
+    assert shown.compare.verdict_text() == ""
+
+
+def test_choosing_the_same_target_again_keeps_its_answer(show: Show) -> None:
+    shown = compared(show)
+    lane = shown.compare.lane(shown.compare.lane_ids[2])
+    lane.head.picker.pick(lane.target)
+    lane.set_target(lane.target)
+    assert lane.answer_text()
+    assert "GPT-4o" in shown.compare.verdict_text()
+
+
+def test_the_new_target_can_be_asked_alone(show: Show, qtbot: QtBot) -> None:
+    shown = compared(show)
+    lane = shown.compare.lane(shown.compare.lane_ids[2])
+    lane.head.picker.pick("local:demo")
+    retried: list[str] = []
+    shown.compare.lane_retry_requested.connect(retried.append)
+    again = next(b for b in lane.findChildren(QToolButton) if b.accessibleName() == "Retry this lane")
+    qtbot.mouseClick(again, Qt.MouseButton.LeftButton)
+    assert retried == [lane.lane_id]
 
 
 def test_without_a_verdict_removing_makes_none(show: Show, qtbot: QtBot) -> None:

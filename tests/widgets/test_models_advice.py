@@ -127,6 +127,17 @@ def test_where_all_is_slow_the_fastest_is_offered_without_praise(qtbot: QtBot) -
     assert "Recommended" not in text
 
 
+def test_what_nobody_measured_is_not_called_slow_nor_the_largest_offered(qtbot: QtBot) -> None:
+    view = ms.without_gpu()
+    rows = tuple(replace(row, rank=None, reason="", tok_s_low=None, tok_s_high=None) for row in view.rows)
+    smallest = min((row for row in rows if row.verdict != "no"), key=lambda row: row.file_bytes)
+    text = plain(said(card_of(models(qtbot, replace(view, rows=rows)))))
+    assert f"A small one until the speed is measured\n{smallest.model}, {smallest.quant}" in text
+    assert "slow" not in text
+    assert "speed not measured yet" in text
+    assert "Recommended" not in text
+
+
 def test_while_looking_it_promises_nothing(qtbot: QtBot) -> None:
     shown = models(qtbot, ModelsView())
     assert card_of(shown).text().startswith("Looking for a model that fits…")

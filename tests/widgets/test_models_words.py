@@ -30,7 +30,7 @@ def in_ram(tok_s: float | None) -> ModelRow:
         (ms.on_two_3090().rows[0], "Fits on the GPUs"),
         (SPLIT, f"{SPLIT.gpu_layers} of 81 layers on GPU"),
         (in_ram(4.0), "In RAM, slow"),
-        (in_ram(None), "In RAM, slow"),
+        (in_ram(None), "In RAM"),
         (in_ram(31.0), "In RAM"),
         (replace(TOO_LARGE, missing_bytes=round(3.1 * GIB)), "Too large by 3.10 GiB"),
         (ms.VISION, "Cannot run here"),
@@ -88,7 +88,7 @@ def test_speed_in_words_a_reader_can_picture() -> None:
     )
     assert words.speed_sentence(in_ram(7.0)).endswith("about reading speed")
     assert words.speed_sentence(in_ram(2.0)).endswith("slower than you read")
-    assert words.speed_sentence(in_ram(None)) == "speed not known yet"
+    assert words.speed_sentence(in_ram(None)) == "speed not measured yet"
     assert words.speed(in_ram(None)) == fmt.NA
 
 

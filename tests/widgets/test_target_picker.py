@@ -70,7 +70,7 @@ def test_a_disabled_row_says_why_and_cannot_be_chosen(show: Show, qtbot: QtBot) 
     qtbot.keyClick(search, Qt.Key.Key_Return)
     assert rows.isVisible()
     assert lane.target == "local:demo"
-    assert detail_of(samples.CHOICES[-1]) == "Local only is on"
+    assert detail_of(samples.CHOICES[-1]) == "Together AI · Local only is on"
     rows.hide()
 
 

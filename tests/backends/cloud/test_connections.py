@@ -68,7 +68,11 @@ async def test_no_way_to_the_network_is_called_offline(monkeypatch: pytest.Monke
         raise OSError(101, "Network is unreachable")
 
     monkeypatch.setattr(asyncio.get_running_loop(), "create_connection", unreachable)
-    assert "offline" in (await _ask_at("http://127.0.0.1:8080/v1")).problem.what
+    egress = Egress(Policy(local_only=False, allowed_hosts=frozenset({"192.0.2.7"})))
+    assert "offline" in (await _ask_at("http://192.0.2.7:8080/v1", egress=egress)).problem.what
+    here = (await _ask_at("http://127.0.0.1:8080/v1")).problem
+    assert "loopback network is down" in here.what
+    assert "Local models work all the same" in here.fix
 
 
 async def test_a_certificate_nobody_signed_is_refused() -> None:
