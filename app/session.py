@@ -23,6 +23,7 @@ from app.samples import sample_prompts
 from app.server_choices import actions
 from app.servers_controller import ServersController
 from app.settings_controller import SettingsController
+from app.settings_watch import SettingsWatch
 from app.status_controller import StatusController
 from backends.errors import NearfarError, Problem
 from backends.records import Target
@@ -89,6 +90,7 @@ class Session(QObject):
         self.first_steps = AssistantController(
             self.window, self.engine, bench, self.models, save=self._save, is_busy=lambda: self.runs.busy
         )
+        self.watch = SettingsWatch(self.window, self.engine, bench)
         self.contacts = ContactsController(self.window, self.engine, bench)
         self._opens_first_steps = first_steps
         self.chosen = SettingsController(
@@ -119,6 +121,7 @@ class Session(QObject):
         self.compare.set_samples(sample_prompts())
         self.compare.prompt_box.parameters.set_sampling(settings.sampling)
         self.compare.prompt_box.set_mode(settings.lane_order)
+        self._noted = self._choices()
         self.chosen.show()
         self.history.set_keep_history(settings.keep_history)
         self.status.show_privacy()
@@ -128,6 +131,7 @@ class Session(QObject):
     def _connect(self) -> None:
         self.window.shown.connect(self._begin)
         self.window.closing.connect(self.end)
+        self.watch.changed.connect(self._taken_over)
         self.window.local_only_toggled.connect(self._set_local_only)
         self.window.contacts_requested.connect(self.contacts.open)
         self.settings.contacts_requested.connect(self.contacts.open)
@@ -156,6 +160,7 @@ class Session(QObject):
         """After the first paint: the slow world may start."""
         self.engine.start()
         self.status.begin()
+        self.watch.begin()
         self.past.begin()
         self.models.begin()
         if self._opens_first_steps:
@@ -166,14 +171,24 @@ class Session(QObject):
     @Slot()
     def end(self) -> None:
         """Stop runs, close workers, finish writing. At most five seconds."""
+        self.watch.end()
         self.models.end()
-        self.bench.change(lanes=self._lane_targets(), **self._sampling())
+        self._note_choices()
         self.engine.stop(self.bench.close())
 
-    def _sampling(self) -> dict[str, object]:
-        """The parameters as they are set now, as settings; the seed belongs to one question and is not kept."""
+    def _choices(self) -> dict[str, object]:
+        """Lanes and parameters as they are set now; the seed belongs to one question and is not kept."""
         sampling = replace(self.compare.prompt_box.sampling(), seed=None)
-        return {field.name: getattr(sampling, field.name) for field in fields(sampling)}
+        parameters = {field.name: getattr(sampling, field.name) for field in fields(sampling)}
+        return {"lanes": self._lane_targets(), **parameters}
+
+    def _note_choices(self) -> None:
+        """Change in the settings what is another in this window since; another window has lanes of its own."""
+        chosen = self._choices()
+        changes = {key: value for key, value in chosen.items() if value != self._noted[key]}
+        self._noted = chosen
+        if changes:
+            self.bench.change(**changes)
 
     def _lane_targets(self) -> tuple[str, ...]:
         return tuple(self.compare.lane(lane_id).target for lane_id in self.compare.lane_ids)
@@ -263,6 +278,14 @@ class Session(QObject):
             theme.apply(self._qt, self.bench.settings.theme)
         self.engine.ask(self.bench.save(), self._saved)
         self._settings_touched()
+
+    @Slot(object)
+    def _taken_over(self, changed: frozenset[str]) -> None:
+        """Another window or a command changed these; the lanes of this one stay as they are."""
+        if "theme" in changed:
+            theme.apply(self._qt, self.bench.settings.theme)
+        self._settings_touched()
+        self.estimates.refresh()
 
     @Slot()
     def _settings_touched(self) -> None:

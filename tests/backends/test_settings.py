@@ -59,7 +59,8 @@ def test_every_setting_comes_back_as_it_was_saved(path: Path) -> None:
     assert loaded.warnings == ()
     assert loaded.settings == CHANGED
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
-    assert [each.name for each in path.parent.iterdir()] == ["settings.json"], "no temporary file may stay behind"
+    left = {each.name for each in path.parent.iterdir()}
+    assert left == {"settings.json", "settings.json.lock"}, "no temporary file may stay behind"
 
 
 def test_every_setting_has_words_and_a_default_within_its_limits() -> None:
