@@ -16,18 +16,37 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Annotated, Any, Literal, get_type_hints
 
-import pydantic_core
 from pydantic import AfterValidator, Field, TypeAdapter, ValidationError
 
 from backends.errors import SettingsNotSaved
 from backends.file_lock import alone
 from backends.files import replace_file
 from backends.records import Effort, KvType, Sampling
-from backends.settings_limits import RepoName, Servers, TargetName, folder_path, plain_address, read_only
+from backends.settings_limits import (
+    UNREADABLE_PROXY,
+    Budget,
+    RepoName,
+    Servers,
+    TargetName,
+    folder_path,
+    proxy_address,
+    read_only,
+)
+from backends.settings_text import MAX_FILE_BYTES, parse
 
-MAX_FILE_BYTES = 1_000_000
 MAX_LANES = 4
 PRIVATE_CHOICES: Mapping[str, bool] = MappingProxyType({"local_only": True, "keep_history": False})
+# What stands in for a limit that cannot be read: nothing that costs money is sent, nothing goes around a proxy.
+LIMITS: Mapping[str, float | str] = MappingProxyType(
+    {"session_budget_usd": 0.0, "month_budget_usd": 0.0, "proxy_url": UNREADABLE_PROXY}
+)
+HOLDS = {
+    **dict.fromkeys(
+        ("session_budget_usd", "month_budget_usd"),
+        "until you choose again it is $0, which sends nothing that costs money",
+    ),
+    "proxy_url": "until you choose again, nothing outside this machine is contacted",
+}
 CAUTION = "Until you choose again, nothing outside this machine is contacted and no history is kept."
 
 
@@ -133,7 +152,7 @@ class Settings:
         Wording("Offered variables", "Environment variables whose key was offered once; they are not offered again."),
     ] = ()
     proxy_url: Annotated[
-        Annotated[str, Field(max_length=2000), AfterValidator(plain_address)] | None,
+        Annotated[str, Field(max_length=2000), AfterValidator(proxy_address)] | None,
         Wording("Proxy", "Connections to other machines go through it; those on this machine never do."),
     ] = None
     ca_file: Annotated[
@@ -141,11 +160,11 @@ class Settings:
         Wording("Extra certificates", "A PEM file of certificate authorities, trusted besides the system's own."),
     ] = None
     session_budget_usd: Annotated[
-        Annotated[float, Field(ge=0, le=1_000_000, allow_inf_nan=False)] | None,
+        Budget | None,
         Wording("Budget for a session", "In US dollars; a question that could pass it is not sent. Empty: no limit."),
     ] = None
     month_budget_usd: Annotated[
-        Annotated[float, Field(ge=0, le=1_000_000, allow_inf_nan=False)] | None,
+        Budget | None,
         Wording("Budget for a month", "In US dollars; a question that could pass it is not sent. Empty: no limit."),
     ] = None
     custom_servers: Annotated[
@@ -199,14 +218,20 @@ def _read(stored: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
         except ValidationError as error:
             why = error.errors(include_url=False, include_context=False, include_input=False)[0]["msg"]
             reason = why.removeprefix("Value error, ").rstrip(".")
-            warnings.append(f"The setting “{wording(key).label}” ({key}) was not usable and was left out: {reason}.")
+            instead = f"; {HOLDS[key]}" if key in HOLDS else " and was left out"
+            warnings.append(f"The setting “{wording(key).label}” ({key}) was not usable{instead}: {reason}.")
     return values, warnings
 
 
 def _cautious(values: dict[str, Any], stored: Mapping[str, Any], *, damaged: bool) -> dict[str, Any]:
-    """Where what the person chose about privacy cannot be read, the choice that gives nothing away stands in for it."""
+    """Where what the person chose about privacy or a limit cannot be read, what gives nothing away stands in for it.
+
+    Where the end of a file is lost, that a limit stood there is likely only if what stands before it can be read.
+    """
     lost = {key for key in PRIVATE_CHOICES if key not in values and (damaged or key in stored)}
-    return values | {key: PRIVATE_CHOICES[key] for key in lost}
+    cut = damaged and values.get("local_only") is False
+    limits = {key for key in LIMITS if key not in values and (cut or key in stored)}
+    return values | {key: PRIVATE_CHOICES[key] for key in lost} | {key: LIMITS[key] for key in limits}
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,7 +263,7 @@ class SettingsFile:
             reason = error.strerror or "unknown reason"
             warning = f"The settings file {self.path} could not be read: {reason}. {CAUTION}"
             return Loaded(replace(known or Settings(), **_cautious({}, {}, damaged=True)), (warning,))
-        stored, warnings = _parse(raw)
+        stored, warnings = parse(raw)
         self._unknown = {key: value for key, value in stored.items() if key not in KEYS}
         values, bad_keys = _read(stored)
         damaged = bool(warnings)
@@ -315,23 +340,3 @@ def _stamp(found: os.stat_result) -> Stamp:
 
 def _plain(value: Any) -> Any:
     return dict(value) if isinstance(value, Mapping) else value
-
-
-def _parse(raw: bytes) -> tuple[dict[str, Any], list[str]]:
-    """The keys of a JSON object, and of a truncated one those before the cut."""
-    if len(raw) > MAX_FILE_BYTES:
-        return {}, ["The settings file is far too large, so defaults are used."]
-    text = raw.removeprefix(b"\xef\xbb\xbf")
-    try:
-        stored = pydantic_core.from_json(text)
-    except ValueError:
-        try:
-            stored = pydantic_core.from_json(text, allow_partial=True)
-        except ValueError:
-            stored = {}
-        if not isinstance(stored, dict):
-            stored = {}
-        return stored, ["The settings file is damaged; what could not be read has its default."]
-    if not isinstance(stored, dict):
-        return {}, ["The settings file does not hold settings, so defaults are used."]
-    return stored, []

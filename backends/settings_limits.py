@@ -8,7 +8,7 @@ from types import MappingProxyType
 from typing import Annotated
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator
+from pydantic import AfterValidator, Field
 
 from backends.cloud.providers import SERVER_NAME
 from backends.errors import UnknownTarget
@@ -16,6 +16,8 @@ from backends.paths import whole_path
 from backends.targets import parse_target
 
 REPO_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,95}/[A-Za-z0-9][A-Za-z0-9._-]{0,95}")
+
+UNREADABLE_PROXY = "unreadable"  # no address: `egress_route.Route` refuses every way to another machine
 
 
 def _known_target(name: str) -> str:
@@ -33,6 +35,15 @@ def plain_address(url: str) -> str:
     if parts.username or parts.password or parts.query or parts.fragment:
         raise ValueError("an address holds no password, query or fragment")
     return url
+
+
+def proxy_address(url: str) -> str:
+    """As `plain_address`; the word that stands for a proxy that could not be read is kept, and can never be used."""
+    if url == UNREADABLE_PROXY:
+        return url
+    if urlsplit(url).port == 0:
+        raise ValueError("a port is a number from 1 to 65535")
+    return plain_address(url)
 
 
 def _server_name(name: str) -> str:
@@ -58,6 +69,8 @@ def folder_path(path: str) -> str:
     return path
 
 
+# Strict: true is no dollar, and "5" no number.
+Budget = Annotated[float, Field(strict=True, ge=0, le=1_000_000, allow_inf_nan=False)]
 TargetName = Annotated[str, AfterValidator(_known_target)]
 RepoName = Annotated[str, AfterValidator(_repo_name)]
 Servers = Mapping[Annotated[str, AfterValidator(_server_name)], Annotated[str, AfterValidator(plain_address)]]
