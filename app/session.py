@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import fields, replace
-
 from PySide6.QtCore import QObject, Qt, QTimer, QUrl, Slot
 from PySide6.QtGui import QDesktopServices
 from PySide6.QtWidgets import QApplication, QMessageBox
 
 from app.assistant_controller import AssistantController
+from app.choice_keeper import ChoiceKeeper
 from app.choices import FIRST_LANES, choice_for, target_choices
 from app.compare_controller import CompareController
 from app.contacts_controller import ContactsController
@@ -110,6 +109,7 @@ class Session(QObject):
             changed=self._settings_touched,
         )
         self._fill()
+        self.keeper = ChoiceKeeper(self.compare, self.engine, bench, self._saved)
         self._connect()
 
     def _fill(self) -> None:
@@ -121,7 +121,6 @@ class Session(QObject):
         self.compare.set_samples(sample_prompts())
         self.compare.prompt_box.parameters.set_sampling(settings.sampling)
         self.compare.prompt_box.set_mode(settings.lane_order)
-        self._noted = self._choices()
         self.chosen.show()
         self.history.set_keep_history(settings.keep_history)
         self.status.show_privacy()
@@ -173,22 +172,8 @@ class Session(QObject):
         """Stop runs, close workers, finish writing. At most five seconds."""
         self.watch.end()
         self.models.end()
-        self._note_choices()
+        self.keeper.end()
         self.engine.stop(self.bench.close())
-
-    def _choices(self) -> dict[str, object]:
-        """Lanes and parameters as they are set now; the seed belongs to one question and is not kept."""
-        sampling = replace(self.compare.prompt_box.sampling(), seed=None)
-        parameters = {field.name: getattr(sampling, field.name) for field in fields(sampling)}
-        return {"lanes": self._lane_targets(), **parameters}
-
-    def _note_choices(self) -> None:
-        """Change in the settings what is another in this window since; another window has lanes of its own."""
-        chosen = self._choices()
-        changes = {key: value for key, value in chosen.items() if value != self._noted[key]}
-        self._noted = chosen
-        if changes:
-            self.bench.change(**changes)
 
     def _lane_targets(self) -> tuple[str, ...]:
         return tuple(self.compare.lane(lane_id).target for lane_id in self.compare.lane_ids)
@@ -219,6 +204,7 @@ class Session(QObject):
 
     @Slot(str)
     def _lanes_changed(self, _lane_id: str) -> None:
+        self.keeper.touched()
         self._show_targets()
         self.estimates.refresh()
         self.status.show_privacy()

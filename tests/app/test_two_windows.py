@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
@@ -88,3 +91,48 @@ def test_a_run_is_refused_at_once_where_another_window_switched_local_only_on(
         assert not session.runs.busy
         wait_for(qtbot, lambda: "Local only" in chip(session))
         assert server.received == []
+
+
+def test_lanes_and_parameters_are_kept_without_an_orderly_close(qtbot: QtBot, session: Session) -> None:
+    use(session, 1, "practice")
+    session.compare.target_chosen.emit(session.compare.lane_ids[1], "practice")  # as the picker does
+    wait_for(qtbot, lambda: stored()["lanes"] == ["custom:far/slow", "practice"])
+    box = session.compare.prompt_box
+    box.parameters.set_sampling(replace(box.sampling(), temperature=1.25))
+    wait_for(qtbot, lambda: stored()["temperature"] == 1.25)
+
+
+KILLED = """
+import os, signal, sys
+from PySide6.QtCore import QTimer
+from PySide6.QtWidgets import QApplication
+from app.session import Session
+from backends.paths import app_paths
+from backends.workbench import Workbench
+
+qt = QApplication([])
+session = Session(qt, Workbench(app_paths()))
+session.window.show()
+
+def choose():
+    session.compare.lane(session.compare.lane_ids[1]).set_target("openai:gpt-4o-mini")
+    session.compare.target_chosen.emit(session.compare.lane_ids[1], "openai:gpt-4o-mini")
+    QTimer.singleShot(0, look)
+
+def look():
+    if "gpt-4o-mini" in app_paths().settings_file.read_text():
+        os.kill(os.getpid(), signal.SIGKILL)
+    QTimer.singleShot(50, look)
+
+session.window.shown.connect(choose)
+QTimer.singleShot(30_000, qt.quit)
+sys.exit(qt.exec())
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="SIGKILL")
+def test_a_lane_survives_a_kill() -> None:
+    choose(lanes=("local:demo", "practice"), local_only=True)
+    done = subprocess.run([sys.executable, "-c", KILLED], capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == -signal.SIGKILL, done.stderr
+    assert stored()["lanes"] == ["local:demo", "openai:gpt-4o-mini"]
