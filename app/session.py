@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import fields, replace
 
 from PySide6.QtCore import QObject, Qt, QTimer, QUrl, Slot
 from PySide6.QtGui import QDesktopServices
 from PySide6.QtWidgets import QApplication, QMessageBox
 
 from app.assistant_controller import AssistantController
+from app.choice_keeper import ChoiceKeeper
 from app.choices import FIRST_LANES, choice_for, target_choices
 from app.compare_controller import CompareController
 from app.contacts_controller import ContactsController
@@ -24,6 +24,7 @@ from app.samples import sample_prompts
 from app.server_choices import actions
 from app.servers_controller import ServersController
 from app.settings_controller import SettingsController
+from app.settings_watch import SettingsWatch
 from app.status_controller import StatusController
 from backends.errors import NearfarError, Problem
 from backends.records import Target
@@ -90,6 +91,7 @@ class Session(QObject):
         self.first_steps = AssistantController(
             self.window, self.engine, bench, self.models, save=self._save, is_busy=lambda: self.runs.busy
         )
+        self.watch = SettingsWatch(self.window, self.engine, bench)
         self.contacts = ContactsController(self.window, self.engine, bench)
         self._opens_first_steps = first_steps
         self.chosen = SettingsController(
@@ -110,6 +112,7 @@ class Session(QObject):
         )
         bench.known_models.read_later()
         self._fill()
+        self.keeper = ChoiceKeeper(self.compare, self.engine, bench, self._saved)
         self._connect()
 
     def _fill(self) -> None:
@@ -130,6 +133,7 @@ class Session(QObject):
     def _connect(self) -> None:
         self.window.shown.connect(self._begin)
         self.window.closing.connect(self.end)
+        self.watch.changed.connect(self._taken_over)
         self.window.local_only_toggled.connect(self._set_local_only)
         self.window.contacts_requested.connect(self.contacts.open)
         self.settings.contacts_requested.connect(self.contacts.open)
@@ -159,6 +163,7 @@ class Session(QObject):
         self.engine.start()
         self.engine.ask(asyncio.to_thread(self.bench.known_models.read), lambda _none: self._show_targets())
         self.status.begin()
+        self.watch.begin()
         self.past.begin()
         self.models.begin()
         if self._opens_first_steps:
@@ -169,14 +174,10 @@ class Session(QObject):
     @Slot()
     def end(self) -> None:
         """Stop runs, close workers, finish writing. At most five seconds."""
+        self.watch.end()
         self.models.end()
-        self.bench.change(lanes=self._lane_targets(), **self._sampling())
+        self.keeper.end()
         self.engine.stop(self.bench.close())
-
-    def _sampling(self) -> dict[str, object]:
-        """The parameters as they are set now, as settings; the seed belongs to one question and is not kept."""
-        sampling = replace(self.compare.prompt_box.sampling(), seed=None)
-        return {field.name: getattr(sampling, field.name) for field in fields(sampling)}
 
     def _lane_targets(self) -> tuple[str, ...]:
         return tuple(self.compare.lane(lane_id).target for lane_id in self.compare.lane_ids)
@@ -208,6 +209,7 @@ class Session(QObject):
     @Slot(str)
     def _lanes_changed(self, _lane_id: str) -> None:
         self._take_back_hosts()
+        self.keeper.touched()
         self._show_targets()
         self.estimates.refresh()
         self.status.show_privacy()
@@ -272,6 +274,14 @@ class Session(QObject):
             theme.apply(self._qt, self.bench.settings.theme)
         self.engine.ask(self.bench.save(), self._saved)
         self._settings_touched()
+
+    @Slot(object)
+    def _taken_over(self, changed: frozenset[str]) -> None:
+        """Another window or a command changed these; the lanes of this one stay as they are."""
+        if "theme" in changed:
+            theme.apply(self._qt, self.bench.settings.theme)
+        self._settings_touched()
+        self.estimates.refresh()
 
     @Slot()
     def _settings_touched(self) -> None:

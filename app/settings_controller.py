@@ -41,7 +41,8 @@ class SettingsController(QObject):
         self._bench = bench
         self._save = save
         self._free_bytes: int | None = None
-        page.changed.connect(lambda view: self._save(**changes(self._view(), view)))
+        self._shown = self._view()
+        page.changed.connect(self._changed)
         page.folder_chosen.connect(library.choose_folder)
         page.folder_open_requested.connect(self._open_folder)
         library.troubled.connect(self.take)
@@ -50,7 +51,8 @@ class SettingsController(QObject):
 
     def show(self) -> None:
         """As the settings are now."""
-        self._page.show_settings(self._view())
+        self._shown = self._view()
+        self._page.show_settings(self._shown)
 
     @Slot(object)
     def take(self, problem: Problem) -> bool:
@@ -59,6 +61,11 @@ class SettingsController(QObject):
         if here:
             self._page.show_problem(problem)
         return here
+
+    @Slot(object)
+    def _changed(self, view: SettingsView) -> None:
+        """What is another than was shown: settings may have been taken over that the page does not show yet."""
+        self._save(**changes(self._shown, view))
 
     def _view(self) -> SettingsView:
         return settings_view(self._bench, self._free_bytes)

@@ -29,8 +29,16 @@ class Access:
     """The servers of targets, as the settings, the keyring and the servers' own lists know them now."""
 
     def __init__(
-        self, settings: Callable[[], Settings], egress: Egress, keys: KeyRing, known_models: KnownModels
+        self,
+        settings: Callable[[], Settings],
+        egress: Egress,
+        keys: KeyRing,
+        known_models: KnownModels,
+        *,
+        look: Callable[[], None],
     ) -> None:
+        """`look` takes over what other processes wrote into the settings."""
+        self._look = look
         self._settings = settings
         self._egress = egress
         self._keys = keys
@@ -126,6 +134,7 @@ class Access:
 
         True where that ended the state in which nothing had been chosen yet.
         """
+        self._look()
         began = False
         for target in targets:
             endpoint = self.endpoint(target)

@@ -8,31 +8,49 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import re
+import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 from types import MappingProxyType
 from typing import Annotated, Any, Literal, get_type_hints
-from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, TypeAdapter, ValidationError
 
-from backends.cloud.providers import SERVER_NAME
-from backends.errors import SettingsNotSaved, UnknownTarget
-from backends.file_lock import alone_if_possible
+from backends.errors import SettingsNotSaved
+from backends.file_lock import alone
 from backends.files import replace_file
-from backends.paths import whole_path
 from backends.records import Effort, KvType, Sampling
-from backends.settings_json import MAX_FILE_BYTES, parse
-from backends.settings_merge import merged
-from backends.targets import parse_target
+from backends.settings_limits import (
+    UNREADABLE_PROXY,
+    Budget,
+    RepoName,
+    Servers,
+    TargetName,
+    folder_path,
+    proxy_address,
+    read_only,
+)
+from backends.settings_text import MAX_FILE_BYTES, parse
 
 MAX_LANES = 4
 PRIVATE_CHOICES: Mapping[str, bool] = MappingProxyType({"local_only": True, "keep_history": False})
+# What stands in for a limit that cannot be read: nothing that costs money is sent, nothing goes around a proxy.
+LIMITS: Mapping[str, float | str] = MappingProxyType(
+    {"session_budget_usd": 0.0, "month_budget_usd": 0.0, "proxy_url": UNREADABLE_PROXY}
+)
+HOLDS = {
+    **dict.fromkeys(
+        ("session_budget_usd", "month_budget_usd"),
+        "until you choose again it is $0, which sends nothing that costs money",
+    ),
+    "proxy_url": "until you choose again, nothing outside this machine is contacted",
+}
 CAUTION = "Until you choose again, nothing outside this machine is contacted and no history is kept."
-REPO_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,95}/[A-Za-z0-9][A-Za-z0-9._-]{0,95}")
+
+
+Stamp = tuple[int, int, int]  # each save makes another file, so the number of the file tells two quick ones apart
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,48 +59,6 @@ class Wording:
 
     label: str
     help: str
-
-
-def _known_target(name: str) -> str:
-    try:
-        return str(parse_target(name))
-    except UnknownTarget as error:
-        raise ValueError(error.problem.what) from error
-
-
-def _plain_address(url: str) -> str:
-    parts = urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise ValueError("an address starts with http:// or https:// and a host")
-    if parts.username or parts.password or parts.query or parts.fragment:
-        raise ValueError("an address holds no password, query or fragment")
-    return url
-
-
-def _server_name(name: str) -> str:
-    if not SERVER_NAME.fullmatch(name):
-        raise ValueError("a server name has 1 to 40 small letters, digits, dots, dashes or underscores")
-    return name
-
-
-def _read_only(servers: Mapping[str, str]) -> Mapping[str, str]:
-    return MappingProxyType(dict(servers))
-
-
-def _repo_name(name: str) -> str:
-    if not REPO_NAME.fullmatch(name) or ".." in name:
-        raise ValueError("a repo is named OWNER/REPO")
-    return name
-
-
-def _folder_path(path: str) -> str:
-    whole_path(path)
-    return path
-
-
-TargetName = Annotated[str, AfterValidator(_known_target)]
-RepoName = Annotated[str, AfterValidator(_repo_name)]
-Servers = Mapping[Annotated[str, AfterValidator(_server_name)], Annotated[str, AfterValidator(_plain_address)]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +123,7 @@ class Settings:
         KvType, Wording("KV cache", "f16 is exact; q8_0 and q4_0 take a half and a quarter of the memory.")
     ] = "f16"
     models_folder: Annotated[
-        Annotated[str, Field(max_length=4096), AfterValidator(_folder_path)] | None,
+        Annotated[str, Field(max_length=4096), AfterValidator(folder_path)] | None,
         Wording("Models folder", "Where downloaded models are kept."),
     ] = None
     download_limit_mb_s: Annotated[
@@ -176,7 +152,7 @@ class Settings:
         Wording("Offered variables", "Environment variables whose key was offered once; they are not offered again."),
     ] = ()
     proxy_url: Annotated[
-        Annotated[str, Field(max_length=2000), AfterValidator(_plain_address)] | None,
+        Annotated[str, Field(max_length=2000), AfterValidator(proxy_address)] | None,
         Wording("Proxy", "Connections to other machines go through it; those on this machine never do."),
     ] = None
     ca_file: Annotated[
@@ -184,17 +160,17 @@ class Settings:
         Wording("Extra certificates", "A PEM file of certificate authorities, trusted besides the system's own."),
     ] = None
     session_budget_usd: Annotated[
-        Annotated[float, Field(ge=0, le=1_000_000, allow_inf_nan=False)] | None,
+        Budget | None,
         Wording("Budget for a session", "In US dollars; a question that could pass it is not sent. Empty: no limit."),
     ] = None
     month_budget_usd: Annotated[
-        Annotated[float, Field(ge=0, le=1_000_000, allow_inf_nan=False)] | None,
+        Budget | None,
         Wording("Budget for a month", "In US dollars; a question that could pass it is not sent. Empty: no limit."),
     ] = None
     custom_servers: Annotated[
         Servers,
         Field(max_length=100),
-        AfterValidator(_read_only),
+        AfterValidator(read_only),
         Wording("Your servers", "OpenAI-compatible servers by name; their keys are never kept here."),
     ] = field(default_factory=lambda: MappingProxyType({}))
 
@@ -242,14 +218,20 @@ def _read(stored: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
         except ValidationError as error:
             why = error.errors(include_url=False, include_context=False, include_input=False)[0]["msg"]
             reason = why.removeprefix("Value error, ").rstrip(".")
-            warnings.append(f"The setting “{wording(key).label}” ({key}) was not usable and was left out: {reason}.")
+            instead = f"; {HOLDS[key]}" if key in HOLDS else " and was left out"
+            warnings.append(f"The setting “{wording(key).label}” ({key}) was not usable{instead}: {reason}.")
     return values, warnings
 
 
 def _cautious(values: dict[str, Any], stored: Mapping[str, Any], *, damaged: bool) -> dict[str, Any]:
-    """Where what the person chose about privacy cannot be read, the choice that gives nothing away stands in for it."""
+    """Where what the person chose about privacy or a limit cannot be read, what gives nothing away stands in for it.
+
+    Where the end of a file is lost, that a limit stood there is likely only if what stands before it can be read.
+    """
     lost = {key for key in PRIVATE_CHOICES if key not in values and (damaged or key in stored)}
-    return values | {key: PRIVATE_CHOICES[key] for key in lost}
+    cut = damaged and values.get("local_only") is False
+    limits = {key for key in LIMITS if key not in values and (cut or key in stored)}
+    return values | {key: PRIVATE_CHOICES[key] for key in lost} | {key: LIMITS[key] for key in limits}
 
 
 @dataclass(frozen=True, slots=True)
@@ -261,65 +243,88 @@ class Loaded:
 
 
 class SettingsFile:
-    """The file itself. One instance per program: it remembers what a newer version wrote, to write it back."""
+    """The file itself, which other processes write too. Not safe for two threads at once."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._unknown: dict[str, Any] | None = None
-        self._before = Settings()  # as this program read or wrote it last
+        self._stamp: Stamp | None = None  # of the file as it was read or written here last
+        self._unknown: dict[str, Any] = {}  # what a newer version wrote, to be written back
 
-    def load(self) -> Loaded:
-        """Read the file. Never raises: what is damaged falls back to its default and the file is kept beside."""
+    def load(self, known: Settings | None = None) -> Loaded:
+        """Read the file. Never raises: what is damaged falls back to its default and the file is kept beside.
+
+        Where the file as a whole is damaged, `known` stands in for what cannot be read, but not for privacy.
+        """
         try:
-            with self.path.open("rb") as file:
-                raw = file.read(MAX_FILE_BYTES + 1)
+            raw = self._read_bytes()
         except FileNotFoundError:
             self._unknown, self._before = {}, Settings()
             return Loaded(self._before)
         except OSError as error:
             reason = error.strerror or "unknown reason"
             warning = f"The settings file {self.path} could not be read: {reason}. {CAUTION}"
-            return Loaded(Settings(**_cautious({}, {}, damaged=True)), (warning,))
+            return Loaded(replace(known or Settings(), **_cautious({}, {}, damaged=True)), (warning,))
         stored, warnings = parse(raw)
         self._unknown = {key: value for key, value in stored.items() if key not in KEYS}
         values, bad_keys = _read(stored)
-        if warnings or bad_keys:
-            values = _cautious(values, stored, damaged=bool(warnings))
+        damaged = bool(warnings)
+        if damaged or bad_keys:
+            values = _cautious(values, stored, damaged=damaged)
         warnings += bad_keys
         if warnings:
             warnings.append(self._keep_damaged(raw))
-        self._before = Settings(**values)
-        return Loaded(self._before, tuple(warnings))
+        rest = known if damaged and known is not None else Settings()
+        return Loaded(replace(rest, **values), tuple(warnings))
 
-    def save(self, settings: Settings) -> None:
-        """Replace the file in one step, durably; raises SettingsNotSaved, and the old file is then untouched.
-
-        What another program changed meanwhile stays, unless it was changed here too.
-        """
-        if self._unknown is None:
-            self.load()
+    def news(self, known: Settings) -> Settings | None:
+        """What the file says now where another process has written it since; None where it has not, or the file is not
+        there, empty (it is being written) or cannot be read: what was known then goes on holding."""
         try:
-            with alone_if_possible(self.path):
-                self._replace(checked(merged(checked(settings), self._before, self._others())))
+            found = os.stat(self.path)
+        except OSError:
+            return None
+        if _stamp(found) == self._stamp or not found.st_size or not self.path.is_file():
+            return None
+        return self.load(known).settings
+
+    def save(self, settings: Settings, base: Settings | None = None) -> Settings:
+        """Replace the file in one step, durably, and return what it holds then; raises SettingsNotSaved, and the old
+        file is then untouched.
+
+        With `base`, what the file said when it was read last, only what is another in `settings` is written.
+        """
+        try:
+            settings = checked(settings)
+            with alone(self.path):
+                settings = checked(self._joined(settings, base))
+                replace_file(self.path, self._text(settings).encode("utf-8", "replace"))
+                self._stamp = _stamp(os.stat(self.path))
         except ValueError as error:
             raise SettingsNotSaved(str(error), fix="Change that value.") from error
         except OSError as error:
             raise SettingsNotSaved(f"The settings could not be saved in {self.path}: {error.strerror}.") from error
-        self._before = settings
+        return settings
 
-    def _replace(self, settings: Settings) -> None:
-        stored = {key: _adapter(key).dump_python(_plain(getattr(settings, key)), mode="json") for key in KEYS}
-        text = json.dumps({**(self._unknown or {}), **stored}, indent=2, ensure_ascii=False) + "\n"
-        replace_file(self.path, text.encode("utf-8", "replace"))
+    def _joined(self, settings: Settings, base: Settings | None) -> Settings:
+        from backends.settings_merge import merged
 
-    def _others(self) -> dict[str, Any]:
-        """What the file holds now; nothing of a file that is gone or damaged."""
         try:
-            with self.path.open("rb") as file:
-                stored, warnings = parse(file.read(MAX_FILE_BYTES + 1))
+            found = os.stat(self.path)
         except OSError:
-            return {}
-        return {} if warnings else _read(stored)[0]
+            return settings
+        if _stamp(found) == self._stamp:
+            return settings
+        theirs = self.load(base).settings
+        return settings if base is None else merged(base, settings, theirs)
+
+    def _text(self, settings: Settings) -> str:
+        stored = {key: _adapter(key).dump_python(_plain(getattr(settings, key)), mode="json") for key in KEYS}
+        return json.dumps({**self._unknown, **stored}, indent=2, ensure_ascii=False) + "\n"
+
+    def _read_bytes(self) -> bytes:
+        with self.path.open("rb") as file:
+            self._stamp = _stamp(os.fstat(file.fileno()))
+            return file.read(MAX_FILE_BYTES + 1)
 
     def _keep_damaged(self, raw: bytes) -> str:
         copy = self.path.with_name(self.path.name + ".bad")
@@ -328,6 +333,10 @@ class SettingsFile:
         except OSError:
             return f"The file {self.path} is as it was until settings are saved again."
         return f"The file as it was is kept as {copy}."
+
+
+def _stamp(found: os.stat_result) -> Stamp:
+    return found.st_mtime_ns, found.st_size, found.st_ino
 
 
 def _plain(value: Any) -> Any:

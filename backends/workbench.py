@@ -7,11 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import threading
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from backends import egress_guard
@@ -28,21 +25,18 @@ from backends.egress_log import ContactLog, forget, read_contacts
 from backends.egress_policy import Policy
 from backends.egress_route import Route
 from backends.engine import Engine
-from backends.errors import (
-    NearfarError,
-    Problem,
-    SettingsNotSaved,
-)
+from backends.errors import NearfarError, Problem
 from backends.events import Emit
 from backends.history.store import History
 from backends.key_ring import KeyRing
+from backends.live_settings import LiveSettings
 from backends.local.engine import LocalEngine
 from backends.local_models import LocalModels, model_file
 from backends.models.manager import Models
 from backends.own_loads import OwnLoad, as_released, without_own_users
 from backends.paths import Paths, app_paths
 from backends.records import RunRequest, Target
-from backends.settings import SettingsFile
+from backends.settings import Settings, SettingsFile
 from backends.targets import DEMO
 
 log = logging.getLogger(__name__)
@@ -58,10 +52,8 @@ class Workbench:
 
     def __init__(self, paths: Paths) -> None:
         self.paths = paths
-        self._file = SettingsFile(paths.settings_file)
-        loaded = self._file.load()
-        self.settings = loaded.settings
-        self.warnings: tuple[str, ...] = loaded.warnings
+        self.live = LiveSettings(SettingsFile(paths.settings_file))
+        self.warnings: tuple[str, ...] = self.live.warnings
         self.egress = Egress(Policy(local_only=self.settings.local_only is not False))
         self.egress.route = Route(self.settings.proxy_url, self.settings.ca_file)
         self._contacts = ContactLog(paths.contacts_file, keep=lambda: self.settings.keep_history)
@@ -71,7 +63,7 @@ class Workbench:
         self.spending = Spending(paths, lambda: self.settings)
         self.warnings += self.spending.prices.book.load()
         self.known_models = KnownModels(paths.cache)
-        self.access = Access(lambda: self.settings, self.egress, self.keys, self.known_models)
+        self.access = Access(lambda: self.settings, self.egress, self.keys, self.known_models, look=self.look)
         self.servers = Servers(
             self.known_models,
             settings=lambda: self.settings,
@@ -96,9 +88,7 @@ class Workbench:
         self._outdated: list[Engine] = []  # of servers whose address is another now
         self._in_use: Counter[Target] = Counter()
         self._turn = asyncio.Lock()
-        self._saver = ThreadPoolExecutor(1, thread_name_prefix="settings")
-        self._unsaved = False
-        self._changing = threading.Lock()
+        self.live.applied = self._apply
 
     @classmethod
     def open(cls) -> Workbench:
@@ -107,31 +97,30 @@ class Workbench:
 
     # -- settings ------------------------------------------------------------------------------------------------
 
+    @property
+    def settings(self) -> Settings:
+        """As they hold now."""
+        return self.live.now
+
     def change(self, **changes: object) -> None:
         """Change settings; they hold at once, and on disk after `save` or `close`."""
-        with self._changing:  # the window and the engine loop both change settings
-            self.settings = replace(self.settings, **changes)  # type: ignore[arg-type]  # checked when saved
-            self._unsaved = True
-        if "keep_history" in changes:
-            self.history.set_keep(self.settings.keep_history)
-        if "local_only" in changes:
-            self.egress.set_local_only(self.settings.local_only is not False)
-        if not changes.keys().isdisjoint(("proxy_url", "ca_file")):
-            self.egress.route = Route(self.settings.proxy_url, self.settings.ca_file)
+        self.live.change(**changes)
 
     async def save(self) -> Problem | None:
-        """Write changed settings, off the loop: a flush to disk takes its time. Says what went wrong; never raises."""
-        if not self._unsaved:
-            return None
-        saved = self.settings
-        try:
-            # One thread, so that an older save can never end after a newer one.
-            await asyncio.get_running_loop().run_in_executor(self._saver, self._file.save, saved)
-        except SettingsNotSaved as error:
-            log.warning("%s", error.problem.what)
-            return error.problem
-        self._unsaved = self.settings is not saved
-        return None
+        """Write what was changed here, and take over what others wrote. Says what went wrong; never raises."""
+        return await self.live.save()
+
+    def look(self) -> None:
+        """Take over what other processes wrote, a glance at a small file; safe from any thread, and never waits."""
+        self.live.look(wait=False)
+
+    def _apply(self, changed: frozenset[str]) -> None:
+        if "keep_history" in changed:
+            self.history.set_keep(self.settings.keep_history)
+        if "local_only" in changed:
+            self.egress.set_local_only(self.settings.local_only is not False)
+        if not changed.isdisjoint(("proxy_url", "ca_file")):
+            self.egress.route = Route(self.settings.proxy_url, self.settings.ca_file)
 
     # -- engines -------------------------------------------------------------------------------------------------
 
@@ -192,6 +181,7 @@ class Workbench:
         targets = [request.target for request in requests]
         self._in_use.update(targets)
         try:
+            await asyncio.to_thread(self.live.look)  # another window may have switched local only on meanwhile
             await self._release_idle(Counter(targets))
             await self.access.load_keys(targets)
             await self.local.look_up(targets)
@@ -277,7 +267,7 @@ class Workbench:
         """End every worker, server and connection, and finish writing; idempotent."""
         await asyncio.gather(self._close_models(), self.keys.settle())  # the keyring may take its time, 3 s at most
         await self.save()
-        self._saver.shutdown(wait=False)
+        self.live.close()
         await self._close(list(self._engines))
         await self._close_outdated()
         await self.history.close()

@@ -42,13 +42,20 @@ def _shown(value: Decimal) -> str:
 
 
 class MoneyField(QLineEdit):
-    """`settled` carries a Decimal or None once typing has ended on another amount; what is none is taken back."""
+    """`settled` carries a Decimal or None once typing has ended on another amount.
+
+    What is none stays until it is mended, and the amount from before holds; `troubled` carries a sentence about it, and
+    an empty one as soon as the person types on.
+    """
 
     settled = Signal(object)
+    troubled = Signal(str)
 
     def __init__(self, name: str, tip: str, *, empty: str = "") -> None:
         super().__init__()
         self._amount: Decimal | None = None
+        self._wrong = False
+        self._empty = empty
         self.setAccessibleName(name)
         self.setAccessibleDescription(tip)
         parts.set_tip(self, tip)
@@ -56,19 +63,24 @@ class MoneyField(QLineEdit):
         self.setMaxLength(MOST_DIGITS + 2)
         self.setFixedWidth(WIDTH)
         self.editingFinished.connect(self._settle)
+        self.textEdited.connect(lambda _text: self.troubled.emit(""))
 
     def show_amount(self, value: Decimal | None) -> None:
-        """Without a signal; not while the person types here."""
+        """Without a signal; not while the person types here, nor over what they have to mend."""
         self._amount = value
-        if not (self.hasFocus() and self.isModified()):
+        if not self._wrong and not (self.hasFocus() and self.isModified()):
             self._say()
 
     def _settle(self) -> None:
         try:
             typed = amount(self.text())
-        except ValueError:
-            self._say()
+        except ValueError as error:
+            self._wrong = True
+            holds = _shown(self._amount) if self._amount is not None else self._empty
+            self.troubled.emit(f"{error} Until then it is {holds}." if holds else str(error))
             return
+        self._wrong = False
+        self.troubled.emit("")
         changed, self._amount = typed != self._amount, typed
         self._say()
         if changed:

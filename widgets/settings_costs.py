@@ -6,7 +6,7 @@ from dataclasses import replace
 from decimal import Decimal
 
 from PySide6.QtCore import Signal
-from PySide6.QtWidgets import QGridLayout, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QGridLayout, QLabel, QVBoxLayout, QWidget
 
 from backends.spending import EVERY_MODEL, OwnPrice, Spent
 from widgets import format as fmt
@@ -45,6 +45,7 @@ class CostSettings(QWidget):
         self._session.settled.connect(lambda usd: self._put(session_budget_usd=_as_float(usd)))
         self._month = MoneyField("Budget for a month", BUDGET_SAYS, empty=NO_LIMIT)
         self._month.settled.connect(lambda usd: self._put(month_budget_usd=_as_float(usd)))
+        self._troubles: list[QLabel] = []
         self._spent = QWidget()
         self._grid = QGridLayout(self._spent)
         self._prices = RemovableList(
@@ -70,12 +71,31 @@ class CostSettings(QWidget):
         layout.setContentsMargins(0, 0, 0, 0)
         rows = [
             row("Spent", SPENT_SAYS, self._spent, below=True),
-            row("Budget for a session", f"{BUDGET_SAYS}A session lasts until you close Nearfar.", self._session),
-            row("Budget for a month", f"{BUDGET_SAYS}A month is that of the calendar.", self._month),
+            self._budget("Budget for a session", "A session lasts until you close Nearfar.", self._session),
+            self._budget("Budget for a month", "A month is that of the calendar.", self._month),
             row("Your prices", "Dated, so that a new price never changes what earlier runs cost.", own, below=True),
             row("Table of prices", "genai-prices knows what most hosted models cost.", self._table_line(), below=True),
         ]
         layout.addWidget(section("Costs", rows))
+
+    def _budget(self, name: str, says: str, field: MoneyField) -> QWidget:
+        """The field, and below it what is wrong with what was typed there."""
+        trouble = parts.label(role="caption", tone="danger", wrap=True)
+        trouble.hide()
+        self._troubles.append(trouble)
+
+        def told(words: str) -> None:
+            trouble.setText(words)
+            trouble.setVisible(bool(words))
+
+        field.troubled.connect(told)
+        made = QWidget()
+        made.setLayout(parts.column(row(name, f"{BUDGET_SAYS}{says}", field), trouble, gap=theme.HAIR))
+        return made
+
+    def budget_trouble(self) -> str:
+        """What is wrong with a budget as it is typed, or empty."""
+        return " ".join(each.text() for each in self._troubles if not each.isHidden())
 
     def _table_line(self) -> QWidget:
         made = QWidget()

@@ -81,16 +81,41 @@ def test_what_is_no_amount_says_so(text: str) -> None:
         amount(text)
 
 
-def test_a_field_tells_a_change_once_and_takes_back_what_is_no_amount(qtbot: QtBot) -> None:
+def test_a_field_tells_a_change_once_and_keeps_what_is_no_amount(qtbot: QtBot) -> None:
     field = MoneyField("Budget", "What it is for")
     qtbot.addWidget(field)
     told: list[object] = []
     field.settled.connect(told.append)
-    for text, shown in (("0.5", "$0.50"), ("many", "$0.50"), ("0.50", "$0.50"), ("0.125", "$0.125"), ("", "")):
+    for text, shown in (("0.5", "$0.50"), ("many", "many"), ("0.50", "$0.50"), ("0.125", "$0.125"), ("", "")):
         field.setText(text)
         field.editingFinished.emit()
         assert field.text() == shown
     assert told == [Decimal("0.5"), Decimal("0.125"), None]
+
+
+@pytest.mark.parametrize("text", ["-1", "abc", "99999999999", "1,000", "1.000,50", "1 000", "5 USD"])
+def test_a_budget_that_is_no_amount_says_so_and_stays_until_it_is_mended(show: Show, qtbot: QtBot, text: str) -> None:
+    page, costs = opened(show)
+    page.show_settings(replace(page.settings(), session_budget_usd=2.0, month_budget_usd=5.0))
+    told: list[SettingsView] = []
+    page.changed.connect(told.append)
+    field = named(costs, "Budget for a month")
+    field.setFocus()
+    field.selectAll()
+    qtbot.keyClicks(field, text)
+    qtbot.keyClick(field, Qt.Key.Key_Tab)
+    assert field.text() == text
+    assert costs.budget_trouble().startswith("Type an amount")
+    assert "$5.00" in costs.budget_trouble(), "which holds until then"
+    page.show_settings(replace(page.settings(), theme="dark"))
+    assert field.text() == text
+    assert told == []
+    field.setFocus()
+    field.selectAll()
+    qtbot.keyClicks(field, "1000")
+    assert costs.budget_trouble() == ""
+    qtbot.keyClick(field, Qt.Key.Key_Tab)
+    assert [each.month_budget_usd for each in told] == [1000.0]
 
 
 def opened(show: Show) -> tuple[SettingsPage, CostSettings]:

@@ -1,4 +1,4 @@
-"""Reads the text of the settings file as far as it goes. Must not know any setting."""
+"""The text of a settings file as keys and values, whole or damaged. Pure: must not know which settings there are."""
 
 from __future__ import annotations
 
