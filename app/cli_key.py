@@ -20,13 +20,14 @@ from app.cli_parser import Parser
 from app.cli_print import one_line, say
 from app.exits import EXIT_FAILED, EXIT_OK
 from backends.errors import KeyNotKept, UsageError
-from backends.keys import MAX_LENGTH, Secret, key_from_bytes, parse_key
+from backends.keys import MAX_LENGTH, BadKey, Secret, key_from_bytes, parse_key
 
 if TYPE_CHECKING:
     from backends.cloud.providers import Endpoint
     from backends.key_ring import KeyState
     from backends.workbench import Workbench
 
+SHORTEST = 8
 PROVIDER_HELP = "openai, together, ..., huggingface, or custom:NAME for a server of your own"
 ENDS = "Exit status: 0 done; 1 the keyring did not do it; 2 bad usage, or what was typed is no key; 130 stopped."
 PLACES = {"keyring": "in the keyring", "session": "for this session only", "none": "none"}
@@ -81,7 +82,7 @@ async def _set(arguments: argparse.Namespace, bench: Workbench, endpoints: Seque
     keyring = await find_keyring()
     if not keyring.is_there:  # said before a key is typed for nothing
         raise _not_kept(keyring.reason)
-    state = await bench.keys.keep(endpoint.key_entry, _read_key(endpoint.label))
+    state = await bench.keys.keep(endpoint.key_entry, _long_enough(_read_key(endpoint.label)))
     if state.place != "keyring":
         raise _not_kept(state.reason)
     _print([state], endpoints, keyring.backend, as_json=arguments.json)
@@ -142,6 +143,13 @@ def _typed_key(label: str) -> Secret:
                 safe="Nothing was kept.",
                 fix="Send it to standard input instead: nearfar key set PROVIDER < FILE.",
             ) from None
+
+
+def _long_enough(key: Secret) -> Secret:
+    """The same key; raises BadKey for what is more likely a slip of the hand, which would replace a good key."""
+    if len(key.reveal()) < SHORTEST:
+        raise BadKey(f"The key has fewer than {SHORTEST} characters, which no API key has.")
+    return key
 
 
 def _print(states: Sequence[KeyState], endpoints: Sequence[Endpoint], backend: str, *, as_json: bool) -> None:

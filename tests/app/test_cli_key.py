@@ -120,7 +120,7 @@ def test_a_key_on_the_command_line_is_refused_and_not_repeated(typed: tuple[str,
     assert "CANARY" not in done.stderr
 
 
-@pytest.mark.parametrize("given", ["", "two words CANARY", f"Bearer {KEY}", "x" * 2000, "x" * 100_000])
+@pytest.mark.parametrize("given", ["", "k", "CANARY7", "two words CANARY", f"Bearer {KEY}", "x" * 2000, "x" * 100_000])
 def test_what_is_no_key_is_bad_usage_without_it(tmp_path: Path, given: str) -> None:
     done = nearfar("key", "set", "openai", stdin=given, env=stand_in(tmp_path, "Good"))
     assert (done.returncode, done.stdout) == (2, "")
