@@ -139,9 +139,7 @@ class AssistantController(QObject):
     def _weighed(self, found: _Weighed) -> None:
         may_measure = not (found.sure or self._measured or self._is_busy())
         final = bool(found.rows) and not found.unmeasured
-        if (
-            final or not may_measure
-        ):  # a careful choice, or "nothing is recommended" may be wrong until the measurement is there
+        if final or not may_measure:  # else the measurement may change what is offered, or that nothing is
             self._tell(
                 offers=found.rows,
                 no_offer="" if found.rows else found.headline,
