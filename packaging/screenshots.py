@@ -88,6 +88,10 @@ def take_all(session: Session, folder: Path, theme: str) -> None:
     session.window.open_page("history")
     QTest.qWait(800)
     shoot(session, folder, f"history-{theme}")
+    session.window.open_page("models")
+    wait(lambda: session.models.state.machine is not None and session.models.state.ranking is not None)
+    QTest.qWait(3000)  # the verdicts and the speed of the memory come in after the page
+    shoot(session, folder, f"models-{theme}")
     session.window.open_page("settings")
     shoot(session, folder, f"settings-{theme}")
 
