@@ -105,7 +105,8 @@ async def _run(arguments: argparse.Namespace) -> int:
     for warning in bench.warnings:
         say(warning)
     try:
-        return await _action(arguments.action)(arguments, bench.models)
+        async with bench.live.watched():  # a download ends where a window switches local only on
+            return await _action(arguments.action)(arguments, bench.models)
     finally:
         await bench.close()
 

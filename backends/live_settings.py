@@ -9,8 +9,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 
 from backends.errors import Problem, SettingsNotSaved
@@ -18,6 +19,8 @@ from backends.settings import KEYS, Settings, SettingsFile
 from backends.settings_merge import merged
 
 log = logging.getLogger(__name__)
+
+LOOK_EVERY_S = 1.0
 
 Changed = frozenset[str]
 
@@ -74,6 +77,24 @@ class LiveSettings:
                 self._take(self._base, news)
         finally:
             self._syncing.release()
+
+    @asynccontextmanager
+    async def watched(self) -> AsyncIterator[None]:
+        """What other processes write meanwhile holds here within LOOK_EVERY_S: local only cuts what is under way."""
+        await asyncio.to_thread(self.look)
+
+        async def keep_looking() -> None:
+            while True:
+                await asyncio.sleep(LOOK_EVERY_S)
+                await asyncio.to_thread(self.look, wait=False)
+
+        task = asyncio.get_running_loop().create_task(keep_looking(), name="settings of others")
+        try:
+            yield
+        finally:
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task
 
     def _store(self) -> None:
         with self._syncing:

@@ -7,6 +7,7 @@ warnings read their words from there, and the limits are checked wherever a valu
 from __future__ import annotations
 
 import dataclasses
+import errno
 import json
 import os
 from collections.abc import Mapping
@@ -16,7 +17,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Annotated, Any, Literal, get_type_hints
 
-from pydantic import AfterValidator, Field, TypeAdapter, ValidationError
+from pydantic import AfterValidator, Field, Strict, TypeAdapter, ValidationError
 
 from backends.errors import SettingsNotSaved
 from backends.file_lock import alone
@@ -32,7 +33,7 @@ from backends.settings_limits import (
     proxy_address,
     read_only,
 )
-from backends.settings_text import MAX_FILE_BYTES, parse
+from backends.settings_text import MAX_FILE_BYTES, misspelt, parse
 
 MAX_LANES = 4
 PRIVATE_CHOICES: Mapping[str, bool] = MappingProxyType({"local_only": True, "keep_history": False})
@@ -69,11 +70,12 @@ class Settings:
         "system"
     )
     keep_history: Annotated[
-        bool, Wording("Keep history", "Off: prompts and answers are shown, and never written to disk.")
+        bool, Strict(), Wording("Keep history", "Off: prompts and answers are shown, and never written to disk.")
     ] = True
     # None until the person decides: nothing outside is contacted until they choose a lane that leaves this machine.
     local_only: Annotated[
-        bool | None, Wording("Local only", "On: Nearfar contacts nothing outside this machine, whatever a lane asks.")
+        Annotated[bool, Strict()] | None,
+        Wording("Local only", "On: Nearfar contacts nothing outside this machine, whatever a lane asks."),
     ] = None
     lane_order: Annotated[
         Literal["sequence", "race"],
@@ -267,6 +269,9 @@ class SettingsFile:
         stored, warnings = parse(raw)
         self._unknown = {key: value for key, value in stored.items() if key not in KEYS}
         values, bad_keys = _read(stored)
+        for name, key in misspelt(stored, KEYS).items():
+            bad_keys.append(f"The settings file says “{name}”, which is not read: the setting is called {key}.")
+            stored[key] = None  # as one that cannot be read
         damaged = bool(warnings)
         if damaged or bad_keys:
             values = _cautious(values, stored, damaged=damaged)
@@ -322,6 +327,8 @@ class SettingsFile:
         return json.dumps({**self._unknown, **stored}, indent=2, ensure_ascii=False) + "\n"
 
     def _read_bytes(self) -> bytes:
+        if os.path.lexists(self.path) and not self.path.is_file():  # a pipe would never end, a dead link hides a choice
+            raise OSError(errno.EINVAL, "it is no file, or a link to where nothing is")
         with self.path.open("rb") as file:
             self._stamp = _stamp(os.fstat(file.fileno()))
             return file.read(MAX_FILE_BYTES + 1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import pydantic_core
@@ -27,3 +28,16 @@ def parse(raw: bytes) -> tuple[dict[str, Any], list[str]]:
     if not isinstance(stored, dict):
         return {}, ["The settings file does not hold settings, so defaults are used."]
     return stored, []
+
+
+def misspelt(stored: Mapping[str, Any], known: Collection[str]) -> dict[str, str]:
+    """The names in a file that are nearly those of settings it does not hold, each with the name that was meant.
+
+    A person who writes `local-only` or `Local_Only` by hand means it, and would never hear that it was not read.
+    """
+    plain = {_plain(name): name for name in known if name not in stored}
+    return {name: plain[_plain(name)] for name in stored if _plain(name) in plain}
+
+
+def _plain(name: str) -> str:
+    return "".join(filter(str.isalnum, name)).casefold()

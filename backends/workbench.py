@@ -181,14 +181,14 @@ class Workbench:
         targets = [request.target for request in requests]
         self._in_use.update(targets)
         try:
-            await asyncio.to_thread(self.live.look)  # another window may have switched local only on meanwhile
-            await self._release_idle(Counter(targets))
-            await self.access.load_keys(targets)
-            await self.local.look_up(targets)
-            if comparison.mode == "sequence":
-                comparison.also = self.local.watch
-            await comparison.run()
-            await self.local.learn()
+            async with self.live.watched():  # another window may have switched local only on meanwhile, or do so now
+                await self._release_idle(Counter(targets))
+                await self.access.load_keys(targets)
+                await self.local.look_up(targets)
+                if comparison.mode == "sequence":
+                    comparison.also = self.local.watch
+                await comparison.run()
+                await self.local.learn()
         finally:
             self._in_use.subtract(targets)
             await self._close_outdated()

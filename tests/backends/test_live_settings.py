@@ -15,7 +15,7 @@ import pytest_asyncio
 
 from backends.compare import Comparison
 from backends.errors import NetworkNotAllowed
-from backends.events import Event, Failed, Finished
+from backends.events import Delta, Event, Failed, Finished
 from backends.ids import new_id
 from backends.paths import app_paths
 from backends.records import Prompt, RunRequest, Sampling
@@ -23,7 +23,7 @@ from backends.settings import Settings, SettingsFile
 from backends.settings_merge import merged
 from backends.targets import parse_target
 from backends.workbench import Workbench
-from tests.fakes.openai_server import OpenAIServer, answer
+from tests.fakes.openai_server import Exchange, OpenAIServer, answer, chunk
 
 OTHER = """
 import asyncio, json, sys
@@ -114,8 +114,7 @@ async def test_a_close_undoes_nothing(a: Workbench, b: Other) -> None:
 async def test_a_run_after_anothers_switch_is_refused_and_sends_nothing(
     a: Workbench, b: Other, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for module in ("egress", "egress_policy", "egress_http", "cloud.providers"):
-        monkeypatch.setattr(f"backends.{module}.on_this_machine", lambda host: host != "localhost")
+    localhost_is_far(monkeypatch)
     with OpenAIServer(answer("Hi"), answer("Hi")) as server:
         monkeypatch.setenv("NEARFAR_FAR_BASE_URL", f"http://localhost:{server.port}/v1")
         target = parse_target("custom:far/slow")
@@ -129,6 +128,42 @@ async def test_a_run_after_anothers_switch_is_refused_and_sends_nothing(
         with pytest.raises(NetworkNotAllowed):
             a.access.consent([target])
         assert len(server.received) == before
+
+
+def localhost_is_far(monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in ("egress", "egress_policy", "egress_http", "cloud.providers"):
+        monkeypatch.setattr(f"backends.{module}.on_this_machine", lambda host: host != "localhost")
+
+
+async def test_anothers_switch_cuts_a_run_that_is_under_way_and_what_comes_after_it(
+    a: Workbench, b: Other, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As `nearfar run` with two targets, which looks at no settings while it waits for an answer."""
+    localhost_is_far(monkeypatch)
+
+    async def endless(exchange: Exchange) -> None:
+        await exchange.head()
+        while True:
+            await exchange.event(chunk({"content": "word "}))
+            await asyncio.sleep(0.05)
+
+    with OpenAIServer(endless, answer("Hi")) as server:
+        monkeypatch.setenv("NEARFAR_FAR_BASE_URL", f"http://localhost:{server.port}/v1")
+        targets = [parse_target("custom:far/slow"), parse_target("custom:far/next")]
+        a.access.consent(targets)
+        requests = [RunRequest(new_id("run"), each, Prompt.ask("Hi"), Sampling()) for each in targets]
+        events: list[Event] = []
+
+        def emit(event: Event) -> None:
+            if isinstance(event, Delta) and not any(isinstance(each, Delta) for each in events):
+                b.chooses(local_only=True)
+            events.append(event)
+
+        await asyncio.wait_for(a.run(Comparison(requests, a.engine_for, emit, "sequence"), requests), 30)
+        ends = [event for event in events if isinstance(event, Failed)]
+        assert [end.run_id for end in ends] == [request.run_id for request in requests]
+        assert all("Local only" in end.problem.what for end in ends), ends
+        assert [received.path for received in server.received] == ["/v1/chat/completions"]
 
 
 async def asked(bench: Workbench, target: Any, *, consent: bool = True) -> list[Event]:

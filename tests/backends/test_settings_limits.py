@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +51,40 @@ def test_a_budget_that_can_be_read_is_as_it_stands(written: str) -> None:
     loaded = SettingsFile(write(f'{{"month_budget_usd": {written}}}')).load()
     assert loaded.settings.month_budget_usd == json.loads(written)
     assert loaded.warnings == ()
+
+
+@pytest.mark.parametrize("written", ['{"local-only": true}', '{"Local_Only": false}', '{"localonly": "x"}'])
+def test_a_privacy_choice_under_a_name_that_is_nearly_right_gives_nothing_away(written: str) -> None:
+    path = write(written)
+    loaded = SettingsFile(path).load()
+    assert loaded.settings == Settings(local_only=True)
+    assert loaded.warnings[0].endswith("which is not read: the setting is called local_only.")
+    SettingsFile(path).save(loaded.settings)
+    assert SettingsFile(path).load().warnings == (), "said once, then the right name stands beside it"
+
+
+@pytest.mark.parametrize("written", ['"yes"', '"false"', "0", "1"])
+def test_a_privacy_choice_is_true_or_false_and_nothing_like_it(written: str) -> None:
+    loaded = SettingsFile(write(f'{{"local_only": {written}, "keep_history": {written}}}')).load()
+    assert loaded.settings == Settings(local_only=True, keep_history=False)
+    assert "(keep_history)" in loaded.warnings[0]
+    assert "(local_only)" in loaded.warnings[1]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="links and pipes")
+@pytest.mark.parametrize("kind", ["a link to nothing", "a pipe", "a folder"])
+def test_what_is_no_settings_file_counts_as_one_that_cannot_be_read(kind: str) -> None:
+    path = app_paths().settings_file
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if kind == "a pipe":
+        os.mkfifo(path)
+    elif kind == "a folder":
+        path.mkdir()
+    else:
+        path.symlink_to(path.parent / "unmounted" / "settings.json")
+    loaded = SettingsFile(path).load()
+    assert loaded.settings == Settings(local_only=True, keep_history=False)
+    assert "could not be read" in loaded.warnings[0]
 
 
 @pytest.mark.parametrize(
