@@ -39,6 +39,7 @@ async def _examine() -> DoctorReport:
             probe=engine.probe,
             settings=bench.settings,
             measure=True,
+            unread=bench.unread(),
         )
     finally:
         await engine.close()

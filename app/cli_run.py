@@ -16,8 +16,8 @@ from app.estimates import estimates, may_cost
 from app.exits import EXIT_CANCELLED, EXIT_FAILED, EXIT_OK
 from backends.cloud.providers import model_of
 from backends.compare import Comparison
-from backends.errors import KeyMissing, NearfarError, UsageError
-from backends.events import Cancelled, Event, Failed, Finished, is_terminal
+from backends.errors import KeyMissing, NearfarError, Problem, UsageError
+from backends.events import Cancelled, Event, Failed, Finished
 from backends.ids import new_id
 from backends.keys import usual_variable
 from backends.models.errors import WouldNotFit
@@ -32,6 +32,8 @@ LOAD_ADVICE = (
 GROUPED = "\u202f"
 SOON_DAYS = 90  # a retirement is said from then on
 MAX_STDIN_CHARS = 16 * 1024 * 1024
+
+HISTORY_S = 1.0  # the first write takes milliseconds; a disk that hangs holds up no question for longer
 
 Printer = Terminal | JsonLines
 
@@ -139,24 +141,40 @@ async def _compare(bench: Workbench, requests: list[RunRequest], printer: Printe
     recording = bench.record(requests, "race" if race else "sequence", new_id("cmp"))
     screen = Screen(printer, lambda: comparison.stop_all())
     advice = _key_advice(bench, [request.target for request in requests])
-    ends: list[Event] = []
+    ends: list[Finished | Failed | Cancelled] = []
 
     def emit(event: Event) -> None:
         recording(event)
-        if is_terminal(event):
+        if isinstance(event, Finished | Failed | Cancelled):
             ends.append(event)
-        screen.show(_advised(event, advice, texts_kept=bench.settings.keep_history))
+        screen.show(_advised(event, advice, texts_kept=_is_kept(bench)))
 
     comparison = Comparison(requests, bench.engine_for, emit, "race" if race else "sequence")
     interrupted = stop_on_signal(comparison.stop_all)
     try:
+        await bench.history.tried(HISTORY_S)
         await bench.run(comparison, requests)
     finally:
         await bench.close()
-    screen.check(is_kept=bench.settings.keep_history)
+    if bench.history.problem is not None:
+        say(_unwritten(bench.history.problem, ends))
+    screen.check(is_kept=_is_kept(bench))
     if interrupted() or any(isinstance(end, Cancelled) for end in ends):
         return EXIT_CANCELLED
     return EXIT_OK if all(isinstance(end, Finished) and end.result.complete for end in ends) else EXIT_FAILED
+
+
+def _is_kept(bench: Workbench) -> bool:
+    """Whether prompt and answers are in the history, as far as is known now."""
+    return bench.settings.keep_history and bench.history.problem is None
+
+
+def _unwritten(problem: Problem, ends: Sequence[Finished | Failed | Cancelled]) -> str:
+    """To be said once the last attempt to write has failed."""
+    answers = sum(bool(end.result.text) for end in ends)
+    lost = {0: "This prompt is", 1: "This answer is"}.get(answers, "These answers are")
+    why = problem.what[:1].lower() + problem.what[1:]
+    return f"The history could not be written: {why} {lost} kept nowhere else. {typed(problem).fix}"
 
 
 def _key_advice(bench: Workbench, targets: Sequence[Target]) -> str:

@@ -30,7 +30,7 @@ _TYPED = tuple(
         (r"check the name and the token\b(?! that)", "check the name and the token that --token-env names"),
         (r"add its repo by hand to see what it has now\b", "add --revision newest"),
         (r"choose the folder again in settings\b", "add --make-folder to `nearfar models pull` or `import`"),
-        (r"\b(?<!window's )settings\b(?=[.,;]|$)", "the window's Settings"),
+        (r"\b(?<!window's )settings\b(?=[.,;](?!\w)|$)", "the window's Settings"),  # not in settings.json
     )
 )
 

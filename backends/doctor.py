@@ -82,10 +82,12 @@ async def examine(
     probe: Probe,
     settings: Settings | None = None,
     measure: bool = False,
+    unread: tuple[Problem, ...] = (),
 ) -> DoctorReport:
     """Look at everything, at most 30 s; never raises for what it finds. `probe` asks llama.cpp, in its own process.
 
     With `measure` the memory's speed is measured where that was never done, in some 2 s: not while a run is live.
+    `unread` is what was met when settings and the like were read; it stands first.
     """
     paths, chosen_problems = _in_use(paths, settings)
     (facts, worker_problems), nvidia, keyring, memory, cpu = await asyncio.gather(
@@ -101,6 +103,7 @@ async def examine(
         bandwidth = await _measured(paths.cache, cpu, memory)
     machine = machine_from(nvidia, facts, memory, cpu, bandwidth, await asyncio.to_thread(read_vendors))
     problems = (
+        *unread,
         *worker_problems,
         *machine.problems,
         *chosen_problems,

@@ -15,6 +15,7 @@ from backends.keyring_state import KeyringState
 
 SHOWN_BYTES = 2**30 // 10
 SHOWN_CONTACTS = 10
+UNREACHED = {"failed": "no connection came about", "connecting": "how it ended is not known"}
 
 
 def as_json(report: DoctorReport) -> dict[str, Any]:
@@ -172,13 +173,25 @@ def _contacts(contacts: Sequence[Contact]) -> list[tuple[str, str]]:
     away = [each for each in contacts if not each.on_this_machine or each.outcome == "refused"][-SHOWN_CONTACTS:]
     return [
         (
-            "Contacted" if each.outcome != "refused" else "Refused",
+            _verb(each),
             f"{each.at.astimezone():%Y-%m-%d %H:%M} {each.host}, {each.purpose}"
             + (f": {each.bytes_sent:,} bytes sent, {each.bytes_received:,} received" if each.requests else "")
-            + (f", through {each.via}" if each.via else ""),
+            + (f", through {each.via}" if each.via else "")
+            + (f": {UNREACHED[each.outcome]}" if _is_unreached(each) else ""),
         )
         for each in away
     ]
+
+
+def _verb(contact: Contact) -> str:
+    if contact.outcome == "refused":
+        return "Refused"
+    return "Tried" if _is_unreached(contact) else "Contacted"
+
+
+def _is_unreached(contact: Contact) -> bool:
+    """Of a host that hung up while it was greeted no byte is counted either: of such no more is said."""
+    return contact.outcome in UNREACHED and not contact.bytes_sent and not contact.bytes_received
 
 
 def _settings(report: DoctorReport) -> list[tuple[str, str]]:

@@ -46,7 +46,9 @@ Cancelling is not an error and has no class here.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import ClassVar
 
 
@@ -63,6 +65,13 @@ class Problem:
     def sentence(self) -> str:
         """All three parts as plain text."""
         return " ".join(part for part in (self.what, self.safe, self.fix) if part)
+
+
+def unread(code: str, file: Path, warnings: Sequence[str], otherwise: str) -> Problem | None:
+    """What a file's reader had to say, as one problem; None where that is nothing."""
+    if not warnings:
+        return None
+    return Problem(code, " ".join(warnings), "", f"Make {file} whole and readable again, or {otherwise} in Settings.")
 
 
 class NearfarError(Exception):

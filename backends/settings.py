@@ -264,7 +264,7 @@ class SettingsFile:
             return Loaded(self._before)
         except OSError as error:
             reason = error.strerror or "unknown reason"
-            warning = f"The settings file {self.path} could not be read: {reason}. {CAUTION}"
+            warning = f"The settings file {self.path} could not be read: {reason}. The file is as it was. {CAUTION}"
             return Loaded(replace(known or Settings(), **_cautious({}, {}, damaged=True)), (warning,))
         stored, warnings = parse(raw)
         self._unknown = {key: value for key, value in stored.items() if key not in KEYS}

@@ -25,7 +25,7 @@ from backends.egress_log import ContactLog, forget, read_contacts
 from backends.egress_policy import Policy
 from backends.egress_route import Route
 from backends.engine import Engine
-from backends.errors import NearfarError, Problem
+from backends.errors import NearfarError, Problem, unread
 from backends.events import Emit
 from backends.history.store import History
 from backends.key_ring import KeyRing
@@ -61,7 +61,8 @@ class Workbench:
         egress_guard.tell(self.egress.went_around)
         self.keys = KeyRing(kept=lambda: self.settings.kept_keys, change=self.change, save=self.save)
         self.spending = Spending(paths, lambda: self.settings)
-        self.warnings += self.spending.prices.book.load()
+        self._price_warnings = self.spending.prices.book.load()
+        self.warnings += self._price_warnings
         self.known_models = KnownModels(paths.cache)
         self.access = Access(lambda: self.settings, self.egress, self.keys, self.known_models, look=self.look)
         self.servers = Servers(
@@ -121,6 +122,14 @@ class Workbench:
             self.egress.set_local_only(self.settings.local_only is not False)
         if not changed.isdisjoint(("proxy_url", "ca_file")):
             self.egress.route = Route(self.settings.proxy_url, self.settings.ca_file)
+
+    def unread(self) -> tuple[Problem, ...]:
+        """`warnings` as problems: one for each file of the person's choices that could not be used whole."""
+        found = (
+            unread("settings", self.paths.settings_file, self.live.warnings, "choose again"),
+            unread("prices", self.paths.prices_file, self._price_warnings, "enter your prices again"),
+        )
+        return tuple(each for each in found if each is not None)
 
     # -- engines -------------------------------------------------------------------------------------------------
 

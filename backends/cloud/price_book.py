@@ -120,7 +120,7 @@ class PriceBook:
         except FileNotFoundError:
             return (), ()
         except OSError as error:
-            return (), (f"Your prices in {self.path} could not be read: {error.strerror}.",)
+            return (), (f"Your prices in {self.path} could not be read: {error.strerror}. The file is as it was.",)
         try:
             listed = json.loads(raw, parse_float=Decimal)["prices"] if len(raw) <= MAX_FILE_BYTES else None
         except (ValueError, KeyError, TypeError, RecursionError):

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import builtins
+import contextlib
 import logging
 import sqlite3
 from collections.abc import Callable
@@ -62,6 +63,17 @@ class History:
         """The "keep history" switch; holds for comparisons that begin from now on."""
         self._keep = keep
         self.recorder.set_keep(keep)
+
+    @property
+    def problem(self) -> Problem | None:
+        """What keeps the history from being written now, as far as that was tried."""
+        return self.recorder.problem
+
+    async def tried(self, within_s: float) -> None:
+        """Until it was tried to write what was recorded so far, but no longer than that; `problem` then knows."""
+        if self._keep:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._do(self.recorder.flush), within_s)
 
     async def list(self, limit: int = 50, before: str | None = None) -> tuple[ComparisonSummary, ...]:
         """The newest comparisons, newest first; with `before`, those older than that comparison."""

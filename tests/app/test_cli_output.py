@@ -293,3 +293,22 @@ def test_what_is_logged_is_not_printed_beside_what_is_said() -> None:
 
 def test_the_doctor_says_that_it_is_looking() -> None:
     assert on_a_terminal("doctor").startswith("Looking at this machine")
+
+
+def test_the_doctor_reports_settings_and_prices_that_could_not_be_read() -> None:
+    paths = app_paths()
+    paths.settings_file.parent.mkdir(parents=True, exist_ok=True)
+    paths.settings_file.write_text('{"local_only": tr')
+    paths.prices_file.mkdir(parents=True)  # as unreadable as one without permission, for an administrator too
+    found = json.loads(nearfar("doctor", "--json").stdout)["problems"]
+    (settings,) = [each for each in found if "The settings file is damaged" in each["what"]]
+    assert f"The file as it was is kept as {paths.settings_file}.bad." in settings["what"]
+    assert str(paths.settings_file) in settings["fix"]
+    (prices,) = [each for each in found if "Your prices in" in each["what"]]
+    assert "could not be read" in prices["what"]
+    assert "The file is as it was." in prices["what"]
+    assert "enter your prices again in the window's Settings." in prices["fix"]
+    shown = nearfar("doctor").stdout
+    assert "No problems found" not in shown
+    assert f"- {settings['what']}\n  {settings['fix']}\n" in shown
+    assert paths.settings_file.read_text() == '{"local_only": tr'

@@ -12,11 +12,14 @@ from pathlib import Path
 import pytest
 
 from backends.cloud.engine import PURPOSE
+from backends.doctor_text import as_text
 from backends.egress import Egress
 from backends.egress_log import MAX_BYTES, ContactLog, forget, older, read_contacts
 from backends.egress_policy import Policy
 from backends.errors import NetworkNotAllowed
+from backends.paths import app_paths
 from tests.backends.cloud.support import KEY, QUESTION, engine_at, request
+from tests.backends.test_doctor import look
 from tests.fakes.openai_server import OpenAIServer
 
 
@@ -119,3 +122,21 @@ def test_a_killed_app_leaves_what_was_open_to_be_seen(tmp_path: Path) -> None:
     found = read_contacts(path, 10)
     assert sorted(each.outcome for each in found) == ["closed", "closed", "open", "open"]
     assert max(each.at for each in found) - min(each.at for each in found) < timedelta(minutes=5)
+
+
+async def test_the_doctor_says_contacted_only_of_hosts_that_were_reached(tmp_path: Path) -> None:
+    egress = Egress(Policy(local_only=False, allowed_hosts=frozenset({"down.example", "up.example"})))
+    paths = app_paths({"NEARFAR_HOME": str(tmp_path)})
+    kept = ContactLog(paths.contacts_file, keep=lambda: True)
+    egress.listener = kept.heard
+    egress.begin("ask a model", "down.example", 443).became("failed")
+    broken = egress.begin("ask a model", "up.example", 443)
+    broken.requests, broken.bytes_sent = 1, 100
+    broken.became("failed")
+    egress.begin("ask a model", "up.example", 443)  # killed meanwhile
+    kept.close()
+    rows = as_text(await look(tmp_path)).splitlines()
+    heads = [line.split()[0] for line in rows if ".example" in line]
+    assert heads == ["Tried", "Contacted", "Tried"]
+    (down,) = [line for line in rows if "down.example" in line]
+    assert down.endswith("down.example, ask a model: no connection came about")
