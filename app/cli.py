@@ -11,7 +11,7 @@ from typing import TypeVar, get_args
 from app.cli_fit import add_fit
 from app.cli_key import add_key
 from app.cli_models import add_models
-from app.cli_parser import Parser
+from app.cli_parser import Parser, quoted
 from app.cli_print import discard_output, reader_is_gone, say, use_utf8
 from app.cli_words import typed
 from app.exits import EXIT_CANCELLED, EXIT_FAILED, EXIT_OK, EXIT_USAGE
@@ -122,7 +122,7 @@ def _number(text: str, kind: type[Number], low: Number, high: Number, words: str
     except ValueError:
         value = None
     if value is None or not low <= value <= high:
-        raise argparse.ArgumentTypeError(f"“{text[:40]}” is not {words}")
+        raise argparse.ArgumentTypeError(f"{quoted(text)} is not {words}")
     return value
 
 

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from app.cli_parser import quoted
 from app.cli_print import json_text
 from app.exits import EXIT_OK
 
@@ -60,7 +61,7 @@ def add_fit(commands: argparse._SubParsersAction[Parser]) -> None:
 def _context(text: str) -> int:
     plain = text.replace(",", "").replace("_", "")
     if not (plain.isascii() and plain.isdecimal() and len(plain) < 10 and MIN_CONTEXT <= int(plain) <= MAX_CONTEXT):
-        raise argparse.ArgumentTypeError(f"“{text[:40]}” is not a whole number from {MIN_CONTEXT} to {MAX_CONTEXT}")
+        raise argparse.ArgumentTypeError(f"{quoted(text)} is not a whole number from {MIN_CONTEXT} to {MAX_CONTEXT}")
     return int(plain)
 
 

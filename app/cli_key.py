@@ -79,10 +79,11 @@ async def _set(arguments: argparse.Namespace, bench: Workbench, endpoints: Seque
     from backends.keyring_state import find_keyring
 
     (endpoint,) = endpoints
+    sent = None if _is_typed() else _read_key(endpoint.label)  # what is no key is said with or without a keyring
     keyring = await find_keyring()
     if not keyring.is_there:  # said before a key is typed for nothing
         raise _not_kept(keyring.reason)
-    state = await bench.keys.keep(endpoint.key_entry, _long_enough(_read_key(endpoint.label)))
+    state = await bench.keys.keep(endpoint.key_entry, sent or _read_key(endpoint.label))
     if state.place != "keyring":
         raise _not_kept(state.reason)
     _print([state], endpoints, keyring.backend, as_json=arguments.json)
@@ -117,6 +118,11 @@ def _not_kept(reason: str) -> KeyNotKept:
     )
 
 
+def _is_typed() -> bool:
+    """Whether a person at a terminal is asked for the key."""
+    return sys.stdin is not None and sys.stdin.isatty()
+
+
 def _read_key(label: str) -> Secret:
     """From a prompt that shows nothing, or from standard input; raises UsageError or BadKey, never with the key.
 
@@ -127,9 +133,13 @@ def _read_key(label: str) -> Secret:
     # asyncio's own handler would wait for the loop, which waits for the key.
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
-        return _typed_key(label) if sys.stdin.isatty() else key_from_bytes(sys.stdin.buffer.read(16 * MAX_LENGTH))
+        return _long_enough(_typed_key(label) if _is_typed() else key_from_bytes(_sent_bytes()))
     finally:
         signal.signal(signal.SIGINT, before)
+
+
+def _sent_bytes() -> bytes:
+    return sys.stdin.buffer.read(16 * MAX_LENGTH)
 
 
 def _typed_key(label: str) -> Secret:

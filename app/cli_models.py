@@ -19,6 +19,7 @@ from app.cli_models_print import (
     model_as_json,
     models_as_text,
 )
+from app.cli_parser import quoted
 from app.cli_print import json_text, one_line, say
 from app.cli_signals import stop_on_signal
 from app.cli_words import typed
@@ -89,7 +90,7 @@ def _limit(text: str) -> float:
     except ValueError:
         value = 0.0
     if not 0 < value <= MAX_LIMIT_MB_S:
-        raise argparse.ArgumentTypeError(f"“{text[:40]}” is not a number of megabytes per second above 0")
+        raise argparse.ArgumentTypeError(f"{quoted(text)} is not a number of megabytes per second above 0")
     return value
 
 

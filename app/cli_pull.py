@@ -47,6 +47,7 @@ async def pull(arguments: argparse.Namespace, made: Models) -> int:
         return EXIT_OK
     try:
         plan = await made.plan_for(arguments.ref, arguments.revision)
+        made.permissions.consent()  # before anybody is asked for a licence
         await _licence(arguments, made, plan)
         return await _download(arguments, made, plan)
     except NearfarError as error:

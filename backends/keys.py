@@ -16,6 +16,7 @@ WINDOWS_LENGTH = 1280  # CredWrite takes 2,560 bytes of UTF-16; the longest keys
 VARIABLE_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 ASSIGNMENT = re.compile(r"[A-Za-z_][A-Za-z0-9_]*=[^=]")
 SHOWABLE_VARIABLE = re.compile(r"[A-Z][A-Z0-9_]{0,63}")
+KEY_SHAPE = re.compile(r"\b(?:sk|gsk|rk|pk|key|tgp|xai)[-_][A-Za-z0-9*_.-]{4,}")
 
 
 class BadKey(UsageError):

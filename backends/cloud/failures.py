@@ -39,7 +39,7 @@ from backends.errors import (
     Unreachable,
     UnreadableReply,
 )
-from backends.keys import Secret
+from backends.keys import KEY_SHAPE, Secret
 
 QUOTA_CODES = frozenset(
     {
@@ -53,7 +53,6 @@ QUOTA_CODES = frozenset(
 GONE_CODES = frozenset({"model_not_found", "model_decommissioned", "model_deprecated", "model_not_available"})
 NO_MODEL = re.compile(r"not a valid model|no endpoints found for|model\b.*\b(not found|not exist|decommissioned)", re.I)
 REGION_CODE = "unsupported_country_region_territory"
-KEY_SHAPE = re.compile(r"\b(?:sk|gsk|rk|pk|key|tgp|xai)[-_][A-Za-z0-9*_.-]{4,}")
 TOO_LONG = re.compile(r"context|too long|too many tokens", re.IGNORECASE)
 MAX_QUOTE = 200
 CHAIN_LENGTH = 20

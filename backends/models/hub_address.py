@@ -14,6 +14,7 @@ from backends.models.errors import ServerMisbehaved
 
 DEFAULT_URL = "https://huggingface.co"
 URL_VARIABLE = "NEARFAR_HUB_URL"
+EXAMPLE = f"Give one such as {DEFAULT_URL}."
 # The hub itself and the hosts that it keeps files on.
 HUB_HOSTS = ("huggingface.co", "*.huggingface.co", "*.hf.co")
 MAX_REDIRECTS = 5
@@ -27,12 +28,10 @@ class HubAddress:
 
     def __init__(self, url: str, token: Callable[[], Secret | None] | None = None) -> None:
         parts = urlsplit(url)
+        if "@" in parts.netloc:  # first: what holds a password is not quoted
+            raise BadAddress("The address of a hub holds no name and no password.", fix=EXAMPLE)
         if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
-            raise BadAddress(
-                f"“{url[:200]}” is not the address of a hub.", fix="Give one such as https://huggingface.co."
-            )
-        if parts.username or parts.password:
-            raise BadAddress("The address of a hub holds no password.")
+            raise BadAddress(f"“{url[:200]}” is not the address of a hub.", fix=EXAMPLE)
         if parts.scheme == "http" and not on_this_machine(parts.hostname):
             raise BadAddress(f"{parts.hostname} would be asked without encryption.", fix="Give an https:// address.")
         self.url = url.rstrip("/")

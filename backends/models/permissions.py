@@ -67,9 +67,13 @@ class Permissions:
         return acceptance_key(plan) in self._settings().accepted_licences
 
     async def accept(self, plan: DownloadPlan) -> Problem | None:
-        """The person accepted this licence; says where that could not be kept for the next time."""
+        """The person accepted this licence; says where that could not be kept for the next time.
+
+        Raises NetworkNotAllowed, and keeps nothing, where local only forbids the download that it is accepted for.
+        """
         from backends.models.licensing import acceptance_key
 
+        self.consent()
         accepted = self._settings().accepted_licences
         if acceptance_key(plan) not in accepted:
             self._change(accepted_licences=(*accepted, acceptance_key(plan)))

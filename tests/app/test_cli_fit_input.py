@@ -21,7 +21,7 @@ from app.cli import main
         (["nope"], "There is no model nope in the catalogue."),
         (["llama-3.1-8b:Q9"], "Did you mean llama-3.1-8b:Q8_0"),
         (["hf:a/b/c.gguf"], "not a model of the catalogue"),
-        (["one", "two"], "Unrecognized arguments: two"),
+        (["one", "two"], "1 more argument than this command takes"),
     ],
 )
 def test_bad_input_is_one_clear_sentence(capsys: pytest.CaptureFixture[str], arguments: list[str], words: str) -> None:

@@ -130,6 +130,29 @@ def test_what_is_no_key_is_bad_usage_without_it(tmp_path: Path, given: str) -> N
     assert stored(tmp_path) == {}
 
 
+@pytest.mark.parametrize("raw", [b"", b"k", b"x" * 2000, f"{KEY}\nsecond\n".encode(), KEY.encode("utf-16")])
+def test_what_is_no_key_is_bad_usage_also_without_a_keyring(tmp_path: Path, raw: bytes) -> None:
+    env = {**stand_in(tmp_path, "Good"), "PYTHON_KEYRING_BACKEND": "keyring.backends.fail.Keyring"}
+    done = set_from(raw, env)
+    assert (done.returncode, done.stdout) == (2, b"")
+    assert b"The key " in done.stderr
+    assert b"CANARY" not in done.stderr.replace(b"\0", b"")
+
+
+def test_a_terminal_without_a_keyring_asks_for_no_key(tmp_path: Path) -> None:
+    person, terminal = pty.openpty()
+    env = {**os.environ, **stand_in(tmp_path, "Good"), "PYTHON_KEYRING_BACKEND": "keyring.backends.fail.Keyring"}
+    argv = [sys.executable, "-m", "app", "key", "set", "openai"]
+    try:
+        done = subprocess.run(argv, stdin=terminal, capture_output=True, env=env, timeout=LIMIT_S, check=False)
+    finally:
+        os.close(terminal)
+        os.close(person)
+    assert done.returncode == 1
+    assert b"This machine has no keyring." in done.stderr
+    assert b"not shown" not in done.stderr
+
+
 def set_from(raw: bytes, env: dict[str, str]) -> subprocess.CompletedProcess[bytes]:
     return subprocess.run(
         [sys.executable, "-m", "app", "key", "set", "openai"],

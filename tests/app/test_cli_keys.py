@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from app.cli import main
 from tests.app.test_cli import QUESTION, lines, nearfar
 from tests.fakes.openai_server import OpenAIServer
 
@@ -75,6 +76,48 @@ def test_a_name_that_fits_nothing_is_a_sentence(named: tuple[str, ...], words: s
     assert words in done.stderr
     assert "sk-secret" not in done.stderr
     assert done.stdout == ""
+
+
+CANARY = "sk-CANARYKEY1234567890abcdef"
+PLAIN_CANARY = "CANARY0123456789abcdef0123456789"  # as the keys of some providers, without a mark before it
+
+
+@pytest.mark.parametrize("key", [CANARY, PLAIN_CANARY, f"it's {CANARY}", f"{CANARY} (choose from {CANARY}"])
+@pytest.mark.parametrize(
+    ("typed", "words"),
+    [
+        (("run", "hi", "--target", "openai:gpt-4o", "--api-key", "KEY"), "--api-key and 1 more"),
+        (("run", "hi", "--target", "openai:gpt-4o", "--api-key=KEY", "KEY", "KEY"), "--api-key and 2 more"),
+        (("run", "hi", "KEY", "--target", "practice"), "1 more argument than"),
+        (("run", "hi", "--target", "practice", "--KEY", "-kKEY"), "2 more arguments than"),
+        (("run", "hi", "--target", "practice", "--race=KEY"), "--race"),
+        (("run", "hi", "--target", "practice", "--reasoning-effort", "KEY"), "choose from 'none'"),
+        (("run", "hi", "--target", "practice", "--max-tokens", "KEY"), "--max-tokens"),
+        (("run", "hi", "--target", "practice", "--temperature=KEY"), "--temperature"),
+        (("fit", "--context", "KEY"), "--context"),
+        (("models", "pull", "x", "--limit", "KEY"), "--limit"),
+        (("history", "list", "--=KEY"), "could match"),
+        (("history", "KEY"), "choose from 'list'"),
+        (("--api-key", "KEY", "doctor"), "choose from 'run'"),
+        (("KEY",), "choose from 'run'"),
+    ],
+)
+def test_a_key_in_a_wrong_place_is_not_repeated(
+    capsys: pytest.CaptureFixture[str], typed: tuple[str, ...], words: str, key: str
+) -> None:
+    assert main([part.replace("KEY", key) for part in typed]) == 2
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert words in printed.err
+    assert "CANARY" not in printed.err
+
+
+def test_a_slip_that_is_no_key_is_still_quoted(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["run", "hi", "--target", "practice", "--max-tokens", "many"]) == 2
+    assert main(["docter"]) == 2
+    said = capsys.readouterr().err
+    assert "“many” is not a whole number" in said
+    assert "'docter'" in said
 
 
 def test_two_models_of_one_server_share_its_key(openai: OpenAIServer, env: dict[str, str]) -> None:

@@ -186,6 +186,17 @@ def test_local_only_contacts_nobody(home: Path, hub: HubServer) -> None:
     assert nearfar("pull", REF, "--accept-licence", hub=hub).returncode == 0, "this machine is always allowed"
 
 
+@pytest.mark.parametrize("accepting", [(), ("--accept-licence",)])
+def test_local_only_asks_for_no_licence_and_keeps_none(home: Path, accepting: tuple[str, ...]) -> None:
+    settings = home / "config" / "settings.json"
+    settings.parent.mkdir(parents=True)
+    settings.write_text('{"local_only": true}')
+    far = {"NEARFAR_HUB_URL": "https://hub.invalid"}
+    said = sentence(nearfar("pull", "llama-3.1-8b:Q4_K_M", *accepting, more=far), 1)
+    assert "Local only is switched on" in said
+    assert json.loads(settings.read_text()).get("accepted_licences", []) == []
+
+
 def test_a_gated_repo_takes_a_token_from_a_variable_that_is_named(hub: HubServer) -> None:
     hub.gated.add(REPO)
     said = sentence(nearfar("pull", REF, "--accept-licence", hub=hub), 1)

@@ -224,6 +224,18 @@ def test_addresses_that_no_hub_has(url: str) -> None:
         HubAddress(url)
 
 
+@pytest.mark.parametrize(
+    "url", ["http://u:CANARY@x.invalid", "ftp://u:CANARY@x.invalid", "https://CANARY@hub.example/?x"]
+)
+def test_a_password_in_the_address_of_a_hub_is_not_repeated_and_the_example_is_a_hub(url: str) -> None:
+    with pytest.raises(BadAddress) as caught:
+        HubAddress(url)
+    said = caught.value.problem.sentence
+    assert "https://huggingface.co" in said
+    assert "api.openai.com" not in said
+    assert "CANARY" not in said
+
+
 def test_the_hub_is_the_one_that_the_variable_names(monkeypatch: pytest.MonkeyPatch) -> None:
     assert hub_url({}) == hub_url({"NEARFAR_HUB_URL": " "}) == "https://huggingface.co"
     assert Hub(Egress()).address.url == "https://huggingface.co"
