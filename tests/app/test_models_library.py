@@ -14,7 +14,7 @@ from pytestqt.qtbot import QtBot
 
 from backends.paths import app_paths
 from backends.records import Sampling
-from tests.app.models_window import ModelsWindow, press
+from tests.app.models_window import LIMIT_MS, ModelsWindow, press
 from tests.backends.models.library_support import write_model
 from widgets.ask_dialog import ImportDialog, MoveFolderDialog, RemoveDialog
 
@@ -198,9 +198,11 @@ def test_a_lost_disk_is_said_and_choosing_the_folder_again_begins_anew(window: M
     window.session.models.disk.look()
     window.wait(lambda: "its disk seems to be missing" in window.said())
     assert "mine" not in window.installed
-    window.session.models.library.choose_folder(str(folder))
-    window.wait(lambda: not window.said())
-    window.session.models.library.bring_in([str(tmp_path / "mine.gguf")], "copy")
+    library = window.session.models.library
+    with window.qtbot.waitSignal(library.settings_touched, timeout=LIMIT_MS):
+        library.choose_folder(str(folder))
+    assert not window.said()
+    library.bring_in([str(tmp_path / "mine.gguf")], "copy")
     window.wait(lambda: "mine" in window.installed)
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -35,10 +37,25 @@ async def test_it_looks_at_the_models_folder_that_is_in_use(tmp_path: Path) -> N
     assert as_json(odd)["paths"]["models"] == str(paths.models)
 
 
-@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="an administrator may write everywhere")
-async def test_a_models_folder_that_cannot_be_written_is_a_problem(tmp_path: Path) -> None:
+EXAMINE = """
+import asyncio, sys
+from backends.doctor import examine
+from backends.paths import app_paths
+from backends.settings import Settings
+from tests.backends.test_doctor import QUIET, cpu_only
+
+settings = Settings(models_folder=sys.argv[1])
+report = asyncio.run(examine(paths=app_paths(), network=QUIET, probe=cpu_only, settings=settings))
+print(*(each.what for each in report.problems), sep="\\n")
+"""
+# An administrator may write everywhere, but not without the capability that says so.
+AS_ANYBODY = ("setpriv", "--inh-caps=-all", "--bounding-set=-dac_override,-dac_read_search")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="modes of folders")
+def test_a_models_folder_that_cannot_be_written_is_a_problem(tmp_path: Path) -> None:
     chosen = tmp_path / "models"
     chosen.mkdir(mode=0o500)
-    settings = Settings(models_folder=str(chosen))
-    report = await examine(paths=app_paths(), network=QUIET, probe=cpu_only, settings=settings)
-    assert any(f"may not write in {chosen}" in each.what for each in report.problems)
+    argv = [*(AS_ANYBODY if os.geteuid() == 0 else ()), sys.executable, "-c", EXAMINE, str(chosen)]
+    done = subprocess.run(argv, capture_output=True, text=True, check=True)
+    assert f"may not write in {chosen}" in done.stdout

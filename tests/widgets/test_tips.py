@@ -83,7 +83,9 @@ def test_rows_of_the_target_list(show: Show, qtbot: QtBot) -> None:
     assert rows is not None
     model = rows.findChildren(QListView)[0].model()
     tips = [model.index(at, 0).data(Qt.ItemDataRole.ToolTipRole) or "" for at in range(model.rowCount())]
-    assert [shown(tip) for tip in tips if "img" in tip] == [EVIL]
+    assert [shown(tip) for tip in tips if "img" in tip] == [f"{EVIL} · {EVIL}"], (
+        "the whole name, then why it cannot be chosen"
+    )
     rows.hide()
 
 
