@@ -135,7 +135,7 @@ class EngineThread(QObject):
             result = done.result()
         except (CancelledError, asyncio.CancelledError):
             return
-        except Exception as error:
+        except Exception as error:  # of the task, not ours: told to who asked, or logged, and never into Qt's loop
             if failed is None:
                 log.error("a background task failed", exc_info=error)
             else:

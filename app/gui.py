@@ -73,7 +73,7 @@ def main(arguments: Sequence[str]) -> int:
     except NearfarError as error:
         print(f"nearfar: {error}", file=sys.stderr)
         return 1
-    except Exception:
+    except Exception:  # whatever it was, a person who clicked an icon is told where it is written
         teller.listener = lambda _problem: print(NOT_OPENED.format(where=teller.where), file=sys.stderr)
         log.critical("the window could not be opened", exc_info=True)
         return 1

@@ -55,7 +55,7 @@ class Wire(httpcore2.AsyncNetworkStream):
     async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:  # noqa: ASYNC109  httpcore's interface
         try:
             data = await self._stream.read(max_bytes, timeout)
-        except Exception:
+        except Exception:  # raised again, unless our own cut is the cause
             self.check()
             raise
         self.arrived_ns = time.monotonic_ns()

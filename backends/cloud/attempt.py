@@ -224,7 +224,7 @@ class Attempt:
         reader = Reader(self._tally, wire, charged_by=endpoint.label if endpoint.reports_cost else None)
         try:
             await self._take_all(stream, reader)
-        except Exception as error:
+        except Exception as error:  # whatever broke the stream; all of it is raised again unless the answer is whole
             if reader.finish_reason is None and isinstance(error, TimeoutError):
                 raise Stalled(self._silence()) from None
             if reader.finish_reason is None:

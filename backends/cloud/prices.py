@@ -23,7 +23,7 @@ Refused = MutableMapping[str, Refusals]
 
 def local_day() -> date:
     """Today where the person is: their prices begin by their own calendar."""
-    return date.today()  # noqa: DTZ011
+    return date.today()  # noqa: DTZ011  a calendar day
 
 
 class Prices:
