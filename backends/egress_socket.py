@@ -91,9 +91,9 @@ class Connection:
         return received
 
     def has_more(self) -> bool:
-        """Whether more has arrived than one read of an encrypted connection gives, which is at most 16 KiB."""
+        """Whether a read would return at once. One of an encrypted connection brings 16 KiB at most."""
         sock = self._socket
-        return isinstance(sock, ssl.SSLSocket) and (sock.pending() > 0 or _is_readable(sock))
+        return (isinstance(sock, ssl.SSLSocket) and sock.pending() > 0) or _is_readable(sock)
 
     def reader(self, arrived: Callable[[int], None]) -> io.BufferedReader:
         """What arrives, as a file. Closing that leaves the connection open for the next request.

@@ -4,9 +4,11 @@
     curl      curl -L -o FILE: neither hashes nor syncs
     durable   the same, then sync FILE: as safe from a power cut as ours is at its end
     hashed    curl -L | sha256sum: hashes, keeps nothing
+    bare      what hashing alone leaves of curl's rate: download_bare.py
 
 Server and file are those of the tests' stand-in hub: a process of its own that answers with sendfile. The ways take
-turns, so that a busy machine slows all of them alike; each run begins with nothing unwritten in memory. Besides, it
+turns, so that a busy machine slows all of them alike; each run begins with nothing unwritten in memory, and with memory
+for the file at hand: a virtual machine gives back what is free, and pays for taking it again. Besides, it
 measures what a mebibyte costs in CPU time when the app's usual HTTP client reads it on the engine loop instead.
 """
 
@@ -34,6 +36,7 @@ import psutil
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from download_bare import take_memory
 from download_page import TEXT
 
 from backends.egress import Egress
@@ -48,7 +51,7 @@ REPO, NAME = "owner/Benchmark-GGUF", "Benchmark-Q4_K_M.gguf"
 AIM_TIMES_CURL, AIM_MEMORY_MIB = 0.9, 64.0
 MIB = 2**20
 READ_MIB = 512
-WAYS = ("curl", "ours", "durable", "hashed")
+WAYS = ("curl", "ours", "bare", "durable", "hashed")
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,8 +87,9 @@ def hub_server(folder: Path) -> Iterator[str]:
             server.kill()
 
 
-def by_curl(url: str, folder: Path, *, durable: bool = False) -> Run:
+def by_curl(url: str, folder: Path, size_bytes: int, *, durable: bool = False) -> Run:
     target = folder / "by-curl.gguf"
+    take_memory(folder, size_bytes)
     began = time.perf_counter()
     subprocess.run(["curl", "-sfL", "-o", str(target), f"{url}/{REPO}/resolve/main/{NAME}"], check=True)
     if durable:
@@ -100,6 +104,13 @@ def by_curl_hashed(url: str) -> Run:
     with subprocess.Popen(["curl", "-sfL", f"{url}/{REPO}/resolve/main/{NAME}"], stdout=subprocess.PIPE) as curl:
         subprocess.run(["sha256sum"], stdin=curl.stdout, stdout=subprocess.DEVNULL, check=True)
     return Run(time.perf_counter() - began)
+
+
+def by_bare(url: str, folder: Path, size_bytes: int) -> Run:
+    """In a fresh process, as ours."""
+    command = [sys.executable, str(ROOT / "benchmarks" / "download_bare.py"), str(folder / "bare"), str(size_bytes)]
+    done = subprocess.run([*command, asyncio.run(resolved(url)).url], check=True, capture_output=True, text=True)
+    return Run(float(done.stdout))
 
 
 def by_us(url: str, folder: Path, connections: int) -> Run:
@@ -117,6 +128,7 @@ async def download(url: str, folder: Path, connections: int) -> Run:
     )
     listing = await hub.listing(REPO)  # imports and the first connection count neither as time nor as memory
     plan = listing.plan(listing.models[0])
+    take_memory(folder.parent, (await hub.resolve(REPO, None, NAME)).size_bytes or 0)
     with memory_peak() as peak:
         began, cpu = time.perf_counter(), time.process_time()
         downloads.add(plan)
@@ -164,8 +176,9 @@ def cpu_per_gib_by_range_client(url: str, size_bytes: int) -> float:
     began = time.process_time()
     client.open(found.url, 0, size_bytes, found.size_bytes or 0)
     left = size_bytes
-    while left and (data := client.read(min(left, 128 * 1024))):
-        left -= len(data)
+    buffer = memoryview(bytearray(256 * 1024))
+    while left and (size := client.read_into(buffer)):
+        left -= size
     client.close()
     return (time.process_time() - began) * 2**30 / size_bytes
 
@@ -198,11 +211,13 @@ def measure(arguments: argparse.Namespace, folder: Path) -> tuple[dict[str, list
                 os.sync()
                 match way:
                     case "curl":
-                        run = by_curl(url, folder)
+                        run = by_curl(url, folder, size_bytes)
                     case "durable":
-                        run = by_curl(url, folder, durable=True)
+                        run = by_curl(url, folder, size_bytes, durable=True)
                     case "ours":
                         run = by_us(url, folder, arguments.connections)
+                    case "bare":
+                        run = by_bare(url, folder, size_bytes)
                     case _:
                         run = by_curl_hashed(url)
                 print(f"round {number} {way:7} {size_bytes / run.seconds / 1e6:7.0f} MB/s", file=sys.stderr)
@@ -232,6 +247,7 @@ def report(
         ("curl", "`curl -L -o FILE`"),
         ("durable", "`curl -L -o FILE; sync FILE`"),
         ("ours", "Nearfar: hashed, synced, renamed"),
+        ("bare", "a loop that receives, writes and hashes, and no more"),
         ("hashed", "`curl -L \\| sha256sum`, keeps nothing"),
     ):
         speeds = sorted(size_mb / run.seconds for run in runs[way])
@@ -254,6 +270,7 @@ def report(
         connections=arguments.connections,
         rows="\n".join(rows),
         times=f"{times_curl(runs, 'ours'):.2f}",
+        bare=f"{times_curl(runs, 'bare'):.2f}",
         memory=f"{memory:.1f}",
         cpu_s=f"{cpu:.1f}",
         threads=f"{costs['threads']:.2f}",
@@ -275,7 +292,7 @@ def by_kills(size_mib: int) -> str:
         capture_output=True,
         text=True,
     )
-    return next(line for line in done.stdout.splitlines() if " kills: " in line)
+    return next(line.lstrip(".") for line in done.stdout.splitlines() if " kills cost " in line)
 
 
 def commit() -> str:

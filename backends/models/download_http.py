@@ -119,14 +119,15 @@ class RangeClient:
                 raise
         raise ServerMisbehaved(f"{_host(url)} redirects in circles.")
 
-    def read(self, limit: int) -> bytes:
-        """The next bytes, at most `limit`, as they come; empty where the connection ended early. Raises Lost."""
+    def read_into(self, buffer: memoryview) -> int:
+        """The next bytes as they come, at most what `buffer` holds; 0 where the connection ended early. Raises Lost."""
         response = self._response
         if response is None or self._plug is None:
-            return b""
-        self._plug.allow(limit)
+            return 0
+        buffer = buffer[: self._left]
+        self._plug.allow(len(buffer))
         try:
-            data = response.read1(min(limit, self._left))
+            size = self._plug.read_body(response, buffer)
         except NearfarError:
             self.close()
             raise
@@ -134,16 +135,13 @@ class RangeClient:
             host = self._origin[1] if self._origin else ""
             self.close()
             raise Lost(of_connection(error, host)) from error
-        self._left -= len(data)
-        if self._left < 0:
+        self._left -= size
+        if not size or (self._left == 0 and not self._ends(response)):
             self.close()
-            raise ServerMisbehaved("The server sends more than the file it announced.")
-        if not data or (self._left == 0 and not self._ends(response)):
-            self.close()
-        return data
+        return size
 
     def has_more(self) -> bool:
-        """Whether `read` would not have to wait; encrypted bytes come in pieces of 16 KiB at most."""
+        """Whether `read_into` would not have to wait."""
         connection = self._connection
         return self._response is not None and connection is not None and connection.has_more()
 
@@ -265,6 +263,7 @@ class _Plug:
         self._connection = connection
         self._host = host
         self._allowed = 0
+        self._file: io.BufferedReader | None = None
 
     def allow(self, body_bytes: int) -> None:
         """From now on so many bytes of a body are due, and a head, besides."""
@@ -279,7 +278,16 @@ class _Plug:
         self._connection.sendall(data)
 
     def makefile(self, _mode: str) -> io.BufferedReader:
-        return self._connection.reader(self._arrived)
+        self._file = self._connection.reader(self._arrived)
+        return self._file
+
+    def read_body(self, response: http.client.HTTPResponse, buffer: memoryview) -> int:
+        """One read of `response`. Without chunks straight off the socket: http.client would make a new object of it."""
+        if self._file is not None and not response.chunked:
+            return self._file.readinto1(buffer)
+        data = response.read1(len(buffer))
+        buffer[: len(data)] = data
+        return len(data)
 
     def close(self) -> None:
         """Whoever made the connection ends it."""

@@ -6,7 +6,7 @@ import threading
 import time
 
 WAIT_S = 0.1
-MIN_CHUNK, MAX_CHUNK = 4 * 1024, 128 * 1024
+MIN_CHUNK, MAX_CHUNK = 4 * 1024, 256 * 1024
 
 
 class Limiter:

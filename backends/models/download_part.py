@@ -31,12 +31,12 @@ MAX_NOTE_BYTES = 1024 * 1024
 MARK_STEP = 64
 
 
-def mark_of(data: bytes) -> int:
+def mark_of(data: bytes | bytearray, size_bytes: int) -> int:
     """Tells bytes that were written from sectors that never reached the disk: CRC-32 of every 64th byte.
 
     All bytes would cost a tenth of a fast download's time. A flipped bit is found by the sha256, as everywhere.
     """
-    return zlib.crc32(data[::MARK_STEP])
+    return zlib.crc32(data[:size_bytes:MARK_STEP])
 
 
 class Part:
@@ -85,7 +85,7 @@ class Part:
         with self.path.open("rb", buffering=0) as file:
             file.seek(note.start)
             data = file.read(min(note.stop - note.start, MAX_NOTE_BYTES))
-        return len(data) == note.stop - note.start and mark_of(data) == note.mark
+        return len(data) == note.stop - note.start and mark_of(data, len(data)) == note.mark
 
     @property
     def done_bytes(self) -> int:
@@ -150,25 +150,25 @@ class Part:
             self._reserved -= size_bytes
             self._room.notify_all()
 
-    def write(self, offset: int, data: bytes) -> None:
-        """Write what came on a reservation. Raises OSError."""
+    def write(self, offset: int, data: bytes | bytearray, size_bytes: int) -> None:
+        """Write the first `size_bytes` of `data`, which came on a reservation. Raises OSError."""
         with self._lock:
             if self._ended or self._handle is None:
                 return
             handle = self._handle
             self._writing += 1
         try:
-            write_at(handle, data, offset)
-            self._sidecar.note(self._index, Note(offset, offset + len(data), mark_of(data)))
+            write_at(handle, memoryview(data)[:size_bytes], offset)
+            self._sidecar.note(self._index, Note(offset, offset + size_bytes, mark_of(data, size_bytes)))
         finally:
             with self._lock:
                 self._writing -= 1
                 self._room.notify_all()
         with self._lock:
-            self._done.add(offset, offset + len(data))
+            self._done.add(offset, offset + size_bytes)
             if not self._unclaimed:
                 self._oldest_s = time.monotonic()
-            self._unclaimed += len(data)
+            self._unclaimed += size_bytes
             if self._unclaimed >= self._claim_at or self._waiting:
                 self._work.notify()
 

@@ -12,7 +12,7 @@ from typing import Protocol
 
 from backends.models.download_disk import disk_problem
 from backends.models.download_http import Expired, Head, Lost, NoRanges, RangeClient
-from backends.models.download_limit import Limiter
+from backends.models.download_limit import MAX_CHUNK, Limiter
 from backends.models.download_part import Part
 from backends.models.errors import HubUnreachable, NotTheFile
 
@@ -26,9 +26,17 @@ MAX_WAIT_S = 60.0
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """How a download goes about it. Once bytes flowed, a dead network is tried again for `give_up_s`."""
+    """How a download goes about it. Once bytes flowed, a dead network is tried again for `give_up_s`.
+
+    It begins with `first_connections`; while they bring less than `enough_bytes_s`, another joins every `widen_s`, up
+    to `connections`. What is faster than that is held up by the processor, and more threads make it worse
+    (docs/measurements/download.md).
+    """
 
     connections: int = 4
+    first_connections: int = 1
+    widen_s: float = 0.2
+    enough_bytes_s: float = 250e6
     segment_bytes: int = 32 * 2**20
     stall_s: float = 30.0
     give_up_s: float = 120.0
@@ -60,6 +68,7 @@ class Shared(Protocol):
     def progressed(self) -> None: ...
     def may_try_again(self, failures: int) -> bool: ...
     def same_file(self, head: Head) -> bool: ...
+    def chunk(self) -> int: ...
 
 
 class Reader:
@@ -70,6 +79,7 @@ class Reader:
         self._part = transfer.part
         self._pace = transfer.pace
         self.client = client
+        self._buffer = bytearray(MAX_CHUNK)
         self._receiving = False
         self._mark: tuple[float, int] | None = None
         self._stalled = False
@@ -114,7 +124,7 @@ class Reader:
             if not self._transfer.same_file(head):
                 raise StartAgain(whole=False)
             while self._at < head.stop:
-                limit = min(self._transfer.limiter.chunk(), head.stop - self._at)
+                limit = min(self._transfer.chunk(), head.stop - self._at)
                 self._receiving = False
                 if not self._part.reserve(limit):
                     return stop
@@ -130,38 +140,39 @@ class Reader:
         return self._at
 
     def _move(self, limit: int) -> int:
-        """One read and its write; how many bytes it was."""
-        data = self._read(limit)
-        if self._at == 0 and not data.startswith(MAGIC):
+        """Read what has come and write it; how many bytes it was."""
+        size = self._read(limit)
+        if self._at == 0 and not self._buffer.startswith(MAGIC):
             raise NotTheFile("What the server sent is not a GGUF file.", safe="Nothing of it was kept.")
         try:
-            self._part.write(self._at, data)
+            self._part.write(self._at, self._buffer, size)
         except OSError as error:
             raise disk_problem(error, self._part.path.parent.parent) from error
-        self._at += len(data)
-        self._received += len(data)
-        self._since_failure += len(data)
+        self._at += size
+        self._received += size
+        self._since_failure += size
         if self._since_failure >= PROGRESS_BYTES or self._at >= self._part.size_bytes:
             self._failures = self._renewals = 0
             self._transfer.progressed()
         if self._since_failure >= PROGRESS_AFTER_STALL_BYTES:
             self._stalls = 0
-        return len(data)
+        return size
 
-    def _read(self, limit: int) -> bytes:
-        """What has come; at the start of the file at least as much as tells what it is. Raises Lost."""
+    def _read(self, limit: int) -> int:
+        """Fill the buffer with what is there, at the start of the file at least with what tells its kind. Raises Lost.
+
+        The more is written at once, the less a byte costs; but what waits for more would be lost by a kill.
+        """
         least = min(len(MAGIC), limit) if self._at == 0 else 1
-        pieces: list[bytes] = []
-        size = 0
+        size, view = 0, memoryview(self._buffer)
         while size < least or (size < limit and self.client.has_more()):
-            piece = self.client.read(limit - size)
-            if not piece:
+            received = self.client.read_into(view[size:limit])
+            if not received:
                 break
-            pieces.append(piece)
-            size += len(piece)
+            size += received
         if size < least:
             raise Lost(HubUnreachable("The server ends the connection too early, again and again."))
-        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+        return size
 
     def _renew(self, url: str) -> None:
         self._renewals += 1

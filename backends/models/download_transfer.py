@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from backends.models.download_disk import RESERVE_BYTES, folder_gone, free_bytes
 from backends.models.download_http import Head, RangeClient
 from backends.models.download_limit import Limiter
-from backends.models.download_part import Part
+from backends.models.download_part import ROOM_BYTES, Part
 from backends.models.download_reader import Pace, Reader
 from backends.models.errors import DiskFull
 
@@ -61,8 +61,11 @@ class Transfer:
         self.limiter = limiter
         self.pace = pace
         self.whole = whole
-        count = 1 if whole else max(1, min(pace.connections, -(-part.size_bytes // pace.segment_bytes)))
-        self._readers = [Reader(self, client()) for _ in range(count)]
+        self._most = 1 if whole else min(pace.connections, -(-part.size_bytes // pace.segment_bytes))
+        self._client = client
+        self._readers: list[Reader] = []
+        self._fetching: list[threading.Thread] = []
+        self._began_s, self._began_bytes = time.monotonic(), part.done_bytes
         self.ended = threading.Event()
         self._stopped = False
         self._error: BaseException | None = None
@@ -91,8 +94,9 @@ class Transfer:
         """
         keepers = [self._thread(self.part.keep, "keep") for _ in range(2)]
         hasher = self._thread(self._hash, "hash")
-        threads = [self._thread(reader.run, "fetch") for reader in self._readers]
         try:
+            for _ in range(max(1, min(self.pace.first_connections, self._most))):
+                self._widen()
             self._watch()
         finally:
             self.ended.set()
@@ -100,7 +104,7 @@ class Transfer:
                 reader.client.abort()
             self.part.end()
             deadline = time.monotonic() + JOIN_S
-            for thread in threads:  # one that looks up a name cannot be woken; it finds the part ended
+            for thread in self._fetching:  # one that looks up a name cannot be woken; it finds the part ended
                 thread.join(max(0.0, deadline - time.monotonic()))
             for thread in (*keepers, hasher):
                 thread.join()
@@ -132,9 +136,22 @@ class Transfer:
             for reader in self._readers:
                 reader.look()
             now = time.monotonic()
+            if self._more_may_help(now):
+                self._widen()
             if now - looked_s >= LOOK_S:
                 looked_s = now
                 self._look_at_disk()
+
+    def _widen(self) -> None:
+        reader = Reader(self, self._client())
+        self._readers.append(reader)
+        self._fetching.append(self._thread(reader.run, "fetch"))
+
+    def _more_may_help(self, now: float) -> bool:
+        count, passed_s = len(self._readers), now - self._began_s
+        if count >= self._most or passed_s < count * self.pace.widen_s:
+            return False
+        return self.part.done_bytes - self._began_bytes < self.pace.enough_bytes_s * passed_s
 
     def _look_at_disk(self) -> None:
         folder = self.part.path.parent
@@ -147,6 +164,10 @@ class Transfer:
 
     def url(self) -> str:
         return self._source.url
+
+    def chunk(self) -> int:
+        """How much a reader may hold: what all of them do is lost by a kill, and half of the room is for writing."""
+        return min(self.limiter.chunk(), ROOM_BYTES // 2 // len(self._readers))
 
     def renew(self, old: str) -> None:
         self._source.after(old)

@@ -26,7 +26,9 @@ REPO = "owner/Tiny-GGUF"
 NAME = "Tiny-Q4_K_M.gguf"
 SPLIT_NAMES = tuple(f"Big-Q8_0/Big-Q8_0-0000{n}-of-00003.gguf" for n in (1, 2, 3))
 # Several connections and pieces even for small files, and no long waits.
-QUICK = Pace(segment_bytes=256 * 1024, stall_s=1.0, give_up_s=3.0, backoff_s=0.02, max_backoff_s=0.1)
+QUICK = Pace(
+    first_connections=4, segment_bytes=256 * 1024, stall_s=1.0, give_up_s=3.0, backoff_s=0.02, max_backoff_s=0.1
+)
 ALIVE_S = 60.0
 
 

@@ -186,7 +186,7 @@ def test_nothing_is_claimed_before_it_is_synced(tmp_path: Path, monkeypatch: pyt
     keeper.start()
     for at in range(0, 4 * MIB, 128 * 1024):
         assert part.reserve(128 * 1024)
-        part.write(at, bytes(128 * 1024))
+        part.write(at, bytes(128 * 1024), 128 * 1024)
         written = at + 128 * 1024
         part.release(128 * 1024)
     part.end()
@@ -205,7 +205,7 @@ def test_notes_of_bytes_that_a_power_cut_lost_are_not_believed(tmp_path: Path) -
     part.open()
     chunks = [random.Random(n).randbytes(64 * 1024) for n in range(16)]
     for n, data in enumerate(chunks):
-        part.write(n * 64 * 1024, data)
+        part.write(n * 64 * 1024, data, len(data))
     part.close()
     sidecar.close()
     with part.path.open("r+b") as file:  # as if these never left the page cache
@@ -229,7 +229,7 @@ def test_bytes_that_could_not_be_synced_are_not_believed(tmp_path: Path, monkeyp
     part = Part(tmp_path / "x.part", MIB, sidecar, 0)
     part.open()
     chunk = b"x" * 64 * 1024
-    part.write(0, chunk)
+    part.write(0, chunk, len(chunk))
     keeper = threading.Thread(target=part.keep)
     keeper.start()
     part.end()
@@ -243,7 +243,7 @@ def test_bytes_that_could_not_be_synced_are_not_believed(tmp_path: Path, monkeyp
     monkeypatch.setattr("backends.models.download_part.sync", refuse)
     part = Part(part.path, MIB, sidecar, 0)
     part.open()
-    part.write(len(chunk), chunk)
+    part.write(len(chunk), chunk, len(chunk))
     part.end()
     with pytest.raises(OSError, match="Input/output"):
         part.keep()
@@ -262,8 +262,8 @@ def test_notes_are_checked_on_the_disk_and_not_in_the_cache(tmp_path: Path, monk
     sidecar = _sidecar(tmp_path, MIB)
     part = Part(tmp_path / "x.part", MIB, sidecar, 0)
     part.open()
-    part.write(0, b"x" * 64 * 1024)
-    part.write(64 * 1024, b"y" * 64 * 1024)
+    part.write(0, b"x" * 64 * 1024, 64 * 1024)
+    part.write(64 * 1024, b"y" * 64 * 1024, 64 * 1024)
     part.close()
     done: list[str] = []
 
@@ -305,7 +305,7 @@ def test_unsynced_bytes_are_bounded(tmp_path: Path) -> None:
     def read() -> None:
         at = 0
         while part.reserve(64 * 1024):
-            part.write(at, bytes(64 * 1024))
+            part.write(at, bytes(64 * 1024), 64 * 1024)
             part.release(64 * 1024)
             at += 64 * 1024
 

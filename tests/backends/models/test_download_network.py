@@ -12,6 +12,7 @@ from backends.egress import Egress
 from backends.egress_policy import Policy
 from backends.egress_route import Route
 from backends.errors import NetworkNotAllowed
+from backends.models.hub import DOWNLOAD
 from tests.backends.models.download_support import NAME, QUICK, REPO, hub_with, plan_of, world, write_file
 from tests.fakes.hub_server import CERTIFICATES, HubServer
 
@@ -79,3 +80,16 @@ async def test_a_certificate_that_nobody_trusts(tmp_path: Path) -> None:
             assert end.problem is not None
             assert "is not trusted by this machine" in end.problem.what
             assert server.seen == []
+
+
+@pytest.mark.parametrize(("bytes_s", "enough_bytes_s", "connections"), [(2_000_000, 1e9, 4), (None, 1e5, 1)])
+async def test_more_connections_only_while_they_may_help(
+    tmp_path: Path, bytes_s: int | None, enough_bytes_s: float, connections: int
+) -> None:
+    """A slow server gets as many as there may be, a fast one the first alone. `bytes_s` is one connection's."""
+    pace = replace(QUICK, first_connections=1, widen_s=0.05, enough_bytes_s=enough_bytes_s)
+    with hub_with(tmp_path, 8_000_000 if bytes_s else 40_000_000, bytes_s=bytes_s) as server:
+        async with world(tmp_path, server, pace=pace) as here:
+            assert (await here.fetch()).state == "done"
+            assert (here.folder / PLACE).read_bytes() == here.source()
+            assert sum(contact.purpose == DOWNLOAD for contact in here.egress.log()) == connections
