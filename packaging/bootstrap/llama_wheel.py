@@ -28,6 +28,7 @@ from shell import WINDOWS, Stop, say, succeeds
 
 NAME = "llama-cpp-python"
 CMAKE_FILE = Path(__file__).with_name("llama.cmake")
+AMX_FILE = Path(__file__).with_name("amx.h")
 LISTENED_TO = (
     "CC",
     "CXX",
@@ -51,6 +52,7 @@ def recipe(choice: gpu.Choice, facts: gpu.Facts) -> dict[str, Any]:
         "backend": choice.backend,
         "settings": settings(choice),
         "llama.cmake": CMAKE_FILE.read_text(encoding="utf-8"),
+        "amx.h": AMX_FILE.read_text(encoding="utf-8"),
         "system": [platform.system(), platform.machine(), *platform.libc_ver()],
         # ggml is compiled for this very processor; on an older one such a build dies without a word.
         "processor": _processor(),
