@@ -1,7 +1,7 @@
 """The decode loop: prompt tokens in, text and stamps out, over llama.cpp's C API. Must not know messages or pipes.
 
-Every step costs one `llama_decode`, one native sampler call and one `llama_token_to_piece` into a buffer that is used
-again; the answer is never detokenised as a whole, so a token costs the same at any length.
+Every step costs one `llama_decode`, one native sampler call and one look-up of the token's bytes; the answer is never
+detokenised as a whole, so a token costs the same at any length.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from typing import Literal
 
 from backends.errors import ModelUnusable, PromptTooLong, WorkerError
 from backends.local.model import LoadedModel
+from backends.local.pieces import Pieces
 from backends.local.sampler import Sampler
 from backends.local.text_stream import TextStream
 from backends.records import Number, Sampling, Usage
@@ -25,8 +26,8 @@ OnPrefill = Callable[[int, int], None]
 
 FLUSH_NS = 8_000_000
 MAX_WAITING_TOKENS = 1024
-FIRST_PIECE_BYTES = 256
 DECODED, NO_SLOT, ABORTED = 0, 1, 2
+NOT_SET = b"\0"
 INT_BYTES = ctypes.sizeof(ctypes.c_int32)
 
 
@@ -56,7 +57,7 @@ class Session:
         self._held: list[int] = []
         self._exact = 0
         self._cached = 0
-        self._piece = ctypes.create_string_buffer(FIRST_PIECE_BYTES)
+        self._pieces = Pieces(model.api, model.vocab)
 
     def close(self) -> None:
         self._api.llama_batch_free(self._batch)
@@ -161,55 +162,46 @@ class Session:
     def _decode(self) -> bool:
         """Compute the batch; False when it was stopped, after which the cache holds none of it."""
         status = int(self._api.llama_decode(self._model.context, self._batch))
-        if status == DECODED:
-            return True
-        if status == ABORTED:
-            return False
-        if status == NO_SLOT:
-            raise WorkerError("The model's context memory is full.", fix="Shorten the prompt, or start again.")
-        raise WorkerError(f"llama.cpp could not compute the next token (status {status}).")
+        return status == DECODED or _stopped(status)
 
     def _generate(
         self, sampler: Sampler, max_tokens: int | None, stream: TextStream, flush: Callable[[], None]
     ) -> Ending:
-        """Sample, show, decode, until the model ends, a limit is met or the person stops it."""
-        api, model, held, batch = self._api, self._model, self._held, self._batch
-        sample, is_eog, decode = api.llama_sampler_sample, api.llama_vocab_is_eog, self._decode
-        chain, context, vocab, abort = sampler.chain, model.context, model.vocab, model.abort
+        """Sample, show, decode, until the model ends, a limit is met or the person stops it.
+
+        Everything that a step touches is a local name here: between two decodes the caches of the processor are cold,
+        and each look-up of an attribute is felt.
+        """
+        model, held, batch, pieces = self._model, self._held, self._batch, self._pieces
+        sample, decode = self._api.llama_sampler_sample, self._api.llama_decode
+        chain, context, aborted = sampler.chain, model.context, model.abort.byte
         token_at, position_at = batch.token, batch.pos
-        now, piece_of, add = time.monotonic_ns, self._piece_of, stream.add
-        left = model.n_ctx if max_tokens is None else max_tokens
+        now, add, append, n_held, n_ctx = time.monotonic_ns, stream.add, held.append, len(held), model.n_ctx
+        last = n_held + (n_ctx if max_tokens is None else max_tokens) - 1
         last_flush = 0
         batch.n_tokens = 1
         batch.logits[0] = True
-        while not abort.is_set:
+        while aborted[0] == NOT_SET:
             token = sample(chain, context, -1)
             stamp = now()
-            if is_eog(vocab, token):
+            if (piece := pieces[token]) is None:
                 return "stop"
-            add(piece_of(token), stamp)
-            left -= 1
+            add(piece, stamp)
             if stream.stopped:
                 return "stop"
             # The first text goes alone and at once; a slow model's tokens are each older than the flush interval.
-            if (stream.ready and stamp - last_flush >= FLUSH_NS) or stream.waiting >= MAX_WAITING_TOKENS:
+            if (stamp - last_flush >= FLUSH_NS and stream.ready) or stream.waiting >= MAX_WAITING_TOKENS:
                 flush()
                 last_flush = stamp
-            if left <= 0 or len(held) >= model.n_ctx:
+            if n_held >= last or n_held >= n_ctx:
                 return "length"
-            token_at[0], position_at[0] = token, len(held)
-            if not decode():
+            token_at[0], position_at[0] = token, n_held
+            if (status := decode(context, batch)) != DECODED:
+                _stopped(status)
                 break
-            held.append(token)
+            append(token)
+            n_held += 1
         return "cancelled"
-
-    def _piece_of(self, token: int) -> bytes:
-        buffer = self._piece
-        count = self._api.llama_token_to_piece(self._model.vocab, token, buffer, len(buffer), 0, False)
-        if count < 0:  # the piece is longer than the buffer: it says how long
-            self._piece = ctypes.create_string_buffer(-count)
-            return self._piece_of(token)
-        return ctypes.string_at(buffer, count)
 
     def _timings(self, sampler: Sampler) -> dict[str, Number]:
         """llama.cpp's own counters for this run; milliseconds and tokens."""
@@ -225,3 +217,12 @@ class Session:
             "load_ms": max(0.0, run.t_load_ms),
             "graphs_reused": run.n_reused,
         }
+
+
+def _stopped(status: int) -> bool:
+    """False where a decode was stopped on purpose; raises WorkerError where it failed."""
+    if status == ABORTED:
+        return False
+    if status == NO_SLOT:
+        raise WorkerError("The model's context memory is full.", fix="Shorten the prompt, or start again.")
+    raise WorkerError(f"llama.cpp could not compute the next token (status {status}).")

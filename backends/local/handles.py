@@ -32,24 +32,25 @@ class LoadCancelled(Exception):
 class AbortFlag:
     """One byte that llama.cpp itself reads between graph nodes, without calling Python.
 
-    The callback has to be `bool f(void *)`; C's `strlen` on a buffer of one character is such a function.
+    The callback has to be `bool f(void *)`; C's `strlen` on a buffer of one character is such a function. `byte[0]`
+    is what it reads, for loops in which a property would cost too much.
     """
 
     def __init__(self, api: Any) -> None:
-        self._byte = ctypes.create_string_buffer(2)
+        self.byte = ctypes.create_string_buffer(2)
         library = ctypes.CDLL("ucrtbase" if hasattr(ctypes, "WinDLL") else None)
         self.callback = ctypes.cast(library.strlen, api.ggml_abort_callback)
-        self.data = ctypes.cast(self._byte, ctypes.c_void_p)
+        self.data = ctypes.cast(self.byte, ctypes.c_void_p)
 
     @property
     def is_set(self) -> bool:
-        return self._byte[0] != b"\0"
+        return self.byte[0] != b"\0"
 
     def set(self) -> None:
-        self._byte[0] = b"\1"
+        self.byte[0] = b"\1"
 
     def clear(self) -> None:
-        self._byte[0] = b"\0"
+        self.byte[0] = b"\0"
 
 
 class Handles:
