@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from backends.errors import ModelUnusable, PromptTooLong, WorkerError
+from backends.local.kept_states import LEAST_TOKENS, Kept, KeptStates, common
 from backends.local.model import LoadedModel
 from backends.local.pieces import Pieces
 from backends.local.sampler import Sampler
@@ -47,7 +48,7 @@ class Session:
     """
 
     def __init__(self, model: LoadedModel) -> None:
-        self._model = model
+        self.model = model
         self._api = model.api
         self._memory = model.api.llama_get_memory(model.context)
         self._batch = model.api.llama_batch_init(model.n_batch, 0, 1)
@@ -57,6 +58,8 @@ class Session:
         self._held: list[int] = []
         self._exact = 0
         self._cached = 0
+        self._changed = False
+        self.kept_states = KeptStates(model.api, model.context)
         self._pieces = Pieces(model.api, model.vocab)
 
     def close(self) -> None:
@@ -69,7 +72,7 @@ class Session:
 
     def tokenize(self, text: str, *, add_special: bool) -> list[int]:
         """Token ids; special tokens written in `text` become themselves, as chat templates need."""
-        api, vocab, data = self._api, self._model.vocab, text.encode("utf-8", "replace")
+        api, vocab, data = self._api, self.model.vocab, text.encode("utf-8", "replace")
         room = len(data) + 8
         tokens = (ctypes.c_int32 * room)()
         count = int(api.llama_tokenize(vocab, data, len(data), tokens, room, add_special, True))
@@ -81,7 +84,7 @@ class Session:
         self, prompt: Sequence[int], sampling: Sampling, *, exact: bool, on_prefill: OnPrefill, on_text: OnText
     ) -> Outcome:
         """Answer `prompt`; raises PromptTooLong before anything is computed, WorkerError where llama.cpp fails."""
-        model = self._model
+        model = self.model
         too_many = len(prompt) + 1 - model.n_ctx
         if too_many > 0:
             raise PromptTooLong(
@@ -112,16 +115,23 @@ class Session:
             sampler.close()
         return Outcome(ending, Usage(len(prompt), sent, self._cached), timings)
 
+    def rest(self) -> None:
+        """Nothing is asked now: copy what the cache holds, before another conversation takes its place."""
+        if self._changed:
+            self._changed = False
+            self.kept_states.keep(self._held, self._exact)
+
     def _reuse(self, prompt: Sequence[int], exact: bool) -> int:
-        """Keep what the KV cache already holds of `prompt`, less its last token, whose logits are needed."""
-        limit = min(self._exact if exact else len(self._held), len(prompt) - 1)
-        keep = 0
-        for held, wanted in zip(self._held[:limit], prompt, strict=False):
-            if held != wanted:
-                break
-            keep += 1
+        """Keep what the KV cache already holds of `prompt`, less its last token, whose logits are needed.
+
+        Where a kept state holds more of it, that state takes the cache's place first.
+        """
+        keep = common(self._held, prompt, min(self._exact if exact else len(self._held), len(prompt) - 1))
+        kept, shared = self.kept_states.best(prompt, exact=exact)
+        if kept is not None and shared - keep >= LEAST_TOKENS:
+            keep = self._put_back(kept, shared)
         if exact:
-            keep -= keep % self._model.n_batch
+            keep -= keep % self.model.n_batch
         if not self._api.llama_memory_seq_rm(self._memory, 0, keep, -1):
             # A recurrent model cannot forget a part.
             self._api.llama_memory_clear(self._memory, True)
@@ -129,13 +139,23 @@ class Session:
         self._forget(keep)
         return keep
 
+    def _put_back(self, kept: Kept, shared: int) -> int:
+        """Restore this state; 0 where llama.cpp refused it, after which the cache is empty."""
+        if self.kept_states.restore(kept):
+            self._held[:], self._exact = kept.tokens, kept.exact
+            return shared
+        self._api.llama_memory_clear(self._memory, True)
+        self._forget(0)
+        return 0
+
     def _forget(self, keep: int) -> None:
         del self._held[keep:]
-        self._exact = min(self._exact, keep - keep % self._model.n_batch)
+        self._exact = min(self._exact, keep - keep % self.model.n_batch)
+        self._changed = True
 
     def _prefill(self, prompt: Sequence[int], on_prefill: OnPrefill) -> bool:
         """Read the prompt in chunks; False when the person stopped it."""
-        total, width = len(prompt), self._model.n_batch
+        total, width = len(prompt), self.model.n_batch
         on_prefill(len(self._held), total)
         while len(self._held) < total:
             start = len(self._held)
@@ -148,7 +168,7 @@ class Session:
             if start == self._exact and len(chunk) == width:
                 self._exact += width
             on_prefill(len(self._held), total)
-        return not self._model.abort.is_set
+        return not self.model.abort.is_set
 
     def _fill(self, tokens: Sequence[int], start: int, *, want_logits: bool) -> None:
         batch, count = self._batch, len(tokens)
@@ -161,7 +181,7 @@ class Session:
 
     def _decode(self) -> bool:
         """Compute the batch; False when it was stopped, after which the cache holds none of it."""
-        status = int(self._api.llama_decode(self._model.context, self._batch))
+        status = int(self._api.llama_decode(self.model.context, self._batch))
         return status == DECODED or _stopped(status)
 
     def _generate(
@@ -172,7 +192,7 @@ class Session:
         Everything that a step touches is a local name here: between two decodes the caches of the processor are cold,
         and each look-up of an attribute is felt.
         """
-        model, held, batch, pieces = self._model, self._held, self._batch, self._pieces
+        model, held, batch, pieces = self.model, self._held, self._batch, self._pieces
         sample, decode = self._api.llama_sampler_sample, self._api.llama_decode
         chain, context, aborted = sampler.chain, model.context, model.abort.byte
         token_at, position_at = batch.token, batch.pos
@@ -205,7 +225,7 @@ class Session:
 
     def _timings(self, sampler: Sampler) -> dict[str, Number]:
         """llama.cpp's own counters for this run; milliseconds and tokens."""
-        run = self._api.llama_perf_context(self._model.context)
+        run = self._api.llama_perf_context(self.model.context)
         drawn = self._api.llama_perf_sampler(sampler.chain)
         return {
             "prompt_ms": max(0.0, run.t_p_eval_ms),
@@ -216,6 +236,7 @@ class Session:
             "sample_n": drawn.n_sample,
             "load_ms": max(0.0, run.t_load_ms),
             "graphs_reused": run.n_reused,
+            "n_threads": self.model.n_threads,
         }
 
 

@@ -10,9 +10,9 @@ from backends.records import KvType
 ChatFormat = Literal["gguf", "plain"]
 
 DEFAULT_N_CTX = 8192
-# Prompt tokens read at a time where a GPU takes part, and where none does.
+# Prompt tokens read at a time where a GPU takes part, and where none does: docs/measurements/prefill.md.
 GPU_BATCH = 512
-CPU_BATCH = 128
+CPU_BATCH = 256
 MAX_DEVICES = 16
 
 
@@ -58,8 +58,8 @@ class LoadOptions:
     """How to load a model; None leaves the choice to the worker, which reports what it chose.
 
     `n_ctx` defaults to the smaller of the model's own context and 8,192; `n_gpu_layers` to all layers where this build
-    can use a GPU; `n_threads` to the physical cores less one, or 1 for a model of under 50 MB; `n_batch`, the prompt
-    tokens read at a time, to 512 with a GPU and 128 without.
+    can use a GPU; `n_threads` to the physical cores less one (local/threads has the rule); `n_batch`, the prompt tokens
+    read at a time, to 512 with a GPU and 256 without.
 
     `devices` are the GPUs to use, in order; None takes all that llama.cpp sees, an empty tuple none at all.
     `tensor_split` shares the GPU layers out among them in proportion; None lets llama.cpp do it by free memory.

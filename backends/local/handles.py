@@ -12,17 +12,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import psutil
-
 from backends.errors import ModelUnusable
 from backends.local.endings import memory_ran_out
 from backends.local.facts import CPU_BATCH, DEFAULT_N_CTX, GPU_BATCH, LoadOptions
 from backends.local.log_capture import LogCapture, read_figures
 from backends.local.native import Native
+from backends.local.threads import threads_for, usable_cores
 from backends.records import KvType
 
 ALL_LAYERS = -1
-SMALL_MODEL_BYTES = 50_000_000
 
 
 class LoadCancelled(Exception):
@@ -69,6 +67,7 @@ class Handles:
         self.vocab: Any = None
         self.n_vocab = self.n_batch = self.n_ctx = self.n_threads = 0
         self._takes_memory = takes_memory
+        self._threads_are_chosen = False
 
     def close(self) -> None:
         self.close_context()
@@ -111,7 +110,8 @@ class Handles:
         wanted = min(options.n_ctx or DEFAULT_N_CTX, trained or DEFAULT_N_CTX)
         on_gpu = read_figures(self.log.lines()).gpu_layers > 0
         self.n_batch = min(options.n_batch or (GPU_BATCH if on_gpu else CPU_BATCH), wanted)
-        self.n_threads = options.n_threads or default_threads(self.path.stat().st_size)
+        self.n_threads = options.n_threads or self._threads()
+        self._threads_are_chosen = options.n_threads is not None
         parameters = api.llama_context_default_params()
         parameters.n_ctx = wanted
         parameters.n_batch = parameters.n_ubatch = self.n_batch
@@ -127,6 +127,18 @@ class Handles:
             raise self.unusable("There is not enough memory for this context")
         # llama.cpp rounds a context up to 256 tokens; beyond what was asked or trained for nothing is promised.
         self.n_ctx = min(int(api.llama_n_ctx(self.context)), wanted)
+
+    def share_cores(self, busy_cores: float) -> None:
+        """Compute the next run with fewer threads where other programs use `busy_cores`; all of them again at 0.
+
+        Does nothing where the number of threads was asked for.
+        """
+        if not self._threads_are_chosen and (n_threads := self._threads(busy_cores)) != self.n_threads:
+            self.n_threads = n_threads
+            self.api.llama_set_n_threads(self.context, n_threads, n_threads)
+
+    def _threads(self, busy_cores: float = 0.0) -> int:
+        return threads_for(usable_cores(), int(self.api.llama_model_size(self.model)), busy_cores)
 
     def unusable(self, what: str) -> ModelUnusable:
         """The cause as a sentence: memory, an unknown architecture, else llama.cpp's own last error."""
@@ -158,19 +170,6 @@ class Handles:
             parameters.tensor_split = shares
             keep.append(shares)
         return keep
-
-
-def default_threads(model_bytes: int) -> int:
-    """Physical cores less one, which the window needs; one for a small model, whose threads would wait on each other.
-
-    Measured: a 3 M model on two busy cores ran 384 tok/s with two threads and 2,225 with one.
-    """
-    if model_bytes < SMALL_MODEL_BYTES:
-        return 1
-    physical = psutil.cpu_count(logical=False) or psutil.cpu_count() or 1
-    process = psutil.Process()
-    allowed = len(process.cpu_affinity()) if hasattr(process, "cpu_affinity") else physical
-    return max(1, min(physical, allowed) - 1)
 
 
 def _ggml_type(api: Any, kv_type: KvType) -> int:

@@ -39,10 +39,12 @@ from backends.local.model import LoadedModel
 from backends.local.native import Native
 from backends.local.protocol import MAX_DELTA_CHARS
 from backends.local.template import PLAIN_STOP, TemplateUnusable, plain_chat
+from backends.local.threads import OtherWork
 from backends.local.worker_io import Inbox, Outlet, Work, beat_for_ever
 from backends.records import Usage
 
 PROGRESS_STEP = 0.01
+REST_S = 1.0  # without a request; what is done then must never delay one that follows at once
 
 
 class Worker:
@@ -56,6 +58,7 @@ class Worker:
         self._model: LoadedModel | None = None
         self._session: Session | None = None
         self._measurer = Measurer(native, self._log, self.abort)
+        self._others = OtherWork()
 
     def answer(self, request: Work) -> None:
         """Exactly one ending reply to each request, whatever happens."""
@@ -75,6 +78,12 @@ class Worker:
             where = traceback.extract_tb(error.__traceback__)[-1]
             sys.stderr.write(f"{type(error).__name__} at {Path(where.filename).name}:{where.lineno}\n")
             self._outlet.send(RequestFailed(request.id, WorkerError.code, "The local engine met an error of its own."))
+
+    def rest(self) -> None:
+        """What is better done between runs than in one."""
+        self._others.look()
+        if self._session is not None:
+            self._session.rest()
 
     def _load(self, request: Load) -> None:
         self._unload()
@@ -110,6 +119,8 @@ class Worker:
         text, stop = self._render(model, request)
         prompt = session.tokenize(text, add_special=not (model.bos and text.startswith(model.bos)))
         sampling = replace(request.sampling, stop=(*request.sampling.stop, *stop))
+        # Another number of threads adds up in another order: what must be repeatable always has the same.
+        model.share_cores(0.0 if request.exact else self._others.cores())
         outcome = session.run(
             prompt,
             sampling,
@@ -120,6 +131,7 @@ class Worker:
             on_text=lambda text, stamps: self._send_text(request.id, text, stamps),
         )
         self._outlet.send(_ending(request.id, outcome))
+        self._others.look()
 
     def _render(self, model: LoadedModel, request: Run) -> tuple[str, tuple[str, ...]]:
         """The prompt as text, and the stop sequences that its format needs."""
@@ -157,7 +169,10 @@ def main() -> int:
     threading.Thread(target=inbox.read_for_ever, name="requests", daemon=True).start()
     outlet.send(Hello(native.facts()))
     while True:
-        worker.answer(inbox.next(worker.abort))
+        if (request := inbox.next(worker.abort, REST_S)) is None:
+            worker.rest()
+        else:
+            worker.answer(request)
 
 
 if __name__ == "__main__":

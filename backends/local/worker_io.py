@@ -70,9 +70,12 @@ class Inbox:
         finally:
             os._exit(EXIT_PARENT_GONE)
 
-    def next(self, abort: Abortable) -> Work:
-        """Wait for a request; `abort` is its flag from here on."""
-        request = self._requests.get()
+    def next(self, abort: Abortable, wait_s: float) -> Work | None:
+        """The next request, whose flag `abort` is from here on; None where none came within `wait_s`."""
+        try:
+            request = self._requests.get(timeout=wait_s)
+        except queue.Empty:
+            return None
         with self._lock:
             self._abort, self._active = abort, request.id
             abort.clear()

@@ -42,7 +42,7 @@ def test_a_context_is_rounded_up_to_256_and_ends_where_training_did() -> None:
 
 def test_prompts_are_read_in_the_steps_that_the_worker_takes() -> None:
     assert batch_of(LLAMA_8B, 8192, None, on_gpu=True) == 512
-    assert batch_of(LLAMA_8B, 8192, None, on_gpu=False) == 128
+    assert batch_of(LLAMA_8B, 8192, None, on_gpu=False) == 256
     assert batch_of(LLAMA_8B, 64, None, on_gpu=True) == 64
     assert batch_of(LLAMA_8B, 8192, 32, on_gpu=True) == 32
 

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import random
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +12,11 @@ import pytest
 from backends.errors import PromptTooLong
 from backends.events import Cancelled, Delta, Failed, Prefill
 from backends.local.decode import Session
-from backends.local.facts import LoadOptions
-from backends.local.log_capture import LogCapture
-from backends.local.model import AbortFlag, LoadedModel
-from backends.local.native import Native
+from backends.local.model import AbortFlag
 from backends.records import Sampling
 from tests.backends.local.conftest import MakeEngine
 from tests.backends.local.driver import HELLO, HELLO_TEXT, SPELLED, Recorder, answer, ask, request
+from tests.backends.local.in_process import ignore, session_here
 from tests.gguf_factory import write_script
 
 LONG = "the model that was for you and " * 12
@@ -196,32 +192,19 @@ async def test_cancelled_while_loading(make_engine: MakeEngine, slow: Path) -> N
     assert (await answer(engine, max_tokens=2)).complete
 
 
-@contextlib.contextmanager
-def session_here(path: Path, **options: Any) -> Iterator[tuple[Session, AbortFlag]]:
-    """A session in this process, without a worker."""
-    native = Native()
-    abort = AbortFlag(native.api)
-    loaded = LoadOptions(**options)
-    model = LoadedModel(native, LogCapture(native.api), abort, path, path.name, loaded, lambda _fraction: None)
-    session = Session(model)
-    yield session, abort
-    session.close()
-    model.close()
-
-
 def test_tokens_that_were_decoded_one_by_one_are_not_exact(tiny: Path) -> None:
     greedy = Sampling(max_tokens=60, temperature=0.0, seed=0)
     with session_here(tiny, n_batch=16) as (session, _abort):
         prompt = session.tokenize(LONG, add_special=True)
-        session.run(prompt, greedy, exact=True, on_prefill=_ignore, on_text=_ignore)
+        session.run(prompt, greedy, exact=True, on_prefill=ignore, on_text=ignore)
         more = [*session.held, *prompt]
         whole = len(prompt) // 16 * 16
-        exact = session.run(more, greedy, exact=True, on_prefill=_ignore, on_text=_ignore)
+        exact = session.run(more, greedy, exact=True, on_prefill=ignore, on_text=ignore)
         assert exact.usage.cached_tokens == whole
     with session_here(tiny, n_batch=16) as (session, _abort):
-        session.run(prompt, greedy, exact=True, on_prefill=_ignore, on_text=_ignore)
+        session.run(prompt, greedy, exact=True, on_prefill=ignore, on_text=ignore)
         more = [*session.held, *prompt]
-        drawn = session.run(more, greedy, exact=False, on_prefill=_ignore, on_text=_ignore)
+        drawn = session.run(more, greedy, exact=False, on_prefill=ignore, on_text=ignore)
         assert drawn.usage.cached_tokens == len(prompt) + 59
 
 
@@ -241,7 +224,7 @@ def _abort_inside_a_chunk(session: Session, abort: AbortFlag) -> None:
             abort.set()
 
     greedy = Sampling(max_tokens=5, temperature=0.0, seed=0)
-    outcome = session.run(prompt, greedy, exact=True, on_prefill=stop_after_first_chunk, on_text=_ignore)
+    outcome = session.run(prompt, greedy, exact=True, on_prefill=stop_after_first_chunk, on_text=ignore)
     assert outcome.ending == "cancelled"
     assert done == [0, 512]
     abort.clear()
@@ -250,10 +233,6 @@ def _abort_inside_a_chunk(session: Session, abort: AbortFlag) -> None:
         prompt, greedy, exact=True, on_prefill=lambda *_: None, on_text=lambda text, _stamps: texts.append(text)
     )
     assert (again.ending, again.usage.cached_tokens) == ("length", 512)
-
-
-def _ignore(_first: object, _second: object) -> None:
-    pass
 
 
 def test_script_pieces_are_what_they_seem() -> None:

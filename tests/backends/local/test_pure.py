@@ -7,7 +7,6 @@ import signal
 import pytest
 
 from backends.local.endings import why_it_died
-from backends.local.handles import default_threads
 from backends.local.log_capture import read_figures
 from backends.local.model import quant_name
 
@@ -75,8 +74,3 @@ def test_every_ending_has_words_and_no_number(status: int | None, log: bytes, wo
 )
 def test_quants_are_named_as_files_name_them(said: str, name: str | None) -> None:
     assert quant_name(said) == name
-
-
-def test_a_small_model_gets_one_thread_and_a_large_one_leaves_a_core() -> None:
-    assert default_threads(3_000_000) == 1
-    assert default_threads(5_000_000_000) >= 1
