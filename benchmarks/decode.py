@@ -27,10 +27,11 @@ from pathlib import Path
 from typing import Any
 
 import llama_cpp
-import platformdirs
 import psutil
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from shapes import FOLDER, model_file
 
 from backends.events import Delta, Event
 from backends.local.decode import Session
@@ -40,9 +41,8 @@ from backends.local.log_capture import LogCapture
 from backends.local.model import AbortFlag, LoadedModel
 from backends.local.native import Native
 from backends.records import Message, Prompt, RunRequest, Sampling, Target
-from tests.gguf_factory import SHAPE_1B, SHAPE_56M, Shape, write_random
 
-SHAPES: dict[str, Shape] = {"56m": SHAPE_56M, "1b": SHAPE_1B}
+MODELS = ("56m", "1b")
 QUESTION = "What does it mean to run a local model, and how many tok/s are enough for you?"
 N_CTX = 4096
 SEED = 1
@@ -83,16 +83,6 @@ class Row:
 
 Way = Callable[[int], float]
 CpuClock = Callable[[], float]
-
-
-def model_file(folder: Path, name: str) -> Path:
-    """The random Q4_0 model of this shape, made once and kept in `folder`."""
-    path = folder / f"random-{name}-q4_0.gguf"
-    if not path.exists():
-        folder.mkdir(parents=True, exist_ok=True)
-        print(f"making {path.name} ...", file=sys.stderr)
-        write_random(path.with_suffix(".part"), SHAPES[name], kind="Q4_0").rename(path)
-    return path
 
 
 def rate(stamps_ns: Sequence[int], wanted: int) -> float:
@@ -276,11 +266,11 @@ def compare(path: Path, rows: Sequence[Row]) -> str:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--models", nargs="+", choices=SHAPES, default=list(SHAPES))
+    parser.add_argument("--models", nargs="+", choices=MODELS, default=list(MODELS))
     parser.add_argument("--tokens", type=int, default=1000, help="tokens per answer (1000)")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--threads", type=int, help="all physical cores by default: the machine should be idle")
-    parser.add_argument("--folder", type=Path, default=Path(platformdirs.user_cache_dir("nearfar")) / "benchmarks")
+    parser.add_argument("--folder", type=Path, default=FOLDER)
     parser.add_argument("--save", type=Path, help="write the figures to this file")
     parser.add_argument("--compare", type=Path, help="print the change against figures saved before")
     arguments = parser.parse_args()

@@ -55,7 +55,7 @@ class Session:
         for i in range(model.n_batch):
             self._batch.n_seq_id[i] = 1
             self._batch.seq_id[i][0] = 0
-        self._held: list[int] = []
+        self._held = array.array("i")
         self._exact = 0
         self._cached = 0
         self._changed = False
@@ -142,7 +142,7 @@ class Session:
     def _put_back(self, kept: Kept, shared: int) -> int:
         """Restore this state; 0 where llama.cpp refused it, after which the cache is empty."""
         if self.kept_states.restore(kept):
-            self._held[:], self._exact = kept.tokens, kept.exact
+            self._held[:], self._exact = array.array("i", kept.tokens), kept.exact
             return shared
         self._api.llama_memory_clear(self._memory, True)
         self._forget(0)

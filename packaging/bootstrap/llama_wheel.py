@@ -55,7 +55,7 @@ def recipe(choice: gpu.Choice, facts: gpu.Facts) -> dict[str, Any]:
         "amx.h": AMX_FILE.read_text(encoding="utf-8"),
         "system": [platform.system(), platform.machine(), *platform.libc_ver()],
         # ggml is compiled for this very processor; on an older one such a build dies without a word.
-        "processor": _processor(),
+        "processor": processor(),
         "toolchain": gpu.toolchain(choice.backend, facts),
         "environment": {name: os.environ[name] for name in LISTENED_TO if os.environ.get(name)},
     }
@@ -168,7 +168,7 @@ def _inspect(wheel: Path) -> None:
         raise Stop(f"The wheel is not what was asked for: strays {sorted(strays)}, {len(names)} files.")
 
 
-def _processor() -> str:
+def processor() -> str:
     """What distinguishes this processor's instruction set from another's."""
     if not sys.platform.startswith("linux"):
         return platform.processor()

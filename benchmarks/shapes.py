@@ -1,0 +1,32 @@
+"""The random-weight models that benchmarks run, made on the spot and kept. Must not know what is measured with them."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import platformdirs
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from tests.gguf_factory import SHAPE_1B, SHAPE_56M, Shape, write_random
+
+FOLDER = Path(platformdirs.user_cache_dir("nearfar")) / "benchmarks"
+SHAPES: dict[str, Shape] = {
+    "3m": Shape(vocab=8_000, hidden=128, ffn=384, n_layers=4, n_heads=4, n_kv_heads=2, n_ctx_train=8192),
+    "16m": Shape(vocab=16_000, hidden=320, ffn=960, n_layers=6, n_heads=5, n_kv_heads=5, n_ctx_train=8192),
+    "56m": SHAPE_56M,
+    "56m-long": replace(SHAPE_56M, n_ctx_train=32_768),
+    "1b": SHAPE_1B,
+}
+
+
+def model_file(folder: Path, name: str) -> Path:
+    """The random Q4_0 model of this shape, made once and kept in `folder`."""
+    path = folder / f"random-{name}-q4_0.gguf"
+    if not path.exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        print(f"making {path.name} ...", file=sys.stderr)
+        write_random(path.with_suffix(".part"), SHAPES[name], kind="Q4_0").rename(path)
+    return path
