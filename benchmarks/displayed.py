@@ -67,7 +67,7 @@ class Window:
             assert self._session.runs.busy
             self._until(lambda: not self._session.runs.busy and not page.tick())
             shown = page.lane(page.lane_ids[0]).strip.values()
-            if shown["Tokens"].replace(",", "") == str(n_tokens):
+            if shown["tokens"].replace(",", "") == str(n_tokens):
                 return float(shown["tok/s"].replace(",", ""))
         raise SystemExit(f"no answer of {n_tokens} tokens came in {TRIES} tries: {shown}")
 
@@ -124,7 +124,7 @@ def measure(name: str, n_tokens: int, arguments: argparse.Namespace, *, with_cha
     rows: dict[str, list[float]] = {"displayed": [], "bench": [], "chat": []}
     with tempfile.TemporaryDirectory() as home:
         window = Window(Path(home), model)
-        window.tok_s(16)
+        window.tok_s(32)
         for number in range(arguments.rounds):
             rows["displayed"].append(window.tok_s(n_tokens))
             rows["bench"].append(llama_bench.tok_s(program, model, threads=threads, n_gen=n_tokens))

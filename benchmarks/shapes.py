@@ -13,8 +13,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from tests.gguf_factory import SHAPE_1B, SHAPE_56M, Shape, write_random
 
 FOLDER = Path(platformdirs.user_cache_dir("nearfar")) / "benchmarks"
+SHAPE_3M = Shape(vocab=8_000, hidden=128, ffn=384, n_layers=4, n_heads=4, n_kv_heads=2, n_ctx_train=8192)
 SHAPES: dict[str, Shape] = {
-    "3m": Shape(vocab=8_000, hidden=128, ffn=384, n_layers=4, n_heads=4, n_kv_heads=2, n_ctx_train=8192),
+    "3m": SHAPE_3M,
+    "3m-long": replace(SHAPE_3M, n_ctx_train=32_768),
     "16m": Shape(vocab=16_000, hidden=320, ffn=960, n_layers=6, n_heads=5, n_kv_heads=5, n_ctx_train=8192),
     "56m": SHAPE_56M,
     "56m-long": replace(SHAPE_56M, n_ctx_train=32_768),

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from backends.errors import ModelUnusable, PromptTooLong, WorkerError
+from backends.local.flusher import MAX_WAITING_TOKENS, Flusher, OnText
 from backends.local.kept_states import LEAST_TOKENS, Kept, KeptStates, common
 from backends.local.model import LoadedModel
 from backends.local.pieces import Pieces
@@ -22,11 +23,8 @@ from backends.local.text_stream import TextStream
 from backends.records import Number, Sampling, Usage
 
 Ending = Literal["stop", "length", "cancelled"]
-OnText = Callable[[str, tuple[int, ...]], None]
 OnPrefill = Callable[[int, int], None]
 
-FLUSH_NS = 8_000_000
-MAX_WAITING_TOKENS = 1024
 DECODED, NO_SLOT, ABORTED = 0, 1, 2
 NOT_SET = b"\0"
 INT_BYTES = ctypes.sizeof(ctypes.c_int32)
@@ -94,26 +92,18 @@ class Session:
         self._api.llama_perf_context_reset(model.context)
         sampler = Sampler(self._api, model.n_vocab, sampling, prompt)
         stream = TextStream(sampling.stop)
-        sent = 0
-
-        def flush() -> None:
-            nonlocal sent
-            text, stamps = stream.take()
-            if text or stamps:
-                sent += len(stamps)
-                on_text(text, stamps)
-
         try:
-            self._cached = self._reuse(prompt, exact)
-            ending: Ending = "cancelled"
-            if self._prefill(prompt, on_prefill):
-                ending = self._generate(sampler, sampling.max_tokens, stream, flush)
-            stream.finish()
-            flush()
+            with Flusher(stream, on_text) as flusher:
+                self._cached = self._reuse(prompt, exact)
+                ending: Ending = "cancelled"
+                if self._prefill(prompt, on_prefill):
+                    ending = self._generate(sampler, sampling.max_tokens, stream, flusher)
+                stream.finish()
+                flusher.close()
             timings = self._timings(sampler)
         finally:
             sampler.close()
-        return Outcome(ending, Usage(len(prompt), sent, self._cached), timings)
+        return Outcome(ending, Usage(len(prompt), flusher.n_tokens, self._cached), timings)
 
     def rest(self) -> None:
         """Nothing is asked now: copy what the cache holds, before another conversation takes its place."""
@@ -184,9 +174,7 @@ class Session:
         status = int(self._api.llama_decode(self.model.context, self._batch))
         return status == DECODED or _stopped(status)
 
-    def _generate(
-        self, sampler: Sampler, max_tokens: int | None, stream: TextStream, flush: Callable[[], None]
-    ) -> Ending:
+    def _generate(self, sampler: Sampler, max_tokens: int | None, stream: TextStream, flusher: Flusher) -> Ending:
         """Sample, show, decode, until the model ends, a limit is met or the person stops it.
 
         Everything that a step touches is a local name here: between two decodes the caches of the processor are cold,
@@ -198,7 +186,7 @@ class Session:
         token_at, position_at = batch.token, batch.pos
         now, add, append, n_held, n_ctx = time.monotonic_ns, stream.add, held.append, len(held), model.n_ctx
         last = n_held + (n_ctx if max_tokens is None else max_tokens) - 1
-        last_flush = 0
+        begun = False
         batch.n_tokens = 1
         batch.logits[0] = True
         while aborted[0] == NOT_SET:
@@ -209,10 +197,11 @@ class Session:
             add(piece, stamp)
             if stream.stopped:
                 return "stop"
-            # The first text goes alone and at once; a slow model's tokens are each older than the flush interval.
-            if (stamp - last_flush >= FLUSH_NS and stream.ready) or stream.waiting >= MAX_WAITING_TOKENS:
-                flush()
-                last_flush = stamp
+            if not begun and stream.ready:
+                begun = True
+                flusher.begin()
+            elif stream.waiting >= MAX_WAITING_TOKENS:
+                flusher.flush()
             if n_held >= last or n_held >= n_ctx:
                 return "length"
             token_at[0], position_at[0] = token, n_held

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import threading
 from collections.abc import Sequence
 
 
@@ -11,6 +12,7 @@ class TextStream:
 
     A token counts once a character that follows its start is shown, so the tokens of a stop sequence never count.
     Bytes that are no UTF-8 become U+FFFD; a character that is still incomplete waits for its other bytes.
+    One thread may add while another takes.
     """
 
     def __init__(self, stops: Sequence[str] = ()) -> None:
@@ -23,6 +25,7 @@ class TextStream:
         self._released = 0
         self._held = ""
         self._shown: list[str] = []
+        self._lock = threading.Lock()
 
     @property
     def ready(self) -> bool:
@@ -36,33 +39,36 @@ class TextStream:
 
     def add(self, piece: bytes, stamp_ns: int) -> None:
         """One token's bytes; sets `stopped` when they complete a stop sequence."""
-        self._tokens.append((self._decoded, stamp_ns))
-        text = self._decode(piece)
-        if not text:
-            return
-        self._decoded += len(text)
-        if self._stops:
-            self._hold(text)
-        else:
-            self._release(text)
+        with self._lock:
+            self._tokens.append((self._decoded, stamp_ns))
+            text = self._decode(piece)
+            if not text:
+                return
+            self._decoded += len(text)
+            if self._stops:
+                self._hold(text)
+            else:
+                self._release(text)
 
     def finish(self) -> None:
         """No more tokens: what was held back is shown, a half character as U+FFFD. Does nothing after a stop."""
         if self.stopped:
             return
-        rest = self._held + self._decode(b"", True)
-        self._held = ""
-        if rest:
-            self._release(rest)
-        # Tokens without text at the very end, such as control tokens, count too.
-        self._released += 1
+        with self._lock:
+            rest = self._held + self._decode(b"", True)
+            self._held = ""
+            if rest:
+                self._release(rest)
+            # Tokens without text at the very end, such as control tokens, count too.
+            self._released += 1
 
     def take(self) -> tuple[str, tuple[int, ...]]:
         """Text to show and the stamps of its tokens, once."""
-        text = "".join(self._shown)
-        self._shown.clear()
-        stamps = tuple(stamp for start, stamp in self._tokens if start < self._released)
-        self._tokens = [token for token in self._tokens if token[0] >= self._released]
+        with self._lock:
+            text = "".join(self._shown)
+            self._shown.clear()
+            stamps = tuple(stamp for start, stamp in self._tokens if start < self._released)
+            self._tokens = [token for token in self._tokens if token[0] >= self._released]
         return text, stamps
 
     def _release(self, text: str) -> None:
