@@ -114,7 +114,7 @@ def main() -> int:
     add_arguments(parser)
     arguments = parser.parse_args()
     native = Native()
-    path = model_file(arguments.folder, "3m-long")
+    path = model_file(arguments.folder, "56m-long")
     options = LoadOptions(n_ctx=arguments.tokens + 512, n_threads=arguments.threads)
     model = LoadedModel(
         native, LogCapture(native.api), AbortFlag(native.api), path, path.name, options, lambda _fraction: None
