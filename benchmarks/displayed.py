@@ -4,7 +4,8 @@
     bench       llama-bench of the same llama.cpp: as many tokens, same threads, no sampling and no text
     chat        Llama.create_chat_completion(stream=True) in a process of its own
 
-The ways take turns; a ratio is the median of the ratios within a round. Threads are what the app chose, for all three.
+The ways take turns; a ratio is the median of the ratios within a round. All three have the same threads, by default as
+many as the app chooses.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +38,7 @@ TRIES = 20  # a random model may end an answer by chance
 class Window:
     """The whole app with one lane, in this process."""
 
-    def __init__(self, home: Path, model: Path) -> None:
+    def __init__(self, home: Path, model: Path, threads: int) -> None:
         os.environ["NEARFAR_HOME"] = str(home)
         os.environ.setdefault("QT_QPA_PLATFORM", "xcb" if os.environ.get("DISPLAY") else "offscreen")
         from PySide6.QtWidgets import QApplication
@@ -48,16 +50,14 @@ class Window:
         self._qt = QApplication.instance() or QApplication([])
         bench = Workbench(app_paths())
         bench.change(lanes=(f"local:{model}",), n_ctx=N_CTX, first_start_done=True)
+        _load_with(bench.local.plans, threads)
         self._session = Session(self._qt, bench)  # type: ignore[arg-type] # instance() is of the base class
         self._session.window.resize(1280, 800)
         self._session.window.show()
         self._until(lambda: self._session.status.begun)
-        self.n_threads = 0
 
     def tok_s(self, n_tokens: int) -> float:
         """What the strip shows after an answer of so many tokens; asks again where the model ended it earlier."""
-        from dataclasses import replace
-
         page = self._session.compare
         box = page.prompt_box
         box.parameters.set_sampling(replace(self._session.bench.settings.sampling, max_tokens=n_tokens))
@@ -84,6 +84,16 @@ class Window:
         timer.start(50)
         loop.exec()
         timer.stop()
+
+
+def _load_with(plans: Any, threads: int) -> None:
+    """Every load with so many threads, which no setting of the app can ask for."""
+    planned = plans.options
+
+    async def options(ref: str, path: Path) -> Any:
+        return replace(await planned(ref, path), n_threads=threads)
+
+    plans.options = options
 
 
 def chat(model: Path, threads: int, n_tokens: int) -> float:
@@ -120,10 +130,10 @@ def measure(name: str, n_tokens: int, arguments: argparse.Namespace, *, with_cha
     program = llama_bench.ensure(arguments.llama_bench)
     from backends.local.threads import threads_for, usable_cores
 
-    threads = threads_for(usable_cores(), model.stat().st_size)
+    threads = arguments.threads or threads_for(usable_cores(), model.stat().st_size)
     rows: dict[str, list[float]] = {"displayed": [], "bench": [], "chat": []}
     with tempfile.TemporaryDirectory() as home:
-        window = Window(Path(home), model)
+        window = Window(Path(home), model, threads)
         window.tok_s(32)
         for number in range(arguments.rounds):
             rows["displayed"].append(window.tok_s(n_tokens))
@@ -133,7 +143,7 @@ def measure(name: str, n_tokens: int, arguments: argparse.Namespace, *, with_cha
             shown = ", ".join(f"{way} {values[-1]:.1f}" for way, values in rows.items() if values)
             print(f"{name} {n_tokens} tokens, {threads} threads, round {number + 1}: {shown} tok/s", file=sys.stderr)
         window.close()
-    what = f"{name}, {n_tokens} tokens"
+    what = f"{name}, {n_tokens} tokens, {threads} thread{'s' * (threads > 1)}"
     figures = [
         Figure(f"{what}: {way}", statistics.median(values), "tok/s", samples=tuple(values))
         for way, values in rows.items()
@@ -154,6 +164,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--folder", type=Path, default=FOLDER)
+    parser.add_argument("--threads", type=int, help="for all three; what the app chooses by default")
     parser.add_argument("--only", choices=AIMS)
     parser.add_argument("--chat", nargs=3, help=argparse.SUPPRESS)
     llama_bench.add_argument(parser)

@@ -49,7 +49,7 @@ WAYS = (Way("temperature 0", 0.0), Way("drawn", 0.7))
 
 
 def question(topic: str, turn: int) -> Message:
-    return Message("user", f"{topic} {turn}: " + WORDS * 12)
+    return Message("user", f"{topic} {turn}: " + WORDS * 3)
 
 
 async def answer(engine: LocalEngine, messages: Sequence[Message], way: Way) -> RunResult:
