@@ -6,20 +6,19 @@ import argparse
 import logging
 import sys
 from collections.abc import Sequence
-from typing import TypeVar, get_args
+from typing import get_args
 
+from app.cli_bench import add_bench
 from app.cli_fit import add_fit
 from app.cli_key import add_key
 from app.cli_models import add_models
-from app.cli_parser import Parser, quoted
+from app.cli_parser import Parser, number
 from app.cli_print import discard_output, reader_is_gone, say, use_utf8
 from app.cli_words import typed
 from app.exits import EXIT_CANCELLED, EXIT_FAILED, EXIT_OK, EXIT_USAGE
 from backends.errors import NearfarError, UsageError
 from backends.records import Effort
 from backends.version import APP_VERSION
-
-Number = TypeVar("Number", int, float)
 
 RUN_ENDS = (
     "Exit status: 0 every answer is complete; 1 a run failed, or the server ended an answer early so that it is "
@@ -38,6 +37,7 @@ def build_parser() -> Parser:
     _add_run(commands)
     _add_doctor(commands)
     add_fit(commands)
+    add_bench(commands)
     add_models(commands)
     add_key(commands)
     _add_history(commands)
@@ -105,25 +105,15 @@ def _add_history(commands: argparse._SubParsersAction[Parser]) -> None:
 
 
 def _positive(text: str) -> int:
-    return _number(text, int, 1, 1_000_000, "a whole number from 1 to 1000000")
+    return number(text, int, 1, 1_000_000, "a whole number from 1 to 1000000")
 
 
 def _seed(text: str) -> int:
-    return _number(text, int, 0, 2**32 - 2, "a whole number from 0 to 4294967294")
+    return number(text, int, 0, 2**32 - 2, "a whole number from 0 to 4294967294")
 
 
 def _temperature(text: str) -> float:
-    return _number(text, float, 0.0, 2.0, "a number from 0 to 2")
-
-
-def _number(text: str, kind: type[Number], low: Number, high: Number, words: str) -> Number:
-    try:
-        value = kind(text)
-    except ValueError:
-        value = None
-    if value is None or not low <= value <= high:
-        raise argparse.ArgumentTypeError(f"{quoted(text)} is not {words}")
-    return value
+    return number(text, float, 0.0, 2.0, "a number from 0 to 2")
 
 
 def main(argv: Sequence[str]) -> int:
@@ -167,6 +157,10 @@ def _dispatch(arguments: argparse.Namespace) -> int:
             from app.cli_fit import fit
 
             return fit(arguments)
+        case "bench":
+            from app.cli_bench import bench
+
+            return bench(arguments)
         case "models":
             from app.cli_models import models
 

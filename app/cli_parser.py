@@ -5,10 +5,12 @@ from __future__ import annotations
 import argparse
 import re
 from collections.abc import Sequence
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeVar
 
 from backends.errors import UsageError
 from backends.keys import KEY_SHAPE
+
+Number = TypeVar("Number", int, float)
 
 LONGEST_SHOWN = 15  # API keys are longer, numbers and choices are not
 HIDDEN = "what was given"
@@ -24,6 +26,17 @@ _REPEATED = re.compile(
 def quoted(text: str) -> str:
     """What was typed, for a sentence that refuses it; without it where it may be a key."""
     return f"“{text}”" if _may_be_shown(text) else HIDDEN
+
+
+def number(text: str, kind: type[Number], low: Number, high: Number, words: str) -> Number:
+    """What was typed as a number within bounds; raises what argparse words as an error."""
+    try:
+        value = kind(text)
+    except ValueError:
+        value = None
+    if value is None or not low <= value <= high:
+        raise argparse.ArgumentTypeError(f"{quoted(text)} is not {words}")
+    return value
 
 
 def _may_be_shown(text: str) -> bool:

@@ -14,6 +14,7 @@ from typing import TextIO
 from backends.endings import cut_by
 from backends.events import Cancelled, Delta, Event, Failed, Finished, Loading, Notice, Started
 from backends.models.download_names import valid_text
+from backends.other_work import MACHINE_BUSY, busy_words
 from backends.records import RunRequest, RunResult
 from backends.wire import event_as_json
 
@@ -110,8 +111,10 @@ class JsonLines:
         self._targets = {request.run_id: str(request.target) for request in requests}
 
     def show(self, event: Event) -> None:
-        if isinstance(event, Notice) and event.text and event.code != "preparing":
+        if isinstance(event, Notice) and event.text and event.code not in ("preparing", MACHINE_BUSY):
             say(event.text)
+        elif isinstance(event, Finished | Failed | Cancelled):
+            _say_if_busy(event.result)
         line = event_as_json(event, self._targets[event.run_id])
         if line is not None:
             print(json.dumps(line), flush=True)  # a target stands here as it was named, whatever it holds
@@ -142,7 +145,7 @@ class Terminal:
             case Loading() if event.run_id == self._order[0]:
                 self._progress_shown = True
                 self._progress(f"\rloading {event.fraction:4.0%} ")
-            case Notice(text=text) if text:
+            case Notice(text=text, code=code) if text and code != MACHINE_BUSY:  # which is said with the figures
                 self._say(text)
             case Failed():
                 self._end(event.run_id, event.result, event.problem.sentence)
@@ -168,6 +171,7 @@ class Terminal:
             self._print("\n" + self._styled("2", figures(result)) + "\n\n")
             if words:
                 self._say(words)
+            _say_if_busy(result)
             self._text.pop(self._order.pop(0))
             if self._order:
                 self._head()
@@ -194,6 +198,12 @@ class Terminal:
 
     def _styled(self, code: str, text: str) -> str:
         return f"\x1b[{code}m{text}\x1b[0m" if self._colour else text
+
+
+def _say_if_busy(result: RunResult) -> None:
+    words = busy_words(result.other_work)
+    if words:
+        say(words)
 
 
 def ending_words(result: RunResult) -> str:

@@ -11,7 +11,7 @@ from datetime import date
 
 from app.cli_print import JsonLines, Terminal, discard_output, reader_is_gone, say
 from app.cli_signals import stop_on_signal
-from app.cli_words import typed
+from app.cli_words import LOAD_ADVICE, typed
 from app.estimates import estimates, may_cost
 from app.exits import EXIT_CANCELLED, EXIT_FAILED, EXIT_OK
 from backends.cloud.providers import model_of
@@ -26,9 +26,6 @@ from backends.targets import parse_target
 from backends.workbench import Workbench
 from widgets import estimate_words
 
-LOAD_ADVICE = (
-    "Free memory, choose a smaller quant, or add --load-anyway: the load can then fail or slow the machine down."
-)
 GROUPED = "\u202f"
 SOON_DAYS = 90  # a retirement is said from then on
 MAX_STDIN_CHARS = 16 * 1024 * 1024

@@ -13,6 +13,9 @@ from backends.errors import NearfarError, Problem
 from backends.models.errors import DownloadError
 from backends.sizes import size_words
 
+LOAD_ADVICE = (
+    "Free memory, choose a smaller quant, or add --load-anyway: the load can then fail or slow the machine down."
+)
 NOTHING_CAME = "Nothing was downloaded."
 AGAIN = "run the same command again"
 # Whole sentences and phrases of the window, with what a person types instead. The first letter's case is kept.

@@ -7,6 +7,7 @@ import contextlib
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any
+from weakref import WeakSet
 
 KEPT_NAMES = frozenset(
     {"PATH", "HOME", "LANG", "LANGUAGE", "TZ", "TMPDIR", "TMP", "TEMP", "VIRTUAL_ENV", "PYTHONHOME", "PYTHONPATH"}
@@ -16,6 +17,8 @@ KEPT_NAMES = frozenset(
 )
 KEPT_PREFIXES = ("LC_", "CUDA_", "NVIDIA_", "GGML_", "OMP_", "GOMP_", "HIP_", "ROCR_", "HSA_", "VK_")
 SECRET = re.compile(r"KEY|TOKEN|SECRET|PASSWORD|PASSWD|CREDENTIAL", re.IGNORECASE)
+
+_children: WeakSet[asyncio.subprocess.Process] = WeakSet()
 
 
 def child_environment(environment: Mapping[str, str]) -> dict[str, str]:
@@ -35,7 +38,7 @@ async def spawn(command: Sequence[str], **options: Any) -> asyncio.subprocess.Pr
     """
     starting = asyncio.ensure_future(asyncio.create_subprocess_exec(*command, **options))
     try:
-        return await asyncio.shield(starting)
+        return known(await asyncio.shield(starting))
     except asyncio.CancelledError:
         with contextlib.suppress(OSError):
             process = await starting
@@ -43,3 +46,17 @@ async def spawn(command: Sequence[str], **options: Any) -> asyncio.subprocess.Pr
                 process.kill()
             await process.communicate()
         raise
+
+
+def known(process: asyncio.subprocess.Process) -> asyncio.subprocess.Process:
+    """The same process, counted from now on among those of `running_children`."""
+    _children.add(process)
+    return process
+
+
+def running_children() -> tuple[int, ...]:
+    """The ids of our own children that have not ended: what they do is not other programs' work.
+
+    Call it on the loop that starts them.
+    """
+    return tuple(process.pid for process in _children if process.returncode is None)

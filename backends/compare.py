@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Literal
 
 from backends.engine import Engine
@@ -17,13 +18,14 @@ log = logging.getLogger(__name__)
 
 Mode = Literal["sequence", "race"]
 EngineFor = Callable[[Target], Engine]
+Around = Callable[[RunRequest, Emit], AbstractAsyncContextManager[Emit]]
 
 
 class Comparison:
     """Runs every request to its one terminal event. In sequence, the next lane starts when the last has ended.
 
-    `engine_for` may raise NearfarError; the lane then fails with that sentence and the others go on. `also` hears every
-    event before `emit` does.
+    `engine_for` may raise NearfarError; the lane then fails with that sentence and the others go on. `around` gives
+    what the engine emits to while it answers. `also` hears every event before `emit` does.
     """
 
     def __init__(
@@ -33,6 +35,7 @@ class Comparison:
         self._engine_for = engine_for
         self._emit = emit
         self.mode = mode
+        self.around: Around = _as_it_is
         self.also: Emit | None = None
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._stopped: set[str] = set()
@@ -86,7 +89,8 @@ class Comparison:
             tally.started()
             tally.failed(error)
             return
-        await engine.run(request, self._pass_on)
+        async with self.around(request, self._pass_on) as emit:
+            await engine.run(request, emit)
 
     def _close(self, request: RunRequest, task: asyncio.Task[None]) -> None:
         """A task stopped before its first step emitted nothing, and a defect of ours no terminal event: end both."""
@@ -110,3 +114,8 @@ class Comparison:
         if self.also is not None:
             self.also(event)
         self._emit(event)
+
+
+@asynccontextmanager
+async def _as_it_is(_request: RunRequest, emit: Emit) -> AsyncIterator[Emit]:
+    yield emit

@@ -75,7 +75,7 @@ class LoadPlanner:
     async def options(self, ref: str, path: Path) -> LoadOptions:
         """How to load this file now. Raises WouldNotFit, and what a file that is no model raises."""
         wish = self._wish()
-        facts = await asyncio.to_thread(_facts_of, path, path.name if ref == str(path) else ref)
+        facts = await asyncio.to_thread(facts_in, path, path.name if ref == str(path) else ref)
         if facts is None:  # an architecture whose shape we cannot read: llama.cpp places it by its own lights
             return LoadOptions(n_ctx=wish.n_ctx, kv_type=wish.kv_type, n_batch=wish.n_batch)
         found, learned = await self._read_machine(), await self.learned()
@@ -161,7 +161,11 @@ def _resident_bytes(worker_pid: int | None) -> int | None:
         return None
 
 
-def _facts_of(path: Path, name: str) -> ModelFacts | None:
+def facts_in(path: Path, name: str) -> ModelFacts | None:
+    """What fit must know of this file, from its header; None for an architecture whose shape we cannot read.
+
+    Raises what a file that is no model raises.
+    """
     header = read_model(path)
     return None if header.shape is None else facts_from_header(header, name=name)
 

@@ -24,6 +24,8 @@ CostBasis = Literal[
     "estimated",  # the answer broke off: at least about this much
 ]
 
+BUSY_FROM_SHARE = 0.2  # of the time of decoding
+
 
 def frozen_map(values: Mapping[str, Number] | None = None) -> Mapping[str, Number]:
     """A read-only copy, for fields of frozen values."""
@@ -170,6 +172,25 @@ class EngineReport:
 
 
 @dataclass(frozen=True, slots=True)
+class OtherWork:
+    """What other programs used of the processor while a local run decoded on it, in cores on average.
+
+    `used_cores` is over the whole time; `busy_cores` over that part of it, `busy_share`, in which they were in the way
+    of the run, None where they never were. `cores` are the machine's physical ones. `devices/busy` has the rule.
+    """
+
+    busy_share: float
+    used_cores: float
+    busy_cores: float | None
+    cores: int
+
+    @property
+    def busy(self) -> bool:
+        """Whether that was long enough to be told beside tok/s."""
+        return self.busy_share >= BUSY_FROM_SHARE
+
+
+@dataclass(frozen=True, slots=True)
 class RunResult:
     """One run, whole: everything needed to read it and to repeat it. Unknown is None, never 0.
 
@@ -201,3 +222,4 @@ class RunResult:
     app_version: str = ""
     engine_timings: Mapping[str, Number] = field(default_factory=frozen_map)
     settings: Mapping[str, object] = field(default_factory=lambda: MappingProxyType({}))
+    other_work: OtherWork | None = None

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from backends.errors import Problem
 from backends.events import Cancelled, Delta, Event, Failed, Finished, Started
-from backends.records import RunResult
+from backends.records import OtherWork, RunResult
 
 Json = dict[str, object]
 
@@ -47,6 +47,19 @@ def result_as_json(result: RunResult) -> Json:
         "settings": dict(result.settings),
         "app_version": result.app_version,
         "engine_build": result.engine_build,
+        "other_work": other_work_as_json(result.other_work),
+    }
+
+
+def other_work_as_json(work: OtherWork | None) -> Json | None:
+    if work is None:
+        return None
+    return {
+        "busy": work.busy,
+        "busy_share": work.busy_share,
+        "used_cores": work.used_cores,
+        "busy_cores": work.busy_cores,
+        "cores": work.cores,
     }
 
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from backends import egress_guard
 from backends.access import Access
+from backends.busy_watch import busy_watch
 from backends.cloud.budget import Spending
 from backends.cloud.engine import CloudEngine
 from backends.cloud.known_models import KnownModels
@@ -194,6 +195,7 @@ class Workbench:
                 await self._release_idle(Counter(targets))
                 await self.access.load_keys(targets)
                 await self.local.look_up(targets)
+                comparison.around = busy_watch
                 if comparison.mode == "sequence":
                     comparison.also = self.local.watch
                 await comparison.run()

@@ -5,8 +5,9 @@ Formulas: backends/metrics.py. A figure that is still an estimate carries "~"; o
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from backends.other_work import busy_words
 from backends.records import Cost, CostBasis, RunResult
 from widgets import format as fmt
 from widgets.lane_state import LaneState
@@ -42,12 +43,19 @@ _ESTIMATE = " “~” marks an estimate until the server reports its count."
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """One cell: a caption, a value, and the tooltip that says how it is measured."""
+    """One cell: a caption, a value, and the tooltip that says how it is measured.
+
+    `mark` is a word beside the caption, for a value to be read with care; the tooltip begins with why.
+    """
 
     caption: str
     value: str
     tip: str
     known: bool = True
+    mark: str = ""
+
+    def spoken(self) -> str:
+        return f"{self.caption} {self.value}{f' ({self.mark})' if self.mark else ''}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +75,7 @@ class Figures:
 
     def spoken(self) -> str:
         """All figures in one sentence, for screen readers."""
-        return ", ".join(f"{cell.caption} {cell.value}" for cell in self.cells() if cell.known)
+        return ", ".join(cell.spoken() for cell in self.cells() if cell.known)
 
 
 def blank() -> Figures:
@@ -95,7 +103,7 @@ def live(state: LaneState, now_ns: int) -> Figures:
     tokens = f"{mark}{so_far.n_tokens:,}" if so_far.n_tokens else PENDING
     return Figures(
         ttft=Figure("TTFT", PENDING if so_far.ttft_ms is None else fmt.duration(so_far.ttft_ms), TTFT_TIP),
-        speed=Figure("tok/s", speed, SPEED_TIP + hint),
+        speed=_marked(Figure("tok/s", speed, SPEED_TIP + hint), state.busy),
         tokens=Figure("tokens", tokens, TOKENS_TIP + hint),
         time=Figure("time", _ticking(elapsed_ms), "Time since the request was sent."),
         cost=Figure("cost", PENDING, f"Known when the run ends. {COST_TIP}", known=False),
@@ -133,7 +141,12 @@ def _speed(result: RunResult) -> Figure:
         extra.append(f"Over the whole answer, waiting included: {fmt.tok_s(result.answer_tok_s)}.")
     if result.chars_s is not None:
         extra.append(f"Characters: {fmt.number(result.chars_s)} per second.")
-    return Figure("tok/s", fmt.number(result.decode_tok_s), " ".join((SPEED_TIP, *extra)))
+    speed = Figure("tok/s", fmt.number(result.decode_tok_s), " ".join((SPEED_TIP, *extra)))
+    return _marked(speed, busy_words(result.other_work))
+
+
+def _marked(speed: Figure, why: str) -> Figure:
+    return replace(speed, tip=f"{why} {speed.tip}", mark="busy") if why else speed
 
 
 def _why_no_speed(result: RunResult) -> str:

@@ -139,7 +139,7 @@ class Lane(QFrame):
             if isinstance(event, Delta):
                 self._take_text(event)
             elif isinstance(event, Notice):
-                self.banner.show_notice(event.text)
+                self.banner.show_notice(self.state.notice)
             if is_terminal(event):
                 self._ended()
             elif self.state.phase != before or not isinstance(event, Delta):

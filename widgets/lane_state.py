@@ -20,6 +20,7 @@ from backends.events import (
     Started,
 )
 from backends.metrics import Meter
+from backends.other_work import MACHINE_BUSY
 from backends.records import EngineReport, RunResult
 from widgets import format as fmt
 from widgets.values import EndStatus, LoadNote
@@ -86,6 +87,7 @@ class LaneState:
         self.read: tuple[int, int] | None = None
         self.notice = ""
         self.remarks: tuple[Notice, ...] = ()
+        self.busy = ""  # why tok/s is lower than it could be: a sentence to stand beside it
         self.problem: Problem | None = None
         self.report: EngineReport | None = None
         self.load: LoadNote | None = None  # of the load that the report is about
@@ -141,6 +143,8 @@ class LaneState:
                     self.phase = "reading"
             case Delta():
                 self._delta(event)
+            case Notice() if event.code == MACHINE_BUSY:
+                self.busy = event.text
             case Notice():
                 self.notice = event.text
                 if event.code in LASTING:

@@ -9,25 +9,34 @@ from widgets.sparkline import Sparkline
 
 
 class _Cell(QWidget):
-    """A caption above a value."""
+    """A caption above a value, and beside the caption a mark where the value is to be read with care."""
 
     def __init__(self) -> None:
         super().__init__()
         self._caption = parts.label(role="caption", tone="muted")
+        self._mark = parts.label(role="caption", tone="caution")
+        self._mark.hide()
         self._value = parts.label(role="figure")
         self._value.setFont(theme.font("figure"))
-        self.setLayout(parts.column(self._caption, self._value, gap=0))
+        head = parts.row(self._caption, self._mark, gap=theme.HAIR)
+        head.addStretch(1)
+        layout = parts.column(gap=0)
+        layout.addLayout(head)
+        layout.addWidget(self._value)
+        self.setLayout(layout)
 
     def show_figure(self, figure: figures.Figure) -> None:
         _set_text(self._caption, figure.caption)
         _set_text(self._value, figure.value)
+        _set_text(self._mark, figure.mark)
+        self._mark.setVisible(bool(figure.mark))
         if self._value.property("tone") != ("" if figure.known else "muted"):
             parts.set_tone(self._value, "" if figure.known else "muted")
             self._value.setFont(theme.font("figure" if figure.known else "body"))
         if self.tip() != figure.tip:
             parts.set_tip(self, figure.tip)
             self.setAccessibleDescription(figure.tip)
-        self.setAccessibleName(f"{figure.caption}: {figure.value}")
+        self.setAccessibleName(f"{figure.caption}: {figure.value}{f', {figure.mark}' if figure.mark else ''}")
 
     def value(self) -> str:
         return self._value.text()
@@ -37,6 +46,9 @@ class _Cell(QWidget):
 
     def caption(self) -> str:
         return self._caption.text()
+
+    def mark(self) -> str:
+        return self._mark.text()
 
 
 class MetricsStrip(QWidget):
@@ -75,6 +87,10 @@ class MetricsStrip(QWidget):
 
     def tips(self) -> dict[str, str]:
         return {cell.caption(): cell.tip() for cell in self._cells}
+
+    def marks(self) -> dict[str, str]:
+        """The marks that stand beside captions, by caption."""
+        return {cell.caption(): cell.mark() for cell in self._cells if cell.mark()}
 
     def note(self) -> str:
         return self._note.text()

@@ -83,10 +83,15 @@ def speed_class(device: Device) -> SpeedClass:
 
 def speed(fit: Fit, model: ModelFacts, machine: Machine, depth_tokens: int | None = None) -> Speed | None:
     """Decode speed with `depth_tokens` in the context, half of it where not said; None where a bandwidth is unknown."""
+    return expected(works(fit, model, machine, depth_tokens))
+
+
+def works(fit: Fit, model: ModelFacts, machine: Machine, depth_tokens: int | None = None) -> tuple[Work, ...]:
+    """What one token reads on each device that has any of it, at a depth as in `speed`."""
     depth = fit.n_ctx / 2 if depth_tokens is None else min(depth_tokens, fit.n_ctx)
     filled = depth / fit.n_ctx if fit.n_ctx else 0.0
     gpus = [_gpu_work(part, fit, filled) for part in fit.gpus if part.layers]
-    return expected([*gpus, _host_work(fit, model, machine, filled)])
+    return tuple(work for work in (*gpus, _host_work(fit, model, machine, filled)) if work.touched_bytes)
 
 
 def _gpu_work(part: Part, fit: Fit, filled: float) -> Work:
@@ -112,12 +117,10 @@ def _unpacked_gb_s(quant: str, machine: Machine) -> float | None:
     return each * max(1, cores - 1)
 
 
-def expected(works: Iterable[Work]) -> Speed | None:
+def expected(devices: Iterable[Work]) -> Speed | None:
     """The range over devices that work in turn; None where one of them has work and no known bandwidth."""
     quick_s = slow_s = 0.0
-    for work in works:
-        if not work.touched_bytes:
-            continue
+    for work in devices:
         if not work.device.bandwidth_gb_s:
             return None
         each = speed_class(work.device)

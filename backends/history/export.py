@@ -85,12 +85,16 @@ _MONEY: dict[CostBasis, str] = {
 }
 
 
+def _was_busy(result: RunResult) -> bool:
+    return result.other_work is not None and result.other_work.busy
+
+
 def _figures(result: RunResult) -> list[str]:
     """The figures that are known; what is unknown is left out, never 0."""
     usage, cost = result.usage, result.cost
     shown = [
         (result.ttft_ms, "TTFT {:.0f} ms"),
-        (result.decode_tok_s, "{:.1f} tok/s"),
+        (result.decode_tok_s, "{:.1f} tok/s (the machine was busy)" if _was_busy(result) else "{:.1f} tok/s"),
         (usage.completion_tokens, "{} tokens"),
         (result.e2e_ms, "{:.0f} ms in all"),
         (cost.usd, _MONEY.get(cost.basis, "{} USD")),

@@ -10,7 +10,7 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from backends.children import child_environment
+from backends.children import child_environment, known
 from backends.errors import NearfarError, PromptTooLong, UsageError, WorkerConfused, WorkerDied, WorkerSilent
 from backends.local.endings import why_it_died
 from backends.local.facts import WorkerFacts
@@ -168,7 +168,7 @@ class WorkerProcess:
 
 async def _spawn(command: Sequence[str], folder: Path) -> asyncio.subprocess.Process:
     """The process, with `folder` as its place; raises OSError. asyncio kills and reaps it when cancelled half way."""
-    return await asyncio.create_subprocess_exec(
+    process = await asyncio.create_subprocess_exec(
         *command,
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
@@ -178,6 +178,7 @@ async def _spawn(command: Sequence[str], folder: Path) -> asyncio.subprocess.Pro
         env=child_environment(os.environ),
         creationflags=0x0800_0000 if sys.platform == "win32" else 0,  # CREATE_NO_WINDOW
     )
+    return known(process)
 
 
 def _remove(folder: Path) -> None:

@@ -12,6 +12,7 @@ from PySide6.QtCore import QSize
 from PySide6.QtWidgets import QApplication, QWidget
 
 from backends.errors import Problem
+from backends.records import OtherWork
 from tests.widgets import samples
 from widgets import icons, theme, verdict
 from widgets.compare_page import ComparePage
@@ -74,6 +75,16 @@ def finished(shown: Shown) -> None:
     first, second = shown.lanes(LOCAL, "practice")
     shown.compare.set_prompt(samples.PROMPT)
     shown.compare.show_events(first, samples.whole_run(LOCAL, samples.local_result(), now, tok_s=131))
+    shown.compare.show_events(second, samples.whole_run("practice", samples.practice_result(), now, tok_s=410))
+    shown.compare.show_verdict(verdict.sentence(shown.compare.outcomes()))
+
+
+def busy(shown: Shown) -> None:
+    now = monotonic_ns()
+    first, second = shown.lanes(LOCAL, "practice")
+    shown.compare.set_prompt(samples.PROMPT)
+    slowed = samples.local_result(decode_tok_s=48.3, other_work=OtherWork(1.0, 1.8, 1.8, 2))
+    shown.compare.show_events(first, samples.whole_run(LOCAL, slowed, now, tok_s=48))
     shown.compare.show_events(second, samples.whole_run("practice", samples.practice_result(), now, tok_s=410))
     shown.compare.show_verdict(verdict.sentence(shown.compare.outcomes()))
 
@@ -146,6 +157,8 @@ STATES: dict[str, tuple[Callable[[Shown], None], QSize]] = {
     "finished": (finished, MEDIUM),
     "finished-large": (finished, LARGE),
     "finished-small": (finished, SMALL),
+    "busy": (busy, MEDIUM),
+    "busy-small": (busy, SMALL),
     "failed": (failed, MEDIUM),
     "four": (four, LARGE),
     "four-small": (four, SMALL),
