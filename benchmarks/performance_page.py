@@ -44,7 +44,8 @@ PARTS = (
         "Decoding, as it stands in the window",
         "`displayed` is the tok/s in the lane: window, engine thread, pipe and worker. `bench` is llama-bench of the "
         "same llama.cpp, which draws no token and makes no text; `chat` is `create_chat_completion(stream=True)`, "
-        "which turns the whole answer into text again for every token. All three have as many threads as the app chooses.",
+        "which turns the whole answer into text again for every token. All three have as many threads as the app "
+        "chooses.",
     ),
     Part(
         "displayed",

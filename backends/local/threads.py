@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
 
+from backends.devices.busy import LEAST_WINDOW_S, CpuCounters, CpuSample, slice_between
+
 SMALL_MODEL_BYTES = 10_000_000  # below it, waiting costs more than a second thread saves
 FOR_THE_WINDOW = 1
-LEAST_WINDOW_S = 0.2
 QUOTA = Path("/sys/fs/cgroup/cpu.max")
 
 
@@ -37,37 +37,33 @@ def threads_for(cores: int, model_bytes: int, busy_cores: float = 0.0) -> int:
     return max(1, min(cores - FOR_THE_WINDOW, int(cores - busy_cores)))
 
 
-@dataclass(frozen=True, slots=True)
-class _Look:
-    at_s: float
-    busy_s: float
-    own_s: float
-
-
-class OtherWork:
-    """How many cores other programs use, from the time between two looks."""
+class BusyCores:
+    """How many cores other programs use, from the time between two looks. This process itself is none of them."""
 
     def __init__(self) -> None:
-        self._process = psutil.Process()
-        self._looks: deque[_Look] = deque([self._now()], maxlen=2)
+        self._counters = CpuCounters(children=tuple)
+        self._looks: deque[CpuSample] = deque(maxlen=2)
+        self.look()
 
     def look(self) -> None:
         """Remember this moment; to be called where nothing is measured."""
-        self._looks.append(self._now())
+        if (now := self._read()) is not None:
+            self._looks.append(now)
 
-    def cores(self) -> float:
-        """Cores in use by others since the last look, or the one before where that was just now."""
-        now = self._now()
+    def now(self) -> float:
+        """Cores in use by others since the last look, or the one before where that was just now; 0 where unknown."""
+        now = self._read()
         for before in reversed(self._looks):
-            if (passed_s := now.at_s - before.at_s) >= LEAST_WINDOW_S:
-                return max(0.0, now.busy_s - before.busy_s - (now.own_s - before.own_s)) / passed_s
+            since = None if now is None else slice_between(before, now)
+            if since is not None and since.length_s >= LEAST_WINDOW_S:
+                return since.others_cores
         return 0.0
 
-    def _now(self) -> _Look:
-        machine, own = psutil.cpu_times(), self._process.cpu_times()
-        # Guests are in user time already; iowait is idle time with a reason.
-        busy_s = machine.user + machine.system + getattr(machine, "nice", 0.0) + getattr(machine, "softirq", 0.0)
-        return _Look(time.monotonic(), busy_s, own.user + own.system)
+    def _read(self) -> CpuSample | None:
+        try:
+            return self._counters.read(time.monotonic_ns())
+        except (OSError, psutil.Error):  # a system that does not say: then nobody is in the way
+            return None
 
 
 def _cores_of(quota: Path) -> int | None:

@@ -39,7 +39,7 @@ from backends.local.model import LoadedModel
 from backends.local.native import Native
 from backends.local.protocol import MAX_DELTA_CHARS
 from backends.local.template import PLAIN_STOP, TemplateUnusable, plain_chat
-from backends.local.threads import OtherWork
+from backends.local.threads import BusyCores
 from backends.local.worker_io import Inbox, Outlet, Work, beat_for_ever
 from backends.records import Usage
 
@@ -58,7 +58,7 @@ class Worker:
         self._model: LoadedModel | None = None
         self._session: Session | None = None
         self._measurer = Measurer(native, self._log, self.abort)
-        self._others = OtherWork()
+        self._busy_cores = BusyCores()
 
     def answer(self, request: Work) -> None:
         """Exactly one ending reply to each request, whatever happens."""
@@ -81,7 +81,7 @@ class Worker:
 
     def rest(self) -> None:
         """What is better done between runs than in one."""
-        self._others.look()
+        self._busy_cores.look()
         if self._session is not None:
             self._session.rest()
 
@@ -120,7 +120,7 @@ class Worker:
         prompt = session.tokenize(text, add_special=not (model.bos and text.startswith(model.bos)))
         sampling = replace(request.sampling, stop=(*request.sampling.stop, *stop))
         # Another number of threads adds up in another order: what must be repeatable always has the same.
-        model.share_cores(0.0 if request.exact else self._others.cores())
+        model.share_cores(0.0 if request.exact else self._busy_cores.now())
         outcome = session.run(
             prompt,
             sampling,
@@ -131,7 +131,7 @@ class Worker:
             on_text=lambda text, stamps: self._send_text(request.id, text, stamps),
         )
         self._outlet.send(_ending(request.id, outcome))
-        self._others.look()
+        self._busy_cores.look()
 
     def _render(self, model: LoadedModel, request: Run) -> tuple[str, tuple[str, ...]]:
         """The prompt as text, and the stop sequences that its format needs."""

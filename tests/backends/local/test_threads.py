@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from backends.local.threads import SMALL_MODEL_BYTES, OtherWork, threads_for, usable_cores
+from backends.local.threads import SMALL_MODEL_BYTES, BusyCores, threads_for, usable_cores
 from tests.backends.local.in_process import session_here
 
 GIB = 2**30
@@ -53,14 +53,14 @@ def spinning() -> Iterator[None]:
 
 
 def test_what_others_use_is_seen_and_ones_own_work_is_not(spinning: None) -> None:
-    others = OtherWork()
+    busy = BusyCores()
     until = time.monotonic() + 1.0
     while time.monotonic() < until:  # own work, which must not count
         pass
-    seen = others.cores()
+    seen = busy.now()
     assert seen > 0.2
-    alone = OtherWork()
-    assert alone.cores() == 0.0, "nothing is known yet"
+    alone = BusyCores()
+    assert alone.now() == 0.0, "nothing is known yet"
 
 
 def test_a_run_gives_way_and_takes_back(slow: Path, monkeypatch: pytest.MonkeyPatch) -> None:
