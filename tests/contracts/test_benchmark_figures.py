@@ -50,8 +50,6 @@ def test_a_figure_that_became_worse_fails(
     kept = tmp_path / "kept.json"
     before = figures.Figure("share", 1.0, less=less, samples=(0.9, 1.1))
     assert figures.finish([before], chosen(save=kept), rounds=2) == 0
-        figures.finish([figures.Figure("share", 1.0, less=less, samples=(0.9, 1.1))], chosen(save=kept), rounds=2) == 0
-    )
     assert json.loads(kept.read_text(encoding="utf-8"))["about"] == {"rounds": 2}
     assert figures.finish([figures.Figure("share", now, less=less)], chosen(compare=kept)) == status
     assert ("worse than kept: share" in capsys.readouterr().out) is bool(status)
