@@ -10,7 +10,7 @@ from backends.records import KvType
 ChatFormat = Literal["gguf", "plain"]
 
 DEFAULT_N_CTX = 8192
-# Prompt tokens read at a time where a GPU takes part, and where none does: docs/measurements/prefill.md.
+# Prompt tokens read at a time where a GPU takes part, and where none does: benchmarks/prefill.py has the table.
 GPU_BATCH = 512
 CPU_BATCH = 256
 MAX_DEVICES = 16
