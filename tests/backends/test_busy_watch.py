@@ -11,14 +11,18 @@ import pytest
 
 from backends import busy_watch as module
 from backends.busy_watch import busy_watch
+from backends.children import running_children
 from backends.compare import Comparison
 from backends.devices.busy import CpuSample
 from backends.events import Cancelled, Delta, Emit, Event, Finished, Loaded, Notice, is_terminal
 from backends.history.codec import BLANK_RESULT, result_as_json, result_from_json
+from backends.local.engine import LocalEngine
+from backends.local_models import model_file
 from backends.other_work import MACHINE_BUSY
 from backends.paths import app_paths
 from backends.records import EngineReport, OtherWork, Prompt, RunRequest, Sampling, Target
 from backends.tally import Tally
+from backends.targets import DEMO
 from backends.wire import event_as_json
 from backends.workbench import Workbench
 from tests.gguf_factory import write_script
@@ -89,11 +93,11 @@ async def decode(asked: RunRequest, emit: Emit, loaded: EngineReport, steps: int
     tally = Tally(asked, emit)
     tally.started()
     tally.loaded(loaded)
-    tally.sent()
-    tally.text_arrived("word", n_tokens=1)
-    for _ in range(steps):
+    born_ns = tally.sent()
+    tally.text_arrived("word", n_tokens=1, at_ns=born_ns)
+    for n in range(steps):
         await asyncio.sleep(0)
-        tally.text_arrived("word", n_tokens=1)
+        tally.text_arrived("word", n_tokens=1, at_ns=born_ns + n)  # long before it comes through the pipe
     tally.finished("stop")
 
 
@@ -150,6 +154,15 @@ async def test_counters_that_cannot_be_read_cost_the_mark_alone(monkeypatch: pyt
     events = await ran(monkeypatch, [], counters=Broken, steps=8)
     assert kept(events) is None
     assert sum(isinstance(event, Delta) for event in events) == 9
+
+
+async def test_the_worker_of_an_engine_is_no_other_program() -> None:
+    engine = LocalEngine(model_file(DEMO))
+    try:
+        await engine.probe()
+        assert engine.worker_pid in running_children()
+    finally:
+        await engine.close()
 
 
 def test_history_and_json_keep_the_mark() -> None:
