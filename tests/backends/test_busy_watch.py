@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,8 @@ from backends.compare import Comparison
 from backends.devices.busy import CpuSample
 from backends.events import Cancelled, Delta, Emit, Event, Finished, Loaded, Notice, is_terminal
 from backends.history.codec import BLANK_RESULT, result_as_json, result_from_json
+from backends.history.export import as_markdown
+from backends.history.records import ComparisonRecord, RunRecord
 from backends.local.engine import LocalEngine
 from backends.local_models import model_file
 from backends.other_work import MACHINE_BUSY
@@ -177,6 +180,17 @@ def test_history_and_json_keep_the_mark() -> None:
     assert found["other_work"] == {
         "busy": True, "busy_share": 0.4, "used_cores": 0.7, "busy_cores": 1.75, "cores": 2,
     }  # fmt: skip
+
+
+def test_an_export_for_people_says_it() -> None:
+    def line(work: OtherWork | None) -> str:
+        result = replace(BLANK_RESULT, decode_tok_s=12.5, other_work=work)
+        now = datetime.now(UTC)
+        run = RunRecord("run-1", 0, "local:m", "finished", now, "text", "", result, None)
+        return as_markdown([ComparisonRecord("cmp-1", now, Prompt.ask("Q"), Sampling(), "sequence", (run,))])
+
+    assert "12.5 tok/s (the machine was busy)" in line(OtherWork(1.0, 1.8, 1.8, 2))
+    assert "busy" not in line(OtherWork(0.1, 0.2, 1.8, 2)) + line(None)
 
 
 async def test_a_real_run_beside_real_work_is_marked(tmp_path: Path) -> None:
