@@ -5,20 +5,27 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from backends import busy_watch as module
 from backends.busy_watch import busy_watch
+from backends.children import running_children
 from backends.compare import Comparison
 from backends.devices.busy import CpuSample
 from backends.events import Cancelled, Delta, Emit, Event, Finished, Loaded, Notice, is_terminal
 from backends.history.codec import BLANK_RESULT, result_as_json, result_from_json
+from backends.history.export import as_markdown
+from backends.history.records import ComparisonRecord, RunRecord
+from backends.local.engine import LocalEngine
+from backends.local_models import model_file
 from backends.other_work import MACHINE_BUSY
 from backends.paths import app_paths
 from backends.records import EngineReport, OtherWork, Prompt, RunRequest, Sampling, Target
 from backends.tally import Tally
+from backends.targets import DEMO
 from backends.wire import event_as_json
 from backends.workbench import Workbench
 from tests.gguf_factory import write_script
@@ -89,11 +96,11 @@ async def decode(asked: RunRequest, emit: Emit, loaded: EngineReport, steps: int
     tally = Tally(asked, emit)
     tally.started()
     tally.loaded(loaded)
-    tally.sent()
-    tally.text_arrived("word", n_tokens=1)
-    for _ in range(steps):
+    born_ns = tally.sent()
+    tally.text_arrived("word", n_tokens=1, at_ns=born_ns)
+    for n in range(steps):
         await asyncio.sleep(0)
-        tally.text_arrived("word", n_tokens=1)
+        tally.text_arrived("word", n_tokens=1, at_ns=born_ns + n)  # long before it comes through the pipe
     tally.finished("stop")
 
 
@@ -152,6 +159,15 @@ async def test_counters_that_cannot_be_read_cost_the_mark_alone(monkeypatch: pyt
     assert sum(isinstance(event, Delta) for event in events) == 9
 
 
+async def test_the_worker_of_an_engine_is_no_other_program() -> None:
+    engine = LocalEngine(model_file(DEMO))
+    try:
+        await engine.probe()
+        assert engine.worker_pid in running_children()
+    finally:
+        await engine.close()
+
+
 def test_history_and_json_keep_the_mark() -> None:
     work = OtherWork(0.4, 0.7, 1.75, 2)
     result = replace(BLANK_RESULT, other_work=work)
@@ -164,6 +180,17 @@ def test_history_and_json_keep_the_mark() -> None:
     assert found["other_work"] == {
         "busy": True, "busy_share": 0.4, "used_cores": 0.7, "busy_cores": 1.75, "cores": 2,
     }  # fmt: skip
+
+
+def test_an_export_for_people_says_it() -> None:
+    def line(work: OtherWork | None) -> str:
+        result = replace(BLANK_RESULT, decode_tok_s=12.5, other_work=work)
+        now = datetime.now(UTC)
+        run = RunRecord("run-1", 0, "local:m", "finished", now, "text", "", result, None)
+        return as_markdown([ComparisonRecord("cmp-1", now, Prompt.ask("Q"), Sampling(), "sequence", (run,))])
+
+    assert "12.5 tok/s (the machine was busy)" in line(OtherWork(1.0, 1.8, 1.8, 2))
+    assert "busy" not in line(OtherWork(0.1, 0.2, 1.8, 2)) + line(None)
 
 
 async def test_a_real_run_beside_real_work_is_marked(tmp_path: Path) -> None:
