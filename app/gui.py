@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-import importlib
-import logging
+import builtins
+import json
 import os
 import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
+
+from backends.paths import app_paths
 
 if TYPE_CHECKING:
     from PySide6.QtWidgets import QApplication
@@ -15,8 +17,8 @@ if TYPE_CHECKING:
     from app.crash import Teller
     from app.session import Session
     from backends.errors import Problem
-
-log = logging.getLogger("nearfar")
+    from widgets.main_window import MainWindow
+    from widgets.values import ThemeChoice
 
 NO_DISPLAY = """nearfar: there is no display, so the window cannot open. Nothing was started.
 On a desktop, run it from a terminal inside the session. Over ssh, use ssh -X. Without a display, use the command line:
@@ -43,53 +45,88 @@ def qt_is_safe(qt: str, python: tuple[int, int]) -> bool:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Run the window until it is closed; returns the exit status."""
+    """Run the window until it is closed; returns the exit status.
+
+    The bare window stands first. What fills it takes most of a second to import, which another thread does.
+    """
     if not has_display():
         print(NO_DISPLAY, file=sys.stderr)
         return 2
-    # Before Qt: PySide6's import hook looks into every later module, which pydantic's lazy ones do not survive.
-    importlib.import_module("pydantic.types")
     from PySide6.QtCore import qVersion
 
     if not qt_is_safe(qVersion(), sys.version_info[:2]):
         python = ".".join(str(part) for part in sys.version_info[:3])
         print(BROKEN_QT.format(qt=qVersion(), python=python), file=sys.stderr)
         return 2
+    import_as_python_does()
     # Engine threads hand the interpreter back sooner, which keeps the window smooth (5 ms by default).
     sys.setswitchinterval(0.001)
     from PySide6.QtWidgets import QApplication
 
-    from app.crash import keep_logs
-    from backends.errors import NearfarError
-    from backends.paths import app_paths
+    from app.opening import Opening
+    from widgets import theme
+    from widgets.main_window import MainWindow
 
     qt = QApplication(["nearfar", *arguments])
     qt.setApplicationName("nearfar")
     qt.setApplicationDisplayName("Nearfar")
     qt.setDesktopFileName("nearfar")
+    theme.apply(qt, last_theme())
+    window = MainWindow(opening="Opening …")
+    opening = Opening(qt, window, fill_window)
+    window.show()
+    status = qt.exec()
+    opening.end()
+    return status
+
+
+def import_as_python_does() -> None:
+    """Take back the hook that PySide6 puts into every import, for `from __future__`-like switches that we do not use.
+
+    It looks into each module on the way, which costs 15 MB and a tenth of the start, and which pydantic's lazily made
+    names do not survive.
+    """
+    plain = getattr(builtins, "__orig_import__", None)
+    if plain is not None:
+        builtins.__import__ = plain
+
+
+def last_theme() -> ThemeChoice:
+    """The theme of the settings file, read without the code that checks settings: that comes after the first paint."""
+    try:
+        chosen = json.loads(app_paths().settings_file.read_text(encoding="utf-8")).get("theme")
+    except (OSError, ValueError, AttributeError):
+        return "system"
+    return chosen if chosen in ("light", "dark") else "system"
+
+
+def fill_window(qt: QApplication, window: MainWindow) -> Session | None:
+    """Open the pages in the window; None where that cannot be, which is then told."""
+    import logging
+
+    from app.crash import keep_logs
+    from backends.errors import NearfarError
+
     teller = keep_logs(app_paths().logs)
     try:
-        session = open_window(qt, teller)
+        return open_window(qt, teller, window)
     except NearfarError as error:
         print(f"nearfar: {error}", file=sys.stderr)
-        return 1
     except Exception:  # whatever it was, a person who clicked an icon is told where it is written
         teller.listener = lambda _problem: print(NOT_OPENED.format(where=teller.where), file=sys.stderr)
-        log.critical("the window could not be opened", exc_info=True)
-        return 1
-    session.window.show()
-    return qt.exec()
+        logging.getLogger("nearfar").critical("the window could not be opened", exc_info=True)
+    return None
 
 
-def open_window(qt: QApplication, teller: Teller) -> Session:
-    """The whole window, not shown yet; from here on it is where unexpected errors are told."""
+def open_window(qt: QApplication, teller: Teller, window: MainWindow | None = None) -> Session:
+    """The whole window, not shown yet unless it is given; from here on it is where unexpected errors are told."""
     from app.crash_notice import CrashNotice
     from app.session import Session
     from backends.workbench import Workbench
 
     bench = Workbench.open()
     teller.filter_of_logs.keys = bench.keys.all
-    session = Session(qt, bench, first_steps=True)
+    session = Session(qt, bench, first_steps=True, window=window)
 
     def show(problem: Problem) -> None:
         match session.window.current_page():

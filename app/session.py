@@ -19,6 +19,7 @@ from app.estimate_controller import EstimateController
 from app.history_controller import HistoryController
 from app.keys_controller import KeysController
 from app.load_guard import LoadGuard
+from app.memory import give_back
 from app.models_controller import ModelsController
 from app.samples import sample_prompts
 from app.server_choices import actions
@@ -38,20 +39,22 @@ from widgets.models_page import ModelsPage
 from widgets.settings_page import SettingsPage
 from widgets.values import MAX_LANES, StoredComparison
 
-WARM_UP_MS = 300  # after the first paint, so that importing the cloud client does not compete with it
+SETTLED_MS = 4000  # after the window was filled; the first look at the machine takes two or three seconds
 
 
 class Session(QObject):
     """Owns the window, the engine thread and the workbench. The engine thread starts after the first paint."""
 
-    def __init__(self, qt: QApplication, bench: Workbench, *, first_steps: bool = False) -> None:
-        """`first_steps`: open the assistant where this is the first start."""
+    def __init__(
+        self, qt: QApplication, bench: Workbench, *, first_steps: bool = False, window: MainWindow | None = None
+    ) -> None:
+        """`first_steps`: open the assistant where this is the first start. `window` may stand already, empty."""
         super().__init__()
         self._qt = qt
         self.bench = bench
         theme.apply(qt, bench.settings.theme)
         self.engine = EngineThread(self)
-        self.window = MainWindow()
+        self.window = window or MainWindow()
         self.compare = ComparePage()
         self.models_page = ModelsPage()
         self.history = HistoryPage()
@@ -131,7 +134,10 @@ class Session(QObject):
             self.compare.show_problem(Problem("settings", " ".join(self.bench.warnings), "", "Look at Settings."))
 
     def _connect(self) -> None:
-        self.window.shown.connect(self._begin)
+        if self.window.was_shown:
+            QTimer.singleShot(0, self, self._begin)
+        else:
+            self.window.shown.connect(self._begin)
         self.window.closing.connect(self.end)
         self.watch.changed.connect(self._taken_over)
         self.window.local_only_toggled.connect(self._set_local_only)
@@ -168,8 +174,14 @@ class Session(QObject):
         self.models.begin()
         if self._opens_first_steps:
             self.first_steps.begin()
+        QTimer.singleShot(SETTLED_MS, self, lambda: self.engine.ask(asyncio.to_thread(give_back), lambda _none: None))
+        self.compare.prompt_box.editor.textChanged.connect(self._warm_up, Qt.ConnectionType.SingleShotConnection)
+
+    @Slot()
+    def _warm_up(self) -> None:
+        """The cloud client takes 50 MB and a second: it is imported while the first prompt is written, not before."""
         targets = [parse_target(name) for name in self._lane_targets()]
-        QTimer.singleShot(WARM_UP_MS, self, lambda: self.engine.ask(self.bench.warm_up(targets), lambda _none: None))
+        self.engine.ask(self.bench.warm_up(targets), lambda _none: None)
 
     @Slot()
     def end(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from PySide6.QtCore import Signal
 from PySide6.QtWidgets import QLabel
@@ -10,7 +11,9 @@ from PySide6.QtWidgets import QLabel
 from widgets import format as fmt
 from widgets import icons, parts, theme
 from widgets.popover import Popover
-from widgets.values import DeviceLine
+
+if TYPE_CHECKING:
+    from widgets.values import DeviceLine
 
 
 def chip_text(devices: Sequence[DeviceLine]) -> str:

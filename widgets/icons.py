@@ -1,22 +1,20 @@
-"""Icons by name, from QtAwesome's Phosphor set, loaded after the first paint. Must not know what a button does.
+"""Icons by name, from the Phosphor font, loaded after the first paint. Must not know what a button does.
 
-QtAwesome costs about 0.15 s (import and fonts), so buttons are born with an empty icon of the right size and get
-their picture from `load`, and again from `recolour` when the theme changes.
+Reading the font takes some milliseconds, so buttons are born with an empty icon of the right size and get their
+picture from `load`, and again from `recolour` when the theme changes.
 """
 
 from __future__ import annotations
 
 import weakref
-from types import ModuleType
 
 from PySide6.QtCore import QRectF, QSize, Qt
 from PySide6.QtGui import QIcon, QPainter, QPaintEvent, QPixmap
 from PySide6.QtWidgets import QAbstractButton, QPushButton, QWidget
 from shiboken6 import isValid
 
-from widgets import theme
+from widgets import icon_font, theme
 
-SET = "ph."
 NAMES = {  # ours: Phosphor's
     "compare": "columns",
     "models": "stack",
@@ -24,18 +22,17 @@ NAMES = {  # ours: Phosphor's
     "settings": "gear-six",
 }
 TEXT_GAP = 6  # Qt leaves too little room between a button's icon and its text
-_qtawesome: ModuleType | None = None
+_loaded = False
 _dressed: weakref.WeakKeyDictionary[QAbstractButton, tuple[str, str]] = weakref.WeakKeyDictionary()
 _marks: weakref.WeakSet[IconMark] = weakref.WeakSet()
 
 
 def load() -> None:
-    """Import the icon fonts and dress every button that waits; cheap when done before."""
-    global _qtawesome
-    if _qtawesome is None:
-        import qtawesome
-
-        _qtawesome = qtawesome
+    """Read the icon font and dress every button that waits; cheap when done before."""
+    global _loaded
+    if not _loaded:
+        icon_font.load()
+        _loaded = True
         recolour()
 
 
@@ -62,14 +59,14 @@ def dress(button: QAbstractButton, name: str, tone: str = "text", size: int = th
 
 def icon(name: str, tone: str = "text") -> QIcon:
     """An icon in a palette colour; empty before `load`."""
-    if _qtawesome is None:
+    if not _loaded:
         blank = QPixmap(1, 1)
         blank.fill(Qt.GlobalColor.transparent)
         return QIcon(blank)
-    colours = {"color": theme.color(tone), "color_disabled": theme.color("outline")}
-    key = (name, colours["color"].rgba(), colours["color_disabled"].rgba())
+    colour, disabled = theme.color(tone), theme.color("outline")
+    key = (name, colour.rgba(), disabled.rgba())
     if key not in _made:  # making one costs more than painting a row of a table
-        _made[key] = _qtawesome.icon(SET + NAMES.get(name, name), **colours)
+        _made[key] = icon_font.icon(NAMES.get(name, name), colour, disabled)
     return _made[key]
 
 

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from PySide6.QtCore import QEvent, QSize, QTimer, Signal
+from PySide6.QtCore import QEvent, QSize, Qt, QTimer, Signal
 from PySide6.QtGui import QCloseEvent, QKeySequence, QShortcut, QShowEvent
-from PySide6.QtWidgets import QHBoxLayout, QMainWindow, QStackedWidget, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QMainWindow, QStackedWidget, QVBoxLayout, QWidget
 
-from widgets import icons, parts, theme
-from widgets.device_chip import DeviceChip
-from widgets.nav_rail import NavRail
-from widgets.privacy_chip import LOCAL_ONLY_KEY, PrivacyChip
+from widgets import theme
 from widgets.screen_room import keep_inside, largest
-from widgets.values import DeviceLine, PrivacyState
+
+if TYPE_CHECKING:  # the bare window stands before what fills it is imported: see `_fit_out`
+    from widgets.device_chip import DeviceChip
+    from widgets.nav_rail import NavRail
+    from widgets.privacy_chip import PrivacyChip
+    from widgets.values import DeviceLine, PrivacyState
 
 SIZE = (1280, 800)
 SMALLEST = (800, 560)
@@ -24,7 +27,8 @@ class MainWindow(QMainWindow):
     """`page_chosen` carries a page's key; `closing` comes before the window goes; `shown` after its first paint.
 
     `devices_watched` says whether figures of devices are in sight now: the device card, or a page added as `watching`;
-    `activated` that the person came back to this window from another.
+    `activated` that the person came back to this window from another. With a word for `opening` the window is that word
+    alone until the first page is added.
     """
 
     page_chosen = Signal(str)
@@ -35,32 +39,57 @@ class MainWindow(QMainWindow):
     shown = Signal()
     activated = Signal()
 
-    def __init__(self) -> None:
+    _rail: NavRail
+    _devices: DeviceChip
+    _privacy: PrivacyChip
+    _title: QLabel
+
+    def __init__(self, opening: str = "") -> None:
         super().__init__()
         self.setWindowTitle("Nearfar")
         room = largest(self)
         self.resize(QSize(*SIZE).boundedTo(room))
         self.setMinimumSize(QSize(*SMALLEST).boundedTo(room))
-        self._rail = NavRail()
-        self._rail.chosen.connect(self.open_page)
         self._pages: dict[str, QWidget] = {}
         self._titles: dict[str, str] = {}
+        self._watching_pages: set[str] = set()
+        self._card_open = self._watched = False
+        self._painted = self._was_shown = self._fitted = False
+        if opening:
+            self.setCentralWidget(QLabel(opening, alignment=Qt.AlignmentFlag.AlignCenter))
+        else:
+            self._fit_out()
+
+    @property
+    def was_shown(self) -> bool:
+        """Whether `shown` has been emitted."""
+        return self._was_shown
+
+    def _fit_out(self) -> None:
+        """Rail, top bar and room for pages. Imports what it needs by itself: the bare window does not wait for it."""
+        from widgets import icons, parts
+        from widgets.device_chip import DeviceChip
+        from widgets.nav_rail import NavRail
+        from widgets.privacy_chip import LOCAL_ONLY_KEY, PrivacyChip
+
+        self._fitted = True
+        self._icons = icons
+        self._rail = NavRail()
+        self._rail.chosen.connect(self.open_page)
         self._stack = QStackedWidget()
         self._title = parts.label("", "heading")
         self._devices = DeviceChip()
         self._devices.watched.connect(self._card_watched)
-        self._watching_pages: set[str] = set()
-        self._card_open = self._watched = False
         self._privacy = PrivacyChip()
         self._privacy.local_only_toggled.connect(self.local_only_toggled)
         self._privacy.contacts_requested.connect(self.contacts_requested)
         switch = QShortcut(QKeySequence(LOCAL_ONLY_KEY), self)
         switch.activated.connect(self._privacy.toggle)
-        self._painted = False
-        self._lay_out()
+        self._lay_out(parts.card("bar"))
+        if self._was_shown:
+            icons.load()
 
-    def _lay_out(self) -> None:
-        bar = parts.card("bar")
+    def _lay_out(self, bar: QFrame) -> None:
         line = QHBoxLayout(bar)
         line.setContentsMargins(theme.ROOM, theme.TIGHT, theme.ROOM, theme.TIGHT)
         line.setSpacing(theme.TIGHT)
@@ -89,6 +118,8 @@ class MainWindow(QMainWindow):
         """
         if watching:
             self._watching_pages.add(key)
+        if not self._fitted:
+            self._fit_out()
         self._rail.add(key, title, icon, at_bottom=at_bottom)
         self._pages[key] = page
         self._titles[key] = title
@@ -110,7 +141,8 @@ class MainWindow(QMainWindow):
         self._focus_page()
 
     def current_page(self) -> str:
-        return next(key for key, page in self._pages.items() if page is self._stack.currentWidget())
+        """The key of the page in front; empty before there is one."""
+        return next((key for key, page in self._pages.items() if page is self._stack.currentWidget()), "")
 
     def show_devices(self, devices: Sequence[DeviceLine]) -> None:
         self._devices.show_devices(devices)
@@ -155,15 +187,17 @@ class MainWindow(QMainWindow):
             QTimer.singleShot(0, self, self._after_first_paint)
 
     def _after_first_paint(self) -> None:
-        icons.load()
         keep_inside(self)
-        self._focus_page()
+        if self._fitted:
+            self._icons.load()
+            self._focus_page()
+        self._was_shown = True
         self.shown.emit()
 
     def changeEvent(self, event: QEvent) -> None:
         super().changeEvent(event)
-        if event.type() == QEvent.Type.PaletteChange:
-            icons.recolour()
+        if event.type() == QEvent.Type.PaletteChange and self._fitted:
+            self._icons.recolour()
         elif event.type() == QEvent.Type.ActivationChange and self.isActiveWindow():
             self.activated.emit()
 

@@ -5,12 +5,16 @@ Must not know how connections are made or counted.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from PySide6.QtCore import Signal
 
 from widgets import format as fmt
 from widgets import icons, parts, theme
 from widgets.popover import Popover
-from widgets.values import PrivacyState
+
+if TYPE_CHECKING:
+    from widgets.values import PrivacyState
 
 LOCAL_ONLY_KEY = "Ctrl+Shift+L"
 LOCAL_ONLY_TIP = "While this is on, the app refuses every connection to another machine."

@@ -6,7 +6,7 @@ Every colour of the window is named here and nowhere else. Must not know any pag
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from PySide6.QtCore import Qt
 from PySide6.QtGui import QColor, QFont, QFontDatabase, QGuiApplication, QPalette
@@ -15,7 +15,9 @@ from PySide6.QtWidgets import QApplication
 from resources import resource_path
 from widgets import answer_style as answer_style_values
 from widgets.answer_style import AnswerStyle
-from widgets.values import ThemeChoice
+
+if TYPE_CHECKING:
+    from widgets.values import ThemeChoice
 
 # The grid: every gap and margin is one of these, in device-independent pixels.
 HAIR, TIGHT, GAP, ROOM, WIDE = 4, 8, 12, 16, 24
