@@ -144,6 +144,7 @@ def measure(rounds: int, seconds: float) -> list[Figure]:
             if number == rounds:
                 time.sleep(SETTLE_S)
                 percent, resident_mb, proportional_mb = at_rest(child.pid, seconds)
+                assert child.poll() is None, "the app ended by itself"
         print(f"bare {bare_ms:.0f} ms, ours {ours_ms:.0f} ms", file=sys.stderr)
         if number:  # the first of each warms the disk
             bare.append(bare_ms)

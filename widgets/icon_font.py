@@ -15,6 +15,7 @@ from PySide6.QtCore import QPoint, QRect, QSize, Qt
 from PySide6.QtGui import QColor, QFont, QFontDatabase, QIcon, QIconEngine, QPainter, QPixmap
 
 PACKAGE = "qtawesome"
+OTHER_WEIGHTS = ("-thin", "-light", "-bold", "-duotone")  # of the same pictures: four sixths of the names
 FILL = 0.875  # of the square that an icon has, as QtAwesome draws
 
 
@@ -70,4 +71,4 @@ def _font() -> tuple[str, dict[str, str]]:
     if names is None or not families:
         raise FontMissing(f"no Phosphor font in {folder}")
     codes: dict[str, str] = json.loads(names.read_text(encoding="utf-8"))
-    return families[0], {name: chr(int(code, 16)) for name, code in codes.items()}
+    return families[0], {name: chr(int(code, 16)) for name, code in codes.items() if not name.endswith(OTHER_WEIGHTS)}
