@@ -27,6 +27,7 @@ from backends.local.pieces import Pieces
 from backends.local.slots import Slot, Slots
 
 NOBODY = 0
+LONGEST_FLUSH_S = 0.1  # between texts of one answer, however many there are
 OnEnd = Callable[[int, Outcome], None]
 AtWork = Callable[[int], None]
 
@@ -94,7 +95,10 @@ class Batch:
 
     @contextlib.contextmanager
     def flushing(self) -> Iterator[None]:
-        """Meanwhile a thread hands out text every 8 ms, while llama.cpp computes."""
+        """Meanwhile a thread hands out text, while llama.cpp computes.
+
+        As many lines a second as one answer makes by itself: each costs both processes CPU that decoding wants.
+        """
         done = threading.Event()
         thread = threading.Thread(target=self._flush_in_time, args=(done,), name="flush", daemon=True)
         thread.start()
@@ -105,7 +109,7 @@ class Batch:
             thread.join()
 
     def _flush_in_time(self, done: threading.Event) -> None:
-        while not done.wait(FLUSH_S):
+        while not done.wait(min(FLUSH_S * max(1, len(self._slots.busy)), LONGEST_FLUSH_S)):
             try:
                 for slot in self._slots.all:
                     if (answer := slot.answer) is not None:
