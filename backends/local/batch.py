@@ -27,6 +27,7 @@ from backends.local.pieces import Pieces
 from backends.local.slots import Slot, Slots
 
 NOBODY = 0
+PATIENCE = 8  # decodes with a gap: the app sends the next prompt when it hears of an end
 LONGEST_FLUSH_S = 0.1  # between texts of one answer, however many there are
 OnEnd = Callable[[int, Outcome], None]
 AtWork = Callable[[int], None]
@@ -52,6 +53,7 @@ class Batch:
         self._waiting: deque[Answer] = deque()
         self._reading: Slot | None = None
         self._flush_error: BaseException | None = None
+        self._gap_for = 0
 
     def close(self) -> None:
         for answer in self._all():
@@ -146,7 +148,9 @@ class Batch:
 
     def _write(self, writing: list[Slot]) -> None:
         """One token of each answer under way."""
-        if self._reading is None and writing[-1].seq - writing[0].seq >= len(writing):
+        has_gap = self._reading is None and writing[-1].seq - writing[0].seq >= len(writing)
+        self._gap_for = self._gap_for + 1 if has_gap else 0
+        if self._gap_for > PATIENCE:
             self._slots.close_ranks(writing)
             writing = self._slots.busy
         answers = [slot.answer for slot in writing if slot.answer is not None]
