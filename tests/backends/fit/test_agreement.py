@@ -13,6 +13,7 @@ from backends.records import KvType
 from tests.backends.fit.agreement import (
     CARDS,
     MIB,
+    QUANT,
     SHAPES,
     Case,
     Row,
@@ -51,6 +52,12 @@ async def test_formula_agrees_with_llama_cpp(cases: list[Case], stand_in: Path, 
             assert our.kv_bytes == pytest.approx(their.kv_bytes, abs=MIB / 100), _said(row)
 
 
+async def test_rows_of_logits_count_where_they_are_what_is_largest(stand_in: Path, tmp_path: Path) -> None:
+    case = Case("1B", QUANT, Layout(), 256, "f16", 60)
+    (row,) = [row async for row in measured([case], tmp_path, stand_in)]
+    assert row.ours[0].compute_bytes == pytest.approx(row.theirs.devices[0].compute_bytes, abs=MIB), _said(row)
+
+
 def test_there_are_as_many_as_promised() -> None:
     cases = main_cases()
     assert len(set(cases)) == 288
@@ -59,7 +66,14 @@ def test_there_are_as_many_as_promised() -> None:
 
 @pytest.mark.parametrize(
     ("layers", "kv_type", "n_parallel"),
-    [((17,), "f16", 1), ((9, 8), "q8_0", 1), ((4, 5), "f16", 1), ((5, 4, 4, 4), "f16", 1), ((9,), "q8_0", 6)],
+    [
+        ((17,), "f16", 1),
+        ((9, 8), "q8_0", 1),
+        ((4, 5), "f16", 1),
+        ((5, 4, 4, 4), "f16", 1),
+        ((9,), "q8_0", 6),
+        ((17,), "f16", 60),
+    ],
 )
 async def test_a_load_for_real_takes_what_was_said(
     layers: tuple[int, ...], kv_type: KvType, n_parallel: int, stand_in: Path, tmp_path: Path

@@ -201,12 +201,12 @@ async def test_a_shared_beginning_is_read_once(make_engine: MakeEngine, reciter:
     """Copied from slot to slot, also by runs that came together; the letter after it decides the answer."""
     engine = make_engine(reciter, n_ctx=1024, n_parallel=4, n_batch=64)
     system = Message("system", "".join(map(after, range(40))) * 5)
-    prompts = [Prompt((system, Message("user", after(number)))) for number in range(8)]
+    prompts = [Prompt((system, Message("user", after(number) * 70))) for number in range(8)]
     recorders = await ask_all(engine, prompts, max_tokens=20)
     assert [result.text for result in results(recorders)] == [told(number, 20) for number in range(8)]
     cached = [result.usage.cached_tokens or 0 for result in results(recorders)]
     assert cached[0] == 0
-    assert all(count >= 128 and count % 64 == 0 for count in cached[1:]), "repeatable runs take over whole steps only"
+    assert set(cached[1:]) == {192}, "of the 200 that are shared a repeatable run takes over whole steps only"
     drawn = results(await ask_all(engine, prompts[:4], temperature=0.5, max_tokens=5))
     assert all((result.usage.cached_tokens or 0) >= 200 for result in drawn), "the others all that is shared"
 

@@ -142,6 +142,25 @@ def test_the_slot_that_holds_most_of_a_prompt_is_taken(here: Callable[..., Here]
     assert one.outcomes[4].usage.cached_tokens == len(first) - 4
 
 
+def test_what_a_slot_holds_counts_more_than_its_place(here: Callable[..., Here]) -> None:
+    one = here(n_ctx=1024, n_parallel=4)
+    words = ("hello", "you", "that", "what")
+    for number, word in enumerate(words, 1):
+        one.ask(number, one.prompt(f"{word} " * 60), 500 if number == 1 else 5, exact=False)
+    while len(one.outcomes) < 3:
+        one.batch.turn()
+    assert one.seqs == [0]
+    one.ask(5, one.prompt("what " * 60), 5, exact=False)
+    one.ask(6, one.prompt("you " * 60), 5, exact=False)
+    one.batch.turn()
+    assert one.seqs == [0, 3]
+    while len(one.outcomes) < 5:
+        one.batch.turn()
+    one.ask(7, one.prompt("with " * 60), 5, exact=False)
+    one.batch.turn()
+    assert one.seqs == [0, 1], "one that finds nothing goes beside others, though slot 2 was used longer ago"
+
+
 def test_a_beginning_in_use_is_copied_and_its_owner_goes_on(here: Callable[..., Here]) -> None:
     one = here(n_ctx=1024, n_parallel=3)
     shared = one.prompt("hello you and that " * 30)
