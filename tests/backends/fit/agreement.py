@@ -39,6 +39,7 @@ class Case:
     n_ctx: int
     kv_type: KvType
     n_parallel: int = 1
+    n_batch: int | None = None
 
     @property
     def where(self) -> str:
@@ -126,6 +127,7 @@ def options(case: Case) -> LoadOptions:
         n_gpu_layers=case.layout.on_gpus,
         devices=tuple(DeviceRef(name=f"CUDA{number}") for number in range(len(gpus))),
         tensor_split=tuple(map(float, gpus)) if len(gpus) > 1 else None,
+        n_batch=case.n_batch,
         n_parallel=case.n_parallel,
     )
 
@@ -140,5 +142,5 @@ async def measured(cases: Sequence[Case], folder: Path, library: Path | None = N
             if key not in files:
                 files[key] = write_sparse(folder / f"{case.model}-{case.quant}.gguf", SHAPES[case.model], case.quant)
             theirs = await run.measure(files[key], options(case))
-            ours = needs(facts(case), case.layout, case.n_ctx, case.kv_type, None, case.n_parallel)
+            ours = needs(facts(case), case.layout, case.n_ctx, case.kv_type, case.n_batch, case.n_parallel)
             yield Row(case, ours, theirs)

@@ -53,7 +53,7 @@ async def test_formula_agrees_with_llama_cpp(cases: list[Case], stand_in: Path, 
 
 
 async def test_rows_of_logits_count_where_they_are_what_is_largest(stand_in: Path, tmp_path: Path) -> None:
-    case = Case("1B", QUANT, Layout(), 256, "f16", 60)
+    case = Case("1B", QUANT, Layout(), 256, "f16", 60, 64)
     (row,) = [row async for row in measured([case], tmp_path, stand_in)]
     assert row.ours[0].compute_bytes == pytest.approx(row.theirs.devices[0].compute_bytes, abs=MIB), _said(row)
 
