@@ -77,11 +77,11 @@ class LoadPlanner:
         wish = self._wish()
         facts = await asyncio.to_thread(facts_in, path, path.name if ref == str(path) else ref)
         if facts is None:  # an architecture whose shape we cannot read: llama.cpp places it by its own lights
-            return LoadOptions(n_ctx=wish.n_ctx, kv_type=wish.kv_type, n_batch=wish.n_batch)
+            return _unplaced(wish)
         found, learned = await self._read_machine(), await self.learned()
         if not found.engine_known:  # which GPUs it can use is not known: leaving all of them out would be a guess
             self._plans.pop(ref, None)
-            return LoadOptions(n_ctx=wish.n_ctx, kv_type=wish.kv_type, n_batch=wish.n_batch)
+            return _unplaced(wish)
         machine = seen_by_engine(found)
         fit = fit_of(facts, machine, wish, learned)
         self._plans[ref] = Plan(ref, facts, machine, fit, speed_of(ref, fit, facts, machine, learned))
@@ -168,6 +168,11 @@ def facts_in(path: Path, name: str) -> ModelFacts | None:
     """
     header = read_model(path)
     return None if header.shape is None else facts_from_header(header, name=name)
+
+
+def _unplaced(wish: Wish) -> LoadOptions:
+    """llama.cpp chooses the devices."""
+    return LoadOptions(n_ctx=wish.n_ctx, kv_type=wish.kv_type, n_batch=wish.n_batch, n_parallel=wish.n_parallel)
 
 
 def _refusal(name: str, fit: Fit) -> WouldNotFit:

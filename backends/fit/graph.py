@@ -1,12 +1,14 @@
 """The work that llama.cpp does for one batch of prompt tokens in a Llama, as a list of operations. Must not place them.
 
 Source: src/models/llama.cpp, src/llama-graph.cpp and src/llama-kv-cache.cpp of the llama.cpp that is pinned, with the
-choices of our worker: flash attention on, one row of logits at a time. Tensors are sizes only.
+choices of our worker: flash attention on, a row of logits and a stream of the cache for each sequence. Tensors are
+sizes only.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from backends.models.records import Shape
 from backends.records import KvType
@@ -60,36 +62,55 @@ class Tensor:
         self.copied_in: dict[int, Tensor] = {}
 
 
+@dataclass(frozen=True, slots=True)
+class Work:
+    """The largest batch there is: `n_tokens` in all, of `n_parallel` sequences with `n_cells` of the cache each.
+
+    llama.cpp reserves for as many tokens of each sequence, so it rounds their number up.
+    """
+
+    n_cells: int
+    kv_type: KvType
+    n_tokens: int
+    n_parallel: int = 1
+
+    @property
+    def n_reserved(self) -> int:
+        return -(-self.n_tokens // self.n_parallel) * self.n_parallel
+
+
 class Graph:
     """Operations in the order they run, and the inputs, which the host writes, in the order of their first use.
 
     `layers` says where each layer's weights and KV cache lie, by a device's number; `host` is the host's.
     """
 
-    def __init__(
-        self, shape: Shape, n_cells: int, kv_type: KvType, n_tokens: int, host: int, *, all_on_gpus: bool
-    ) -> None:
+    def __init__(self, shape: Shape, work: Work, host: int, *, all_on_gpus: bool) -> None:
         self.operations: list[Tensor] = []
         self.inputs: list[Tensor] = []
         self.host = host
         # llama-context.cpp, graph_get_cb: else the norm of a layer would be left to the GPU before.
+        n_tokens = work.n_reserved
         self._pins_norms = all_on_gpus or n_tokens < OFFLOAD_MIN_ROWS
         self._shape = shape
         self._n_tokens = n_tokens
+        self._n_outputs = work.n_parallel
         self._kv_width = shape.n_kv_heads * shape.head_dim
         self._q_width = shape.n_heads * shape.head_dim
-        elements, block_bytes = KV_BLOCKS[kv_type]
-        self._cache_bytes = n_cells * self._kv_width // elements * block_bytes
-        quantised = kv_type != "f16"
+        n_cells = work.n_cells
+        n_kept = n_cells * work.n_parallel
+        elements, block_bytes = KV_BLOCKS[work.kv_type]
+        self._cache_bytes = n_kept * self._kv_width // elements * block_bytes
+        quantised = work.kv_type != "f16"
         self._rotates = quantised and shape.head_dim % SMALLEST_ROTATION == 0
         # Attention over a quantised cache first turns all of K and V into 16-bit floats (ggml-cuda/fattn.cu).
-        self._attention_scratch = 2 * n_cells * self._kv_width * HALF_BYTES if quantised else 0
+        self._attention_scratch = 2 * n_kept * self._kv_width * HALF_BYTES if quantised else 0
         self._mask_bytes = n_cells * n_tokens * HALF_BYTES
         self._named: dict[str, Tensor] = {}
         self._rope_tables: dict[int, Tensor] = {}
 
     def build(self, layers: Sequence[int], output: int, matrix_bytes: dict[str, int]) -> None:
-        """The whole batch: embedding, layers, one row of logits on device `output`."""
+        """The whole batch: embedding, layers, a row of logits for each sequence on device `output`."""
         tokens = self._input("tokens", self._n_tokens * FLOAT_BYTES)
         table = Tensor(0, device=self.host, kept=True, weight=True)
         current = self._operation(self._shape.hidden, table, tokens, rows=0)
@@ -98,13 +119,13 @@ class Graph:
         for index, device in enumerate(layers):
             attended = self._attention(current, device, matrix_bytes)
             if index == len(layers) - 1:
-                chosen = self._input("chosen", FLOAT_BYTES)
-                n_rows = 1
-                attended = self._row(attended, chosen)
-                current = self._row(current, chosen)
+                n_rows = self._n_outputs
+                chosen = self._input("chosen", FLOAT_BYTES * n_rows)
+                attended = self._rows(attended, chosen)
+                current = self._rows(current, chosen)
             current = self._feed_forward(attended, current, device, matrix_bytes, n_rows)
-        normed = self._norm(current, output, 1, pinned=False)
-        self._operation(self._shape.vocab, self._weight(output, 0), normed, n_tokens=1, rows=1)
+        normed = self._norm(current, output, n_rows, pinned=False)
+        self._operation(self._shape.vocab, self._weight(output, 0), normed, n_tokens=n_rows, rows=n_rows)
 
     def _attention(self, current: Tensor, device: int, matrix_bytes: dict[str, int]) -> Tensor:
         def projected(name: str, width: int, source: Tensor) -> Tensor:
@@ -163,8 +184,8 @@ class Graph:
         matrix = self._input(f"{which}_rotation", size * size * FLOAT_BYTES)
         return self._operation(width, matrix, source)
 
-    def _row(self, source: Tensor, chosen: Tensor) -> Tensor:
-        return self._operation(self._shape.hidden, source, chosen, n_tokens=1)
+    def _rows(self, source: Tensor, chosen: Tensor) -> Tensor:
+        return self._operation(self._shape.hidden, source, chosen, n_tokens=self._n_outputs)
 
     def _operation(
         self, width: int, *sources: Tensor, n_tokens: int | None = None, rows: int = 0, in_place: bool = False

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from itertools import accumulate
 
-from backends.fit.graph import KV_BLOCKS, MATRICES, Graph
+from backends.fit.graph import KV_BLOCKS, MATRICES, Graph, Work
 from backends.fit.schedule import buffer_bytes
 from backends.local.facts import CPU_BATCH, GPU_BATCH
 from backends.models.records import ModelFacts, Shape, Weights
@@ -68,23 +68,25 @@ def cells_of(shape: Shape, n_ctx: int) -> int:
     return -(-context_of(shape, n_ctx) // CELLS_STEP) * CELLS_STEP
 
 
-def kv_bytes_per_layer(shape: Shape, n_ctx: int, kv_type: KvType) -> int:
-    """K and V of one layer: 2 * cells * kv_heads * head_dim elements in blocks of their type."""
+def kv_bytes_per_layer(shape: Shape, n_ctx: int, kv_type: KvType, n_parallel: int = 1) -> int:
+    """K and V of one layer: 2 * cells * kv_heads * head_dim elements in blocks of their type, for each answer."""
     elements, block_bytes = KV_BLOCKS[kv_type]
-    return 2 * cells_of(shape, n_ctx) * shape.n_kv_heads * shape.head_dim // elements * block_bytes
+    return n_parallel * 2 * cells_of(shape, n_ctx) * shape.n_kv_heads * shape.head_dim // elements * block_bytes
 
 
-def batch_of(shape: Shape, n_ctx: int, n_batch: int | None, *, on_gpu: bool) -> int:
-    """Prompt tokens read at a time, as the worker chooses them."""
-    return min(n_batch or (GPU_BATCH if on_gpu else CPU_BATCH), context_of(shape, n_ctx))
+def batch_of(shape: Shape, n_ctx: int, n_batch: int | None, *, on_gpu: bool, n_parallel: int = 1) -> int:
+    """Prompt tokens read at a time, as the worker chooses them; never fewer than there are answers at once."""
+    return max(min(n_batch or (GPU_BATCH if on_gpu else CPU_BATCH), context_of(shape, n_ctx)), n_parallel)
 
 
-def needs(model: ModelFacts, layout: Layout, n_ctx: int, kv_type: KvType, n_batch: int | None) -> tuple[Need, ...]:
+def needs(
+    model: ModelFacts, layout: Layout, n_ctx: int, kv_type: KvType, n_batch: int | None, n_parallel: int = 1
+) -> tuple[Need, ...]:
     """One entry per GPU of the layout, in order, and the host's last."""
     shape = model.shape
     weights = weights_on(model.weights, layout)
-    per_layer = kv_bytes_per_layer(shape, n_ctx, kv_type)
-    compute = compute_on(model, layout, n_ctx, kv_type, n_batch)
+    per_layer = kv_bytes_per_layer(shape, n_ctx, kv_type, n_parallel)
+    compute = compute_on(model, layout, n_ctx, kv_type, n_batch, n_parallel)
     repeating = list(layout.gpu_layers)
     if repeating:
         repeating[-1] -= 1  # the output has no cache
@@ -112,20 +114,22 @@ def weights_on(weights: Weights, layout: Layout) -> tuple[int, ...]:
     return (*placed, host)
 
 
-def compute_on(model: ModelFacts, layout: Layout, n_ctx: int, kv_type: KvType, n_batch: int | None) -> tuple[int, ...]:
-    """Compute buffers per GPU, and the host's last with the row of logits that it keeps.
+def compute_on(
+    model: ModelFacts, layout: Layout, n_ctx: int, kv_type: KvType, n_batch: int | None, n_parallel: int = 1
+) -> tuple[int, ...]:
+    """Compute buffers per GPU, and the host's last with the row of logits that it keeps for each answer.
 
     Layers that stay on the host weigh on the first GPU too: with a prompt of 32 tokens or more, CUDA fetches their
     weights and their KV cache, layer by layer, and computes them itself.
     """
     shape = model.shape
-    batch = batch_of(shape, n_ctx, n_batch, on_gpu=layout.on_gpus > 0)
+    batch = batch_of(shape, n_ctx, n_batch, on_gpu=layout.on_gpus > 0, n_parallel=n_parallel)
     on_host = shape.n_layers + 1 - layout.on_gpus
     matrices = _matrix_bytes(shape, model.weights) if on_host and layout.gpu_layers else _NO_MATRICES
     telling = tuple(min(count, TELLING_LAYERS + 1) for count in (*layout.gpu_layers, on_host))
-    cells = cells_of(shape, n_ctx)
-    sizes = _compute(shape, cells, kv_type, batch, telling, layout.shared, matrices, on_host == 0)
-    logits = shape.vocab * 4
+    work = Work(cells_of(shape, n_ctx), kv_type, batch, n_parallel)
+    sizes = _compute(shape, work, telling, layout.shared, matrices, on_host == 0)
+    logits = shape.vocab * 4 * n_parallel
     return (*sizes[:-1], sizes[-1] + logits)
 
 
@@ -135,9 +139,7 @@ _NO_MATRICES = (0,) * len(MATRICES)
 @lru_cache(maxsize=8192)
 def _compute(
     shape: Shape,
-    n_cells: int,
-    kv_type: KvType,
-    n_tokens: int,
+    work: Work,
     telling: tuple[int, ...],
     shared: bool,
     matrix_bytes: tuple[int, ...],
@@ -151,7 +153,7 @@ def _compute(
         places += [number] * count
     # Where no GPU takes part, the host's count holds the output already.
     *layers, output = places
-    graph = Graph(shape, n_cells, kv_type, n_tokens, host, all_on_gpus=all_on_gpus)
+    graph = Graph(shape, work, host, all_on_gpus=all_on_gpus)
     graph.build(layers, output, dict(zip(MATRICES, matrix_bytes, strict=True)))
     return buffer_bytes(graph, pipelined=all_on_gpus and host > 1, shared=shared)
 

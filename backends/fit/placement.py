@@ -75,6 +75,7 @@ def load_options(fit: Fit, wish: Wish | None = None) -> LoadOptions:
         kv_type=fit.kv_type,
         n_gpu_layers=fit.gpu_layers,
         n_batch=None if wish is None else wish.n_batch,
+        n_parallel=1 if wish is None else wish.n_parallel,
         devices=tuple(refs),
         tensor_split=tuple(float(part.layers) for part in fit.gpus) if len(refs) > 1 else None,
     )
@@ -112,7 +113,7 @@ class _Sums:
 
     @classmethod
     def of(cls, model: ModelFacts, wish: Wish) -> _Sums:
-        kv = kv_bytes_per_layer(model.shape, wish.n_ctx, wish.kv_type)
+        kv = kv_bytes_per_layer(model.shape, wish.n_ctx, wish.kv_type, wish.n_parallel)
         layers = (size + kv for size in model.weights.layer_bytes)
         return cls((0, *accumulate((*layers, model.weights.output_bytes))))
 
@@ -143,7 +144,8 @@ class _Planner:
         """The verdict for a layout, with what it lacks."""
         layout = replace(layout, shared=_shares(gpus))
         shape = self._model.shape
-        *on_gpus, on_host = needs(self._model, layout, self._wish.n_ctx, self._wish.kv_type, self._wish.n_batch)
+        wish = self._wish
+        *on_gpus, on_host = needs(self._model, layout, wish.n_ctx, wish.kv_type, wish.n_batch, wish.n_parallel)
         parts = tuple(_part(gpu, need, self._overhead) for gpu, need in zip(gpus, on_gpus, strict=True))
         host = _part(self._host, on_host, HOST_OVERHEAD_BYTES)
         count = layout.on_gpus
@@ -152,8 +154,8 @@ class _Planner:
                 verdict="ram" if count == 0 else "gpu" if count == shape.n_layers + 1 else "split",
                 n_layers=shape.n_layers + 1,
                 gpu_layers=count,
-                n_ctx=context_of(shape, self._wish.n_ctx),
-                kv_type=self._wish.kv_type,
+                n_ctx=context_of(shape, wish.n_ctx),
+                kv_type=wish.kv_type,
                 gpus=parts,
                 host=host,
             ),
@@ -206,7 +208,7 @@ class _Planner:
         if whole:
             counts[-1] += n_layers - sum(counts)
         wish, layout = self._wish, Layout(tuple(counts), _shares(gpus))
-        buffers = compute_on(self._model, layout, wish.n_ctx, wish.kv_type, wish.n_batch)
+        buffers = compute_on(self._model, layout, wish.n_ctx, wish.kv_type, wish.n_batch, wish.n_parallel)
         fixed = self._overhead + self._reserve
         return [max(0, (gpu.free_bytes or 0) - fixed - size) for gpu, size in zip(gpus, buffers, strict=False)]
 

@@ -24,13 +24,15 @@ DEFAULT_N_CTX = 8192
 class Wish:
     """How a model is to be loaded. `gpu_layers` None asks for as many as fit; `n_batch` None is what the worker takes.
 
-    `n_ctx` is the wanted context; a model that was trained for less gets its own.
+    `n_ctx` is the wanted context; a model that was trained for less gets its own. `n_parallel` answers at once have one
+    each.
     """
 
     n_ctx: int = DEFAULT_N_CTX
     kv_type: KvType = "f16"
     gpu_layers: int | None = None
     n_batch: int | None = None
+    n_parallel: int = 1
 
 
 @dataclass(frozen=True, slots=True)

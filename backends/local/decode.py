@@ -70,25 +70,14 @@ class Session:
 
     def tokenize(self, text: str, *, add_special: bool) -> list[int]:
         """Token ids; special tokens written in `text` become themselves, as chat templates need."""
-        api, vocab, data = self._api, self.model.vocab, text.encode("utf-8", "replace")
-        room = len(data) + 8
-        tokens = (ctypes.c_int32 * room)()
-        count = int(api.llama_tokenize(vocab, data, len(data), tokens, room, add_special, True))
-        if count < 0:
-            raise ModelUnusable("This model could not read the prompt into tokens.")
-        return tokens[:count]
+        return tokenize(self.model, text, add_special=add_special)
 
     def run(
         self, prompt: Sequence[int], sampling: Sampling, *, exact: bool, on_prefill: OnPrefill, on_text: OnText
     ) -> Outcome:
         """Answer `prompt`; raises PromptTooLong before anything is computed, WorkerError where llama.cpp fails."""
         model = self.model
-        too_many = len(prompt) + 1 - model.n_ctx
-        if too_many > 0:
-            raise PromptTooLong(
-                f"The prompt is {len(prompt):,} tokens long, too long by {too_many:,}: "
-                f"the context holds {model.n_ctx:,} with at least one for the answer."
-            )
+        refuse_long(prompt, model.n_ctx)
         self._api.llama_perf_context_reset(model.context)
         sampler = Sampler(self._api, model.n_vocab, sampling, prompt)
         stream = TextStream(sampling.stop)
@@ -172,7 +161,7 @@ class Session:
     def _decode(self) -> bool:
         """Compute the batch; False when it was stopped, after which the cache holds none of it."""
         status = int(self._api.llama_decode(self.model.context, self._batch))
-        return status == DECODED or _stopped(status)
+        return status == DECODED or stopped(status)
 
     def _generate(self, sampler: Sampler, max_tokens: int | None, stream: TextStream, flusher: Flusher) -> Ending:
         """Sample, show, decode, until the model ends, a limit is met or the person stops it.
@@ -206,7 +195,7 @@ class Session:
                 return "length"
             token_at[0], position_at[0] = token, n_held
             if (status := decode(context, batch)) != DECODED:
-                _stopped(status)
+                stopped(status)
                 break
             append(token)
             n_held += 1
@@ -229,10 +218,31 @@ class Session:
         }
 
 
-def _stopped(status: int) -> bool:
+def stopped(status: int) -> bool:
     """False where a decode was stopped on purpose; raises WorkerError where it failed."""
     if status == ABORTED:
         return False
     if status == NO_SLOT:
         raise WorkerError("The model's context memory is full.", fix="Shorten the prompt, or start again.")
     raise WorkerError(f"llama.cpp could not compute the next token (status {status}).")
+
+
+def tokenize(model: LoadedModel, text: str, *, add_special: bool) -> list[int]:
+    """See Session.tokenize."""
+    data = text.encode("utf-8", "replace")
+    room = len(data) + 8
+    tokens = (ctypes.c_int32 * room)()
+    count = int(model.api.llama_tokenize(model.vocab, data, len(data), tokens, room, add_special, True))
+    if count < 0:
+        raise ModelUnusable("This model could not read the prompt into tokens.")
+    return tokens[:count]
+
+
+def refuse_long(prompt: Sequence[int], n_ctx: int) -> None:
+    """Raises PromptTooLong where the context does not hold the prompt and one token more."""
+    too_many = len(prompt) + 1 - n_ctx
+    if too_many > 0:
+        raise PromptTooLong(
+            f"The prompt is {len(prompt):,} tokens long, too long by {too_many:,}: "
+            f"the context holds {n_ctx:,} with at least one for the answer."
+        )

@@ -28,6 +28,7 @@ from backends.errors import (
 )
 from backends.events import Emit
 from backends.local.child import WorkerProcess
+from backends.local.exchange import Exchange, Talk
 from backends.local.facts import LoadOptions, WorkerFacts
 from backends.local.messages import (
     Cancel,
@@ -43,6 +44,7 @@ from backends.local.messages import (
     RunDone,
     TextDelta,
 )
+from backends.local.room import Room
 from backends.records import EngineReport, RunRequest, Sampling
 from backends.tally import Tally
 
@@ -61,7 +63,6 @@ ERRORS: dict[str, type[NearfarError]] = {
 }
 Plan = Callable[[], Awaitable[LoadOptions]]
 OnLoaded = Callable[[EngineReport, int | None], Awaitable[None]]
-Ending = LoadDone | RunDone | RunCancelled | RequestFailed
 Good = TypeVar("Good", LoadDone, RunDone)
 
 
@@ -73,8 +74,9 @@ def worker_command() -> list[str]:
 
 
 class LocalEngine:
-    """One model in one worker process, loaded at the first run and kept; runs wait for each other.
+    """One model in one worker process, loaded at the first run and kept.
 
+    So many runs at once as the options of the load say (`n_parallel`); others wait for their turn.
     `model_path` is not looked at before the first run. `name` is what results call the model, its file name by default.
     `plan` is asked for the options just before each load, so that they suit the memory that is free then; what it
     raises ends the run in words. `on_loaded` hears what a load took, with the worker's process id. `load_turn` is
@@ -100,15 +102,17 @@ class LocalEngine:
         self._load_turn = load_turn or asyncio.Lock()
         self._command = list(command) if command is not None else worker_command()
         self._lock = asyncio.Lock()
+        self._room = Room()
         self._ids = itertools.count(1)
-        self._worker: WorkerProcess | None = None
+        self._exchange: Exchange | None = None
         self._report: EngineReport | None = None
         self._template_note = ""
 
     @property
     def worker_pid(self) -> int | None:
         """The worker's process id while it lives."""
-        return self._worker.pid if self._worker is not None and self._worker.alive else None
+        worker = self._exchange.worker if self._exchange is not None else None
+        return worker.pid if worker is not None and worker.alive else None
 
     @property
     def is_loaded(self) -> bool:
@@ -118,10 +122,10 @@ class LocalEngine:
     async def probe(self) -> WorkerFacts:
         """What llama.cpp runs on here, from the worker's hello; starts one where none runs. Raises WorkerError."""
         async with self._lock:
-            worker = await self._ready_worker()
-        if worker.facts is None:
+            facts = (await self._ready()).worker.facts
+        if facts is None:
             raise WorkerConfused("The local engine did not introduce itself.")
-        return worker.facts
+        return facts
 
     async def run(self, request: RunRequest, emit: Emit) -> None:
         """Answer one prompt; see backends.engine.Engine."""
@@ -130,7 +134,7 @@ class LocalEngine:
         tally = Tally(request, emit, settings=asdict(sampling) | asdict(self._options))
         tally.started()
         try:
-            async with self._lock:
+            async with self._room:
                 await self._answer(request, sampling, tally)
         except asyncio.CancelledError:
             tally.cancelled()
@@ -142,36 +146,40 @@ class LocalEngine:
 
     async def close(self) -> None:
         """End the worker; a run at work fails with WorkerDied. The next run would start a new worker."""
-        await self._drop_worker()
+        await self._drop(self._exchange)
 
     async def _answer(self, request: RunRequest, sampling: Sampling, tally: Tally) -> None:
-        worker = await self._ready_worker()
+        exchange: Exchange | None = None
         try:
-            async with _watched(worker, tally):
-                await self._load(worker, tally)
-                await self._generate(worker, request, sampling, tally)
+            async with self._lock:  # one starts and loads, the others then find it done
+                exchange = await self._ready()
+                async with _watched(exchange.worker, tally):
+                    await self._load(exchange, tally)
+            async with _watched(exchange.worker, tally):
+                await self._generate(exchange, request, sampling, tally)
         finally:
-            if not worker.alive:
-                await self._drop_worker()
+            if exchange is not None and not exchange.worker.alive:
+                await self._drop(exchange)
 
-    async def _load(self, worker: WorkerProcess, tally: Tally) -> None:
+    async def _load(self, exchange: Exchange, tally: Tally) -> None:
         if self._report is not None:
             tally.loaded(replace(self._report, load_ms=0.0))
         else:
             self._template_note = ""
             tally.loading(0.0)
             async with self._load_turn:
-                self._report = await self._load_now(worker, tally)
+                self._report = await self._load_now(exchange, tally)
+            self._room.resize(self._options.n_parallel)
             tally.loaded(self._report)
         if self._template_note:
             tally.notice("template_plain", self._template_note)
 
-    async def _load_now(self, worker: WorkerProcess, tally: Tally) -> EngineReport:
+    async def _load_now(self, exchange: Exchange, tally: Tally) -> EngineReport:
         if self._plan is not None:
             self._options = await self._plan()
             tally.settings.update(asdict(self._options))
         load = Load(next(self._ids), str(self._path), self._name, self._options)
-        ending = await self._exchange(worker, load, lambda reply: self._on_load_reply(reply, tally), LoadDone)
+        ending = await self._ask(exchange, load, lambda reply: self._on_load_reply(reply, tally), LoadDone)
         if self._on_loaded is not None:
             await self._on_loaded(ending.report, self.worker_pid)
         return ending.report
@@ -182,59 +190,70 @@ class LocalEngine:
         elif isinstance(reply, Remark):
             self._template_note = reply.text
 
-    async def _generate(self, worker: WorkerProcess, request: RunRequest, sampling: Sampling, tally: Tally) -> None:
+    async def _generate(self, exchange: Exchange, request: RunRequest, sampling: Sampling, tally: Tally) -> None:
         # A run that names its seed or draws no lots is meant to be repeated to the letter.
         exact = request.sampling.seed is not None or sampling.temperature <= 0
         run = Run(next(self._ids), request.prompt.messages, sampling, exact)
         tally.sent()
-        ending = await self._exchange(worker, run, lambda reply: _on_run_reply(reply, tally), RunDone)
+        ending = await self._ask(exchange, run, lambda reply: _on_run_reply(reply, tally), RunDone)
         tally.finished(ending.finish_reason)
 
-    async def _exchange(
-        self, worker: WorkerProcess, request: Load | Run, handle: Callable[[Reply], None], expected: type[Good]
+    async def _ask(
+        self, exchange: Exchange, request: Load | Run, handle: Callable[[Reply], None], expected: type[Good]
     ) -> Good:
         """Send a request and handle its replies until its ending; raises what failed. Cancelling stops the work."""
-        worker.send(request)
+        talk = exchange.send(request, handle)
         try:
-            ending = await _until_ending(worker, request.id, handle)
+            ending = await talk.ending()
             if isinstance(ending, expected):
                 return ending
             if isinstance(ending, RequestFailed):
                 raise ERRORS.get(ending.code, WorkerError)(ending.what, fix=ending.fix or None)
             raise WorkerConfused("The local engine answered a question that was not asked.")
         except asyncio.CancelledError:
-            await self._stop_work(worker, request.id, handle)
+            await self._stop_work(exchange, request.id, talk)
             raise
         except ModelError:  # the worker said no and goes on
             raise
         except Exception:
-            worker.kill(WorkerDied("The local model was stopped."))
+            exchange.worker.kill(WorkerDied("The local model was stopped."))
             raise
 
-    async def _stop_work(self, worker: WorkerProcess, request_id: int, handle: Callable[[Reply], None]) -> None:
-        """Ask the worker to stop and take what it still says; kill it after a second, or when cancelled again."""
-        timer = asyncio.get_running_loop().call_later(CANCEL_LIMIT_S, worker.kill)
+    async def _stop_work(self, exchange: Exchange, request_id: int, talk: Talk) -> None:
+        """Ask the worker to stop and take what it still says. Where no other run is at work there, kill it after a
+        second, or when cancelled again; where others are, the worker stops this one before their next token."""
+        timer = asyncio.get_running_loop().call_later(CANCEL_LIMIT_S, _kill_unwanted, exchange)
         try:
-            worker.send(Cancel(request_id))
-            await _until_ending(worker, request_id, handle)
+            talk.leaving = True
+            exchange.worker.send(Cancel(request_id))
+            await talk.ending()
         except asyncio.CancelledError:
-            worker.kill(WorkerDied("The local model was stopped."))
+            _kill_unwanted(exchange)
         except NearfarError:
-            await self._drop_worker()
+            await self._drop(exchange)
         finally:
             timer.cancel()
 
-    async def _ready_worker(self) -> WorkerProcess:
-        if self._worker is not None and not self._worker.alive:
-            await self._drop_worker()
-        if self._worker is None:
-            self._worker = await WorkerProcess.start(self._command)
-        return self._worker
+    async def _ready(self) -> Exchange:
+        if self._exchange is not None and not self._exchange.worker.alive:
+            await self._drop(self._exchange)
+        if self._exchange is None:
+            self._exchange = Exchange(await WorkerProcess.start(self._command))
+        return self._exchange
 
-    async def _drop_worker(self) -> None:
-        worker, self._worker, self._report = self._worker, None, None
-        if worker is not None:
-            await worker.stop()
+    async def _drop(self, exchange: Exchange | None) -> None:
+        """End this worker; a later one is left alone."""
+        if exchange is None:
+            return
+        if exchange is self._exchange:
+            self._exchange, self._report = None, None
+            self._room.resize(1)
+        await exchange.close()
+
+
+def _kill_unwanted(exchange: Exchange) -> None:
+    if not exchange.wanted:
+        exchange.worker.kill(WorkerDied("The local model was stopped."))
 
 
 def _on_run_reply(reply: Reply, tally: Tally) -> None:
@@ -249,17 +268,6 @@ def _on_run_reply(reply: Reply, tally: Tally) -> None:
     elif isinstance(reply, RunDone | RunCancelled):
         tally.usage = reply.usage
         tally.engine_timings = reply.timings
-
-
-async def _until_ending(worker: WorkerProcess, request_id: int, handle: Callable[[Reply], None]) -> Ending:
-    """Hand every reply to `handle` until the one that ends this request."""
-    while True:
-        reply = await worker.receive()
-        if getattr(reply, "id", None) != request_id:
-            raise WorkerConfused("The local engine answered a question that was not asked.")
-        handle(reply)
-        if isinstance(reply, LoadDone | RunDone | RunCancelled | RequestFailed):
-            return reply
 
 
 @contextlib.asynccontextmanager

@@ -14,6 +14,7 @@ DEFAULT_N_CTX = 8192
 GPU_BATCH = 512
 CPU_BATCH = 256
 MAX_DEVICES = 16
+MAX_PARALLEL = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +62,8 @@ class LoadOptions:
     can use a GPU; `n_threads` to the physical cores less one (local/threads has the rule); `n_batch`, the prompt tokens
     read at a time, to 512 with a GPU and 256 without.
 
+    `n_parallel` answers, from 1 to 64, can be under way at once, each with a context of `n_ctx` of its own.
+
     `devices` are the GPUs to use, in order; None takes all that llama.cpp sees, an empty tuple none at all.
     `tensor_split` shares the GPU layers out among them in proportion; None lets llama.cpp do it by free memory.
     """
@@ -73,6 +76,7 @@ class LoadOptions:
     chat_format: ChatFormat = "gguf"
     devices: tuple[DeviceRef, ...] | None = None
     tensor_split: tuple[float, ...] | None = None
+    n_parallel: int = 1
 
 
 @dataclass(frozen=True, slots=True)

@@ -66,6 +66,7 @@ class Handles:
         self.context: Any = None
         self.vocab: Any = None
         self.n_vocab = self.n_batch = self.n_ctx = self.n_threads = 0
+        self.n_parallel = 1
         self._takes_memory = takes_memory
         self._threads_are_chosen = False
 
@@ -109,13 +110,17 @@ class Handles:
         trained = int(api.llama_model_n_ctx_train(self.model))
         wanted = min(options.n_ctx or DEFAULT_N_CTX, trained or DEFAULT_N_CTX)
         on_gpu = read_figures(self.log.lines()).gpu_layers > 0
-        self.n_batch = min(options.n_batch or (GPU_BATCH if on_gpu else CPU_BATCH), wanted)
+        self.n_parallel = options.n_parallel
+        self.n_batch = max(min(options.n_batch or (GPU_BATCH if on_gpu else CPU_BATCH), wanted), self.n_parallel)
         self.n_threads = options.n_threads or self._threads()
         self._threads_are_chosen = options.n_threads is not None
         parameters = api.llama_context_default_params()
-        parameters.n_ctx = wanted
+        parameters.n_ctx = wanted * self.n_parallel
+        parameters.n_seq_max = self.n_parallel
+        parameters.kv_unified = False  # a stream for each: attention over one stream read all answers' tokens for each
         parameters.n_batch = parameters.n_ubatch = self.n_batch
-        parameters.n_outputs_max = 1  # one row of logits at a time: halves the compute buffer of a large vocabulary
+        # One row of logits for each answer: halves the compute buffer of a large vocabulary.
+        parameters.n_outputs_max = self.n_parallel
         parameters.n_threads = parameters.n_threads_batch = self.n_threads
         parameters.flash_attn_type = api.LLAMA_FLASH_ATTN_TYPE_ENABLED
         parameters.type_k = parameters.type_v = _ggml_type(api, options.kv_type)
@@ -126,7 +131,7 @@ class Handles:
         if self.context is None:
             raise self.unusable("There is not enough memory for this context")
         # llama.cpp rounds a context up to 256 tokens; beyond what was asked or trained for nothing is promised.
-        self.n_ctx = min(int(api.llama_n_ctx(self.context)), wanted)
+        self.n_ctx = min(int(api.llama_n_ctx_seq(self.context)), wanted)
 
     def share_cores(self, busy_cores: float) -> None:
         """Compute the next run with fewer threads where other programs use `busy_cores`; all of them again at 0.

@@ -12,6 +12,7 @@ from typing import Literal
 
 from backends.local.facts import (
     MAX_DEVICES,
+    MAX_PARALLEL,
     DeviceRef,
     LoadOptions,
     MeasuredDevice,
@@ -197,6 +198,7 @@ def _options(fields: Fields) -> LoadOptions:
         chat_format=fields.choice("chat_format", TEMPLATES),
         devices=tuple(map(_device_ref, fields.objects("devices", MAX_DEVICES))) if fields.has("devices") else None,
         tensor_split=fields.floats("tensor_split", MAX_DEVICES, 0.0, 1e6) if fields.has("tensor_split") else None,
+        n_parallel=fields.integer("n_parallel", 1, MAX_PARALLEL),
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import queue
 import sys
@@ -46,14 +47,18 @@ class Outlet:
 
 
 class Inbox:
-    """Requests in order of arrival; a cancel overtakes them and sets the abort flag of the request at work."""
+    """Requests in order of arrival; a cancel overtakes them and sets the abort flag of the request at work.
+
+    The app numbers its requests upwards.
+    """
 
     def __init__(self) -> None:
         self._requests: queue.SimpleQueue[Work] = queue.SimpleQueue()
+        self._aside: Work | None = None
         self._lock = threading.Lock()
         self._abort: Abortable | None = None
         self._active = 0
-        self._cancelled = 0
+        self._cancelled: set[int] = set()
 
     def read_for_ever(self) -> NoReturn:
         """Body of the reading thread: ends the process, in the middle of a decode too, when the app is gone."""
@@ -72,21 +77,46 @@ class Inbox:
 
     def next(self, abort: Abortable, wait_s: float) -> Work | None:
         """The next request, whose flag `abort` is from here on; None where none came within `wait_s`."""
-        try:
-            request = self._requests.get(timeout=wait_s)
-        except queue.Empty:
-            return None
+        request, self._aside = self._aside, None
+        if request is None:
+            try:
+                request = self._requests.get(timeout=wait_s)
+            except queue.Empty:
+                return None
         with self._lock:
-            self._abort, self._active = abort, request.id
-            abort.clear()
-            if request.id <= self._cancelled:
-                abort.set()
+            self._abort = abort
+            self._cancelled = {cancelled for cancelled in self._cancelled if cancelled >= request.id}
+        self.at_work(request.id)
         return request
+
+    def next_run(self) -> Run | None:
+        """A run that has come while others are at work; None too where something else must wait for their end."""
+        if self._aside is None:
+            with contextlib.suppress(queue.Empty):
+                request = self._requests.get_nowait()
+                if isinstance(request, Run):
+                    return request
+                self._aside = request
+        return None
+
+    def cancelled(self) -> frozenset[int]:
+        """Numbers that were cancelled, since ended ones among them; each came after its request."""
+        with self._lock:
+            return frozenset(self._cancelled)
+
+    def at_work(self, request_id: int) -> None:
+        """From here on the flag is this request's, set if it was cancelled already; 0 is nobody's."""
+        with self._lock:
+            self._active = request_id
+            if self._abort is not None:
+                self._abort.clear()
+                if request_id in self._cancelled:
+                    self._abort.set()
 
     def _cancel(self, request_id: int) -> None:
         with self._lock:
-            self._cancelled = max(self._cancelled, request_id)
-            if self._abort is not None and self._active <= request_id:
+            self._cancelled.add(request_id)
+            if self._abort is not None and self._active == request_id:
                 self._abort.set()
 
 

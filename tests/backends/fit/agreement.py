@@ -38,6 +38,8 @@ class Case:
     layout: Layout
     n_ctx: int
     kv_type: KvType
+    n_parallel: int = 1
+    n_batch: int | None = None
 
     @property
     def where(self) -> str:
@@ -102,6 +104,16 @@ def quant_cases() -> list[Case]:
     return cases
 
 
+def parallel_cases() -> list[Case]:
+    """Several answers at once; 6 and 24 do not divide the batch."""
+    cases = []
+    for model, count in itertools.product(("1B", "8B"), (4, 6, 24)):
+        n_layers = SHAPES[model].n_layers + 1
+        for layout in (Layout(), Layout((n_layers // 2,)), Layout((n_layers,)), Layout((n_layers // 3, n_layers // 2))):
+            cases += [Case(model, QUANT, layout, 4096, kv_type, count) for kv_type in ("f16", "q4_0")]
+    return cases
+
+
 def facts(case: Case) -> ModelFacts:
     return facts_by_rule(case.model, case.quant, SHAPES[case.model])
 
@@ -115,6 +127,8 @@ def options(case: Case) -> LoadOptions:
         n_gpu_layers=case.layout.on_gpus,
         devices=tuple(DeviceRef(name=f"CUDA{number}") for number in range(len(gpus))),
         tensor_split=tuple(map(float, gpus)) if len(gpus) > 1 else None,
+        n_batch=case.n_batch,
+        n_parallel=case.n_parallel,
     )
 
 
@@ -128,5 +142,5 @@ async def measured(cases: Sequence[Case], folder: Path, library: Path | None = N
             if key not in files:
                 files[key] = write_sparse(folder / f"{case.model}-{case.quant}.gguf", SHAPES[case.model], case.quant)
             theirs = await run.measure(files[key], options(case))
-            ours = needs(facts(case), case.layout, case.n_ctx, case.kv_type, None)
+            ours = needs(facts(case), case.layout, case.n_ctx, case.kv_type, case.n_batch, case.n_parallel)
             yield Row(case, ours, theirs)

@@ -13,6 +13,7 @@ from backends.records import KvType
 from tests.backends.fit.agreement import (
     CARDS,
     MIB,
+    QUANT,
     SHAPES,
     Case,
     Row,
@@ -20,6 +21,7 @@ from tests.backends.fit.agreement import (
     main_cases,
     measured,
     options,
+    parallel_cases,
     quant_cases,
 )
 from tests.backends.local.driver import ask
@@ -35,7 +37,11 @@ def _said(row: Row) -> str:
     return f"{row.case}: ours {ours}, llama.cpp's {theirs}"
 
 
-@pytest.mark.parametrize("cases", [main_cases(), gpu_cases(), quant_cases()], ids=["one GPU", "several", "quants"])
+@pytest.mark.parametrize(
+    "cases",
+    [main_cases(), gpu_cases(), quant_cases(), parallel_cases()],
+    ids=["one GPU", "several", "quants", "many at once"],
+)
 async def test_formula_agrees_with_llama_cpp(cases: list[Case], stand_in: Path, tmp_path: Path) -> None:
     rows = [row async for row in measured(cases, tmp_path, stand_in)]
     assert len(rows) == len(cases)
@@ -46,6 +52,12 @@ async def test_formula_agrees_with_llama_cpp(cases: list[Case], stand_in: Path, 
             assert our.kv_bytes == pytest.approx(their.kv_bytes, abs=MIB / 100), _said(row)
 
 
+async def test_rows_of_logits_count_where_they_are_what_is_largest(stand_in: Path, tmp_path: Path) -> None:
+    case = Case("1B", QUANT, Layout(), 256, "f16", 60, 64)
+    (row,) = [row async for row in measured([case], tmp_path, stand_in)]
+    assert row.ours[0].compute_bytes == pytest.approx(row.theirs.devices[0].compute_bytes, abs=MIB), _said(row)
+
+
 def test_there_are_as_many_as_promised() -> None:
     cases = main_cases()
     assert len(set(cases)) == 288
@@ -53,17 +65,24 @@ def test_there_are_as_many_as_promised() -> None:
 
 
 @pytest.mark.parametrize(
-    ("layers", "kv_type"),
-    [((17,), "f16"), ((9, 8), "q8_0"), ((4, 5), "f16"), ((5, 4, 4, 4), "f16")],
+    ("layers", "kv_type", "n_parallel"),
+    [
+        ((17,), "f16", 1),
+        ((9, 8), "q8_0", 1),
+        ((4, 5), "f16", 1),
+        ((5, 4, 4, 4), "f16", 1),
+        ((9,), "q8_0", 6),
+        ((17,), "f16", 60),
+    ],
 )
 async def test_a_load_for_real_takes_what_was_said(
-    layers: tuple[int, ...], kv_type: KvType, stand_in: Path, tmp_path: Path
+    layers: tuple[int, ...], kv_type: KvType, n_parallel: int, stand_in: Path, tmp_path: Path
 ) -> None:
     """Weights, and buffers that llama.cpp logs when it does take them, on cards that keep nothing of what they get.
 
     Formula, dry run and load must say the same: a dry run of llama.cpp has quirks of its own.
     """
-    case = Case("1B", "Q4_K_M", Layout(layers), 4096, kv_type)
+    case = Case("1B", "Q4_K_M", Layout(layers), 4096, kv_type, n_parallel)
     (row,) = [row async for row in measured([case], tmp_path, stand_in)]
     path = write_sparse(tmp_path / "real.gguf", SHAPES["1B"], "Q4_K_M")
     engine = LocalEngine(path, options=options(case), command=worker_with(stand_in, CARDS))

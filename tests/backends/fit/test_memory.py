@@ -45,6 +45,7 @@ def test_prompts_are_read_in_the_steps_that_the_worker_takes() -> None:
     assert batch_of(LLAMA_8B, 8192, None, on_gpu=False) == 256
     assert batch_of(LLAMA_8B, 64, None, on_gpu=True) == 64
     assert batch_of(LLAMA_8B, 8192, 32, on_gpu=True) == 32
+    assert batch_of(LLAMA_8B, 8192, 32, on_gpu=True, n_parallel=48) == 48
 
 
 def test_the_last_layers_and_the_output_go_to_the_gpus() -> None:

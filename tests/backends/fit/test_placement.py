@@ -221,7 +221,7 @@ def test_one_more_gpu_never_makes_it_worse(
 def test_options_put_the_model_where_it_was_planned() -> None:
     one = gpu("RTX 3090", 23.3, 936.0, pci_id="0000:01:00.0", backend="CUDA1")
     two = gpu("RTX 3090", 23.3, 936.0, pci_id="0000:c1:00.0")
-    wish = Wish(n_ctx=4096, kv_type="q8_0", n_batch=256)
+    wish = Wish(n_ctx=4096, kv_type="q8_0", n_batch=256, n_parallel=2)
     options = load_options(place(model(LLAMA_70B), machine(64, one, two), wish), wish)
     assert options.devices == (
         DeviceRef("0000:01:00.0", "CUDA1", "RTX 3090", 1),
@@ -229,7 +229,15 @@ def test_options_put_the_model_where_it_was_planned() -> None:
     )
     assert options.tensor_split is not None
     assert sum(options.tensor_split) == options.n_gpu_layers == 81
-    assert (options.n_ctx, options.kv_type, options.n_batch) == (4096, "q8_0", 256)
+    assert (options.n_ctx, options.kv_type, options.n_batch, options.n_parallel) == (4096, "q8_0", 256, 2)
+
+
+def test_each_answer_at_once_needs_a_context_of_its_own() -> None:
+    on = machine(64, gpu("RTX 4090", 23.3, 1008.0))
+    one, eight = (place(model(LLAMA_8B), on, Wish(n_ctx=8192, n_parallel=count)) for count in (1, 8))
+    assert sum(part.kv_bytes for part in (*eight.gpus, eight.host)) == 8 * one.gpus[0].kv_bytes
+    assert (one.verdict, eight.n_ctx) == ("gpu", 8192)
+    assert eight.total_bytes > one.total_bytes + 7 * one.gpus[0].kv_bytes
 
 
 def test_options_for_the_host_keep_every_gpu_out() -> None:

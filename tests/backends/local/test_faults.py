@@ -189,18 +189,18 @@ async def test_a_flood_on_stderr_is_bounded(make_engine: MakeEngine, hello: Path
     )
     engine = make_engine(hello, command=[sys.executable, "-P", "-c", script])
     assert (await answer(engine)).text == HELLO_TEXT
-    worker = engine._worker
-    assert worker is not None
-    assert 0 < len(worker.log_tail) <= 65_536
+    exchange = engine._exchange
+    assert exchange is not None
+    assert 0 < len(exchange.worker.log_tail) <= 65_536
 
 
 async def test_the_log_never_holds_the_prompt(make_engine: MakeEngine, tiny: Path) -> None:
     engine = make_engine(tiny, n_ctx=64)
     await ask(engine, "canary-4711 what", max_tokens=5)
     await ask(engine, "canary-4711 " * 100, max_tokens=5)
-    worker = engine._worker
-    assert worker is not None
-    assert b"canary" not in worker.log_tail
+    exchange = engine._exchange
+    assert exchange is not None
+    assert b"canary" not in exchange.worker.log_tail
 
 
 async def test_not_enough_memory_is_a_sentence_and_the_next_question_works(

@@ -54,7 +54,7 @@ REQUESTS: list[Request] = [
     Run(2, (Message("user", 'a\n"b"\u2028😀'),), Sampling(max_tokens=None, seed=7, stop=("x",)), True),
     Cancel(3),
     Measure(4, "/a.gguf", PLACED),
-    Load(5, "/a.gguf", "a", LoadOptions(devices=())),
+    Load(5, "/a.gguf", "a", LoadOptions(devices=(), n_parallel=64)),
 ]
 REPLIES: list[Reply] = [
     Hello(FACTS),
@@ -138,6 +138,8 @@ def test_a_bad_reply_is_refused(line: bytes) -> None:
         changed(REQUESTS[2], id=0),
         changed(REQUESTS[3], path=""),
         changed(REQUESTS[3], options=asdict(PLACED) | {"tensor_split": [-1.0]}),
+        changed(REQUESTS[3], options=asdict(PLACED) | {"n_parallel": 0}),
+        changed(REQUESTS[3], options=asdict(PLACED) | {"n_parallel": 65}),
         changed(REQUESTS[3], options=asdict(PLACED) | {"tensor_split": [1.0] * 17}),
         changed(REQUESTS[3], options=asdict(PLACED) | {"devices": ["CUDA0"]}),
         changed(REQUESTS[3], options=asdict(PLACED) | {"devices": [asdict(DeviceRef(ordinal=0))]}),
