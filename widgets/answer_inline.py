@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from enum import IntFlag
+from functools import lru_cache
 from urllib.parse import urlsplit
 
 from markdown_it import MarkdownIt
@@ -115,8 +116,9 @@ def inline_runs(text: str, references: Mapping[str, object] | None = None) -> tu
     return tuple(_merged(_with_bare_links(_runs(children))))
 
 
+@lru_cache(maxsize=64)
 def is_closed(text: str) -> bool:
-    """Whether nothing that follows `text` can change how `text` itself is read."""
+    """Whether nothing that follows `text` can change how `text` itself is read. A growing paragraph asks it again."""
     return not any(_OPENER.search(run.text) for run in inline_runs(text) if not run.mark & Mark.CODE)
 
 

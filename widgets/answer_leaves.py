@@ -12,10 +12,12 @@ from widgets.answer_values import Align, Block, Kind, Row, Width
 
 SETTLE_CHARS = 600
 """An open paragraph longer than this settles its beginning, as inline parsing costs about 0.5 ms per 1000 chars."""
+CUT_LIMITS = (600, 590, 575, 550, 500, 450, 400, 300, 200)
+"""Where it settles, the space before each of these is tried in turn: the end may stand inside a mark."""
 FORCE_CHARS = 4 * SETTLE_CHARS
 """From here it settles even where a mark is still open."""
-BLOCK_CHARS = 4000
-"""Qt lays a block out again on each change, so a longer paragraph goes on in a new block."""
+BLOCK_CHARS = 12_000
+"""Qt lays a block out again on each change, 0.12 ms per 1000 chars, so a longer paragraph goes on in a new block."""
 SEGMENT_ROWS = 12
 """Qt lays a table out again on each change (0.2 ms per row), so a longer one goes on in a new table."""
 MAX_WORD_CHARS, MAX_COLUMN_CHARS = 24, 40
@@ -24,6 +26,7 @@ MAX_WORD_CHARS, MAX_COLUMN_CHARS = 24, 40
 Inline = Callable[[str], tuple[Run, ...]]
 
 _SPACE = re.compile(r"(?<=[^\s\\]) (?=\S)")
+_SENTENCE_END = re.compile(r"(?<=[.!?]) (?=\S)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,8 +63,9 @@ class Paragraph:
         """Settle pieces of text while it is too long and a place to cut is found."""
         leaf = self
         while len(leaf.text) - len(leaf.head) > SETTLE_CHARS:
-            limits = (SETTLE_CHARS, SETTLE_CHARS * 2 // 3, SETTLE_CHARS // 3)
-            cuts = [cut for limit in limits if (cut := leaf._last_space(limit))]
+            cuts = [cut for limit in CUT_LIMITS if (cut := leaf._last(_SPACE, limit))]
+            if leaf._nearly_full and (end := leaf._last(_SENTENCE_END, SETTLE_CHARS)):
+                cuts.insert(0, end)  # where a new block disturbs least
             chosen = next((cut for cut in cuts if is_closed(leaf.text[:cut])), 0)
             if not chosen and len(leaf.text) - len(leaf.head) > FORCE_CHARS:
                 chosen = cuts[0] if cuts else SETTLE_CHARS
@@ -77,16 +81,21 @@ class Paragraph:
             )
         return leaf
 
-    def _last_space(self, limit: int) -> int:
+    def _last(self, pattern: re.Pattern[str], limit: int) -> int:
         found = 0
-        for match in _SPACE.finditer(self.text, 0, limit):
+        for match in pattern.finditer(self.text, 0, limit):
             found = match.start()
         return found
 
     @property
+    def _nearly_full(self) -> bool:
+        return self.settled_chars > BLOCK_CHARS - 3 * SETTLE_CHARS
+
+    @property
     def overlong(self) -> bool:
-        """Whether the settled part fills a block."""
-        return self.settled_chars > BLOCK_CHARS
+        """Whether the settled part fills a block, or nearly so and ends with a sentence."""
+        ends = "".join(run.text for run in self.settled[-2:]).rstrip().endswith((".", "!", "?"))
+        return self.settled_chars > BLOCK_CHARS or (self._nearly_full and ends)
 
     def settled_part(self) -> Paragraph:
         """What can be emitted now."""

@@ -5,7 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from PySide6.QtGui import QTextCursor, QTextDocument, QTextFrameFormat, QTextListFormat, QTextTable
+from PySide6.QtGui import (
+    QTextBlockFormat,
+    QTextCharFormat,
+    QTextCursor,
+    QTextDocument,
+    QTextFrameFormat,
+    QTextListFormat,
+    QTextTable,
+)
 
 from widgets.answer_formats import LIST_ID, MAX_COLUMNS, WIDTHS, Formats
 from widgets.answer_inline import Run
@@ -104,7 +112,11 @@ class AnswerWriter:
         cursor.movePosition(QTextCursor.MoveOperation.End, QTextCursor.MoveMode.KeepAnchor)
         cursor.removeSelectedText()
         # Where the block before is empty, Qt gives it the format of what was removed.
-        cursor.setBlockFormat(self._formats.spare() if first.spare else form)
+        if first.before is None:
+            form, plain = QTextBlockFormat(), QTextCharFormat()  # nothing is left
+        elif first.spare:
+            form = self._formats.spare()
+        cursor.setBlockFormat(form)
         cursor.setBlockCharFormat(plain)
         self._spare, self._last = first.spare, first.before
         del self._open[keep:]

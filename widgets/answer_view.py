@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections import deque
 
-from PySide6.QtCore import QMimeData, QPoint, QRectF, Qt, QTimer, QUrl, Signal
+from PySide6.QtCore import QMimeData, QPoint, QRectF, Qt, QUrl, Signal
 from PySide6.QtGui import (
     QAction,
     QContextMenuEvent,
@@ -18,26 +18,26 @@ from PySide6.QtGui import (
     QPainter,
     QPaintEvent,
     QResizeEvent,
+    QTextDocument,
 )
 from PySide6.QtWidgets import QFrame, QTextBrowser, QTextEdit, QWidget
 
 from widgets.answer_blocks import BlockMachine, Update
+from widgets.answer_disposal import dispose
+from widgets.answer_drain import Drain
 from widgets.answer_formats import Formats
 from widgets.answer_inline import safe_href
 from widgets.answer_paint import dressed, paint_ground
 from widgets.answer_plain import code_around, plain_data, plain_text, selected
 from widgets.answer_render import AnswerWriter
 from widgets.answer_style import LIGHT, AnswerStyle
+from widgets.answer_width import LONG_CHARS, WidthFit
 from widgets.code_colours import CodeColours
 from widgets.code_highlight import LexerShelf
 
 SLICE_CHARS = 500
 FLUSH_BUDGET_MS = 4.0
 """A flush takes no further slice after this; painting comes on top."""
-DRAIN_MS = 16
-RESIZE_SETTLE_MS = 120
-LONG_CHARS = 40_000
-"""From here a width change is laid out once it has settled: it costs 1.4 ms per 1000 tokens."""
 
 _shelf = LexerShelf()
 
@@ -59,10 +59,10 @@ class AnswerView(QTextBrowser):
         self.setTextInteractionFlags(Qt.TextInteractionFlag.TextBrowserInteraction)
         self.anchorClicked.connect(self._anchor_clicked)
         self.verticalScrollBar().valueChanged.connect(self._scrolled)
-        self._drain = QTimer(self, interval=DRAIN_MS)
-        self._drain.timeout.connect(self._drain_slice)
-        self._settle = QTimer(self, interval=RESIZE_SETTLE_MS, singleShot=True)
-        self._settle.timeout.connect(self._fit_width)
+        self._drain = Drain(self, self.flush)
+        self._width = WidthFit(self, lambda: self._writer.fit_tables())
+        self._width.wanted.connect(self._drain.start)
+        self._width.done.connect(self._laid_out)
         self._source: list[str] = []
         self._return_to: int | None = None
         self._follow = True
@@ -85,6 +85,18 @@ class AnswerView(QTextBrowser):
         """Paint up to `max_chars` of the queue, less where they are slow to paint. True while more is queued."""
         if not self._busy:
             return False
+        if self._drain.has_just_run():
+            return True
+        if self._width.busy:
+            self._painting = True
+            self._width.work()
+            self._painting = False
+        else:
+            self._paint_queued(max_chars)
+        self._drain.ran(busy=self._busy)
+        return self._busy
+
+    def _paint_queued(self, max_chars: int) -> None:
         selection = self._selection()
         follow = self._follow
         self._painting = True
@@ -104,7 +116,6 @@ class AnswerView(QTextBrowser):
         if follow:
             self.verticalScrollBar().setValue(self.verticalScrollBar().maximum())
         self._painting = False
-        return self._busy
 
     def finish(self) -> None:
         """The answer has ended: what is queued is still painted by `flush`, then nothing of it can change any more."""
@@ -167,14 +178,23 @@ class AnswerView(QTextBrowser):
 
     @property
     def _busy(self) -> bool:
-        return bool(self._queue) or (self._ended and not self._complete) or self._colours.busy
+        return bool(self._queue) or (self._ended and not self._complete) or self._colours.busy or self._width.busy
 
     def _restart(self) -> None:
-        self.document().clear()
-        self.document().setIndentWidth(24)
+        self._width.cancel()
+        before = self.document()
+        document = QTextDocument(self) if before.characterCount() > LONG_CHARS else before
+        document.clear()
+        document.setIndentWidth(24)
         self._machine = BlockMachine()
-        self._colours = CodeColours(self.document(), self._formats, _shelf)
-        self._writer = AnswerWriter(self.document(), self._formats, self._colours.add)
+        self._colours = CodeColours(document, self._formats, _shelf)
+        self._writer = AnswerWriter(document, self._formats, self._colours.add)
+        if document is not before:
+            before.setParent(None)  # or the view would delete it at once
+            document.setUndoRedoEnabled(False)
+            self.setDocument(document)
+            self._dress()
+            dispose(before)
         self._queue: deque[str] = deque()
         self._queued_chars = 0
         self._painting = self._ended = self._complete = False
@@ -198,10 +218,6 @@ class AnswerView(QTextBrowser):
     def _enqueue(self, text: str) -> None:
         self._queue.extend(text[at : at + SLICE_CHARS] for at in range(0, len(text), SLICE_CHARS))
         self._queued_chars += len(text)
-
-    def _drain_slice(self) -> None:
-        if not self.flush():
-            self._drain.stop()
 
     # Place and selection
 
@@ -229,20 +245,11 @@ class AnswerView(QTextBrowser):
         if self._follow:
             self.verticalScrollBar().setValue(self.verticalScrollBar().maximum())
         self._painting = painting
-        if self.document().characterCount() > LONG_CHARS and self.lineWrapColumnOrWidth() > 0:
-            self._settle.start()
-        else:
-            self._fit_width()
+        self._width.resized()
 
-    def _fit_width(self) -> None:
-        width = self.viewport().width()
-        if width <= 0 or width == self.lineWrapColumnOrWidth():
-            return
-        painting, self._painting = self._painting, True
+    def _laid_out(self, top: int) -> None:
         bar = self.verticalScrollBar()
-        top = self.cursorForPosition(QPoint(0, 0)).position()
-        self.setLineWrapColumnOrWidth(width)
-        self._writer.fit_tables()
+        painting, self._painting = self._painting, True
         if self._follow:
             bar.setValue(bar.maximum())
         else:
@@ -263,9 +270,12 @@ class AnswerView(QTextBrowser):
 
     def paintEvent(self, event: QPaintEvent) -> None:
         painter = QPainter(self.viewport())
+        if self._width.paint_picture(painter):
+            return
         shift = self.verticalScrollBar().value()
         painter.translate(0, -shift)
-        paint_ground(painter, self.document(), self._formats, QRectF(event.rect()).translated(0, shift))
+        seen = QRectF(event.rect()).translated(0, shift)
+        paint_ground(painter, self.document(), self._formats, seen, self._width.blocks)
         painter.end()
         super().paintEvent(event)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from PySide6.QtGui import QTextBlock, QTextCursor, QTextDocument, QTextFormat
+from PySide6.QtGui import QTextBlock, QTextBlockFormat, QTextCharFormat, QTextCursor, QTextDocument, QTextFormat
 
 Line = tuple[object, ...]
 
@@ -35,6 +35,27 @@ def _line(block: QTextBlock) -> Line:
         form.hasProperty(QTextFormat.Property.BlockTrailingHorizontalRulerWidth),
         (cell.row(), cell.column()) if cell is not None else None,
     )
+
+
+def formats(document: QTextDocument) -> list[tuple[str, QTextBlockFormat, QTextCharFormat, list[tuple[str, object]]]]:
+    """Every property of each block and of its stretches of text, whatever it is for."""
+    found = []
+    block = document.begin()
+    while block.isValid():
+        runs: list[tuple[str, object]] = []
+        it = block.begin()
+        while not it.atEnd():
+            text, form = it.fragment().text(), it.fragment().charFormat()
+            if runs and runs[-1][1] == form:
+                runs[-1] = (runs[-1][0] + text, form)
+            else:
+                runs.append((text, form))
+            it += 1
+        own = QTextBlockFormat(block.blockFormat())
+        own.clearProperty(QTextFormat.Property.ObjectIndex.value)  # the number of its list object in this document
+        found.append((block.text(), own, block.charFormat(), runs))
+        block = block.next()
+    return found
 
 
 def styles(document: QTextDocument) -> list[Line]:

@@ -19,14 +19,16 @@ Line = tuple[object, ...]
 _MARK = r"[ \t]*(?:[>*+-]|\d+[.)])[ \t]*"
 # Where markdown-it leaves CommonMark: a quote mark indented as code; a table's head that begins with a quote or item
 # mark; a lazy line indented as code under marks, or under an item whose text stands further in; an indented line in a
-# code span; an empty item, then empty lines.
+# code span; an empty item, then empty lines; a tab behind several quote marks, which reaches to the next tab stop.
 _DEPARTURES = [
     re.compile(r"(    |\t) *>"),
     re.compile(rf"^{_MARK}.*\|.*\n+[ \t]*[|:-][-|: \t]*$", re.MULTILINE),
     re.compile(rf"^(?:{_MARK}){{2}}(.|\n)*^ *(\t|    )", re.MULTILINE),
     re.compile(rf"^{_MARK}.*\n(?:(?=.*\S).*\n)+ *(\t|    )", re.MULTILINE),
+    re.compile(rf"^{_MARK}(?:.*\n)+[ \t>]*\n[ \t]+\S.*\n *(\t|    )", re.MULTILINE),
     re.compile(r"^[ >]*(?=[ \d.)+*-]{5}) *(?:[-+*]|\d+[.)]) +.*\n[ >]*(\t|    )", re.MULTILINE),
     re.compile(r"`[^`]*\n[ \t>]*[ \t]"),
+    re.compile(r"^ *(?:> ?){2,} *\t", re.MULTILINE),
     re.compile(rf"{_MARK}\n(?:[ \t>]*\n)+", re.MULTILINE),
 ]
 
@@ -154,9 +156,19 @@ class _Flattener:
 @given(documents)
 @settings(max_examples=600, deadline=None, derandomize=True)
 @example("> a\n- b\n\n    code\n")
+@example("<div>\n# Head\n</div>\n> > <!-- a\n> > -->\n")
 def test_one_pass_equals_markdown_it(text: str) -> None:
     lines = text.replace("\r\n", "\n").replace("\r", "\n")
     assume(not any(departure.search(lines) for departure in _DEPARTURES))
+    assert outline(read([text])) == reference_outline(text)
+
+
+@pytest.mark.parametrize("before", ["", "> ", "- ", "1. > ", "words\n"])
+@pytest.mark.parametrize(
+    "piece", ["word ", "**bold** and ", "`code` x ", "[l](http://a.b/c) ", "*a **b** c* ", "🙂漢 "]
+)
+def test_a_long_line_equals_markdown_it(before: str, piece: str) -> None:
+    text = f"{before}{(piece * 1000)[:9000]}\n\n# Head\n"
     assert outline(read([text])) == reference_outline(text)
 
 
@@ -240,6 +252,15 @@ def test_a_long_paragraph_is_settled_as_it_grows() -> None:
     assert longest < 2000
     assert all(block.continues for block in blocks[1:])
     assert " ".join(block.text.strip() for block in blocks) == re.sub("[*`]", "", text).strip()
+
+
+def test_a_paragraph_is_one_block_up_to_a_length_that_nobody_writes() -> None:
+    """Where it goes on in a new block it shows a new line, so then after a sentence if it has any."""
+    sentence = "Some **bold** words and `code` that run on and on. "
+    assert len(read(["a" + sentence * 200])) == 1
+    blocks = read([sentence * 800])
+    assert len(blocks) > 1
+    assert all(block.text.rstrip().endswith("on.") for block in blocks)
 
 
 @pytest.mark.parametrize("mark", ["*", "`", "[", "<b "])

@@ -14,7 +14,7 @@ from PySide6.QtGui import QAccessible, QGuiApplication, QTextCursor, QTextDocume
 from PySide6.QtTest import QTest
 from pytestqt.qtbot import QtBot
 
-from tests.widgets.answer_outline import Line, outline, styles
+from tests.widgets.answer_outline import Line, formats, outline, styles
 from tests.widgets.answer_texts import pieces
 from widgets import answer_view
 from widgets.answer_style import DARK, LIGHT
@@ -59,14 +59,16 @@ def cut(text: str, seed: int, longest: int = 40) -> list[str]:
 
 @given(pieces())
 @example(deltas=["-\nw", "ord\nword\n===\n"]).via("an empty item before what is painted anew")
+@example(deltas=["[r", "]: http://e.org/r\n"]).via("all that was painted goes again")
 @example(deltas=["see [🙂🙂 the link", "](http://a.b) 🙂"]).via("characters of two UTF-16 units painted anew")
 @settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_cuts_change_nothing(view: AnswerView, deltas: list[str]) -> None:
     stream(view, deltas)
-    streamed, looks = outline(view.document()), styles(view.document())
+    streamed, looks, every = outline(view.document()), styles(view.document()), formats(view.document())
     view.set_answer("".join(deltas))
     settle(view)
     assert (streamed, looks) == (outline(view.document()), styles(view.document()))
+    assert every == formats(view.document())
     assert view.source_text() == "".join(deltas)
 
 
@@ -246,7 +248,7 @@ def test_another_style_while_it_streams(view: AnswerView) -> None:
 
 def test_drains_by_itself_where_nobody_flushes(view: AnswerView, qtbot: QtBot) -> None:
     view.set_answer(SAMPLE)
-    qtbot.waitUntil(lambda: view.queued == 0 and not view._drain.isActive(), timeout=10_000)
+    qtbot.waitUntil(lambda: view.queued == 0 and not view._drain.active, timeout=10_000)
     assert "Last words" in view.toPlainText()
 
 

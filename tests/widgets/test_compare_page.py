@@ -292,21 +292,6 @@ def test_a_problem_of_the_whole_comparison_leaves_prompt_and_answers(show: Show,
     assert page.problem_text() == ""
 
 
-def test_a_stored_comparison_is_shown_whole(show: Show) -> None:
-    shown = show("local:demo")
-    page = shown.compare
-    page.show_comparison(samples.stored())
-    shown.settle()
-    first, second = (page.lane(lane_id) for lane_id in page.lane_ids)
-    assert (first.target, second.target) == (LOCAL, CLOUD)
-    assert "Two models" in first.view.toPlainText()
-    assert second.banner.text() == samples.CUT.sentence
-    ask = page.ask()
-    assert (ask.prompt, ask.system, ask.mode) == (samples.PROMPT, "Answer briefly.", "race")
-    assert (ask.sampling.temperature, ask.sampling.seed) == (0.0, 7)
-    assert "GPT-4o failed and is not compared." in page.verdict_text()
-
-
 def test_a_clicked_link_is_reported_and_not_followed(show: Show, qtbot: QtBot) -> None:
     shown = show("local:demo")
     page = shown.compare
