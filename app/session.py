@@ -19,7 +19,7 @@ from app.estimate_controller import EstimateController
 from app.history_controller import HistoryController
 from app.keys_controller import KeysController
 from app.load_guard import LoadGuard
-from app.memory import give_back
+from app.memory import settle
 from app.models_controller import ModelsController
 from app.samples import sample_prompts
 from app.server_choices import actions
@@ -174,7 +174,7 @@ class Session(QObject):
         self.models.begin()
         if self._opens_first_steps:
             self.first_steps.begin()
-        QTimer.singleShot(SETTLED_MS, self, lambda: self.engine.ask(asyncio.to_thread(give_back), lambda _none: None))
+        QTimer.singleShot(SETTLED_MS, self, lambda: self.engine.ask(asyncio.to_thread(settle), lambda _none: None))
         self.compare.prompt_box.editor.textChanged.connect(self._warm_up, Qt.ConnectionType.SingleShotConnection)
 
     @Slot()
