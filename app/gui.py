@@ -33,6 +33,9 @@ NOT_OPENED = """nearfar: the window could not be opened. Your settings and your 
 Start it again; if that does not help, the command line works without the window. What happened {where}."""
 
 
+SETTLED_MS = 4000  # after the window was filled; the first look at the machine takes two or three seconds
+
+
 def has_display() -> bool:
     """False where no window can open: on Linux without X11, Wayland or a platform named on purpose."""
     wanted = ("DISPLAY", "WAYLAND_DISPLAY", "QT_QPA_PLATFORM")
@@ -109,13 +112,30 @@ def fill_window(qt: QApplication, window: MainWindow) -> Session | None:
 
     teller = keep_logs(app_paths().logs)
     try:
-        return open_window(qt, teller, window)
+        session = open_window(qt, teller, window)
     except NearfarError as error:
         print(f"nearfar: {error}", file=sys.stderr)
     except Exception:  # whatever it was, a person who clicked an icon is told where it is written
         teller.listener = lambda _problem: print(NOT_OPENED.format(where=teller.where), file=sys.stderr)
         logging.getLogger("nearfar").critical("the window could not be opened", exc_info=True)
+    else:
+        _settle_later(session)
+        return session
     return None
+
+
+def _settle_later(session: Session) -> None:
+    """Only here, where one session lasts as long as the program: what is frozen is never collected."""
+    import asyncio
+
+    from PySide6.QtCore import QTimer
+
+    from app.memory import settle
+
+    def ask() -> None:
+        session.engine.ask(asyncio.to_thread(settle), lambda _none: None)
+
+    QTimer.singleShot(SETTLED_MS, session, ask)
 
 
 def open_window(qt: QApplication, teller: Teller, window: MainWindow | None = None) -> Session:

@@ -19,7 +19,6 @@ from app.estimate_controller import EstimateController
 from app.history_controller import HistoryController
 from app.keys_controller import KeysController
 from app.load_guard import LoadGuard
-from app.memory import settle
 from app.models_controller import ModelsController
 from app.samples import sample_prompts
 from app.server_choices import actions
@@ -38,8 +37,6 @@ from widgets.main_window import MODELS, MainWindow
 from widgets.models_page import ModelsPage
 from widgets.settings_page import SettingsPage
 from widgets.values import MAX_LANES, StoredComparison
-
-SETTLED_MS = 4000  # after the window was filled; the first look at the machine takes two or three seconds
 
 
 class Session(QObject):
@@ -174,7 +171,6 @@ class Session(QObject):
         self.models.begin()
         if self._opens_first_steps:
             self.first_steps.begin()
-        QTimer.singleShot(SETTLED_MS, self, lambda: self.engine.ask(asyncio.to_thread(settle), lambda _none: None))
         self.compare.prompt_box.editor.textChanged.connect(self._warm_up, Qt.ConnectionType.SingleShotConnection)
 
     @Slot()
