@@ -130,12 +130,13 @@ def _settle_later(session: Session) -> None:
 
     from PySide6.QtCore import QTimer
 
-    from app.memory import settle
+    from app.memory import freeze, give_back
 
-    def ask() -> None:
-        session.engine.ask(asyncio.to_thread(settle), lambda _none: None)
+    def settle() -> None:
+        freeze()
+        session.engine.ask(asyncio.to_thread(give_back), lambda _none: None)
 
-    QTimer.singleShot(SETTLED_MS, session, ask)
+    QTimer.singleShot(SETTLED_MS, session, settle)
 
 
 def open_window(qt: QApplication, teller: Teller, window: MainWindow | None = None) -> Session:

@@ -11,10 +11,14 @@ import gc
 import sys
 
 
-def settle() -> None:
-    """Takes some 30 ms, once. The part of the C library is left out where it knows no such thing."""
+def freeze() -> None:
+    """What is there now is never looked at again by the collector. On the GUI thread: garbage may hold widgets."""
     gc.collect()
     gc.freeze()
+
+
+def give_back() -> None:
+    """Takes some milliseconds, without Python's lock; does nothing where the C library knows no such thing."""
     if sys.platform != "linux":
         return
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # glibc has it, musl has not

@@ -52,15 +52,16 @@ class Opening(QObject):
                 if self._closed:
                     return
                 importlib.import_module(name)
-        except Exception:  # noqa: BLE001, S110 - what is broken is met again, and told, where the window is filled
-            pass
-        self._imported.emit()
+        finally:  # what is broken is met again where the window is filled
+            self._imported.emit()
 
     @Slot()
     def _go_on(self) -> None:
         if self._closed:
             return
-        self._filled = self._fill(self._qt, self._window)
-        if self._filled is None:
-            self._window.close()
-            self._qt.exit(EXIT_NOT_OPENED)
+        try:
+            self._filled = self._fill(self._qt, self._window)
+        finally:
+            if self._filled is None:
+                self._window.close()
+                self._qt.exit(EXIT_NOT_OPENED)

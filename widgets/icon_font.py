@@ -19,6 +19,10 @@ OTHER_WEIGHTS = ("-thin", "-light", "-bold", "-duotone")  # of the same pictures
 FILL = 0.875  # of the square that an icon has, as QtAwesome draws
 
 
+_clones: list[QIconEngine] = []
+"""Qt holds a clone, and PySide6 does not know it: without this Python would free what Qt still draws."""
+
+
 class FontMissing(Exception):
     """QtAwesome, or the font in it, is not there."""
 
@@ -48,7 +52,9 @@ class _Glyph(QIconEngine):
         return picture
 
     def clone(self) -> QIconEngine:
-        return _Glyph(self._text, self._colour, self._disabled)
+        copy = _Glyph(self._text, self._colour, self._disabled)
+        _clones.append(copy)
+        return copy
 
 
 def icon(name: str, colour: QColor, disabled: QColor) -> QIcon:

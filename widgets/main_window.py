@@ -128,6 +128,8 @@ class MainWindow(QMainWindow):
         shortcut.activated.connect(lambda: self._go(key))
         if len(self._pages) == 1:
             self._show_page(key)
+            if self._was_shown:
+                self._focus_page()
 
     def open_page(self, key: str) -> None:
         """Bring a page to the front and say so."""

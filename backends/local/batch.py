@@ -75,9 +75,11 @@ class Batch:
                 self._end(answer)
 
     def drop_all(self) -> list[int]:
-        """Let go of all runs without a word; their numbers. What the streams hold is not known any more."""
+        """Let go of all runs, each with the text it has; their numbers. What the streams hold is not known any more."""
         answers = self._all()
         for answer in answers:
+            with contextlib.suppress(Exception):  # what cannot be handed out is why they are dropped
+                answer.end(self.model.n_threads)
             self._leave(answer)
         for slot in self._slots.all:
             self._slots.forget(slot, 0)
@@ -89,7 +91,8 @@ class Batch:
             error, self._flush_error = self._flush_error, None
             raise error
         if self._reading is None and self._waiting and self._slots.has_free:
-            self._reading = self._begin(self._waiting.popleft())
+            self._reading = self._begin(self._waiting[0])
+            self._waiting.popleft()
         if self._reading is not None:
             self._read(self._reading)
         if writing := [slot for slot in self._slots.busy if slot is not self._reading]:
@@ -101,6 +104,7 @@ class Batch:
 
         As many lines a second as one answer makes by itself: each costs both processes CPU that decoding wants.
         """
+        self._flush_error = None
         done = threading.Event()
         thread = threading.Thread(target=self._flush_in_time, args=(done,), name="flush", daemon=True)
         thread.start()
@@ -121,7 +125,8 @@ class Batch:
                 return
 
     def _all(self) -> list[Answer]:
-        return [*self._waiting, *(slot.answer for slot in self._slots.busy if slot.answer is not None)]
+        begun = (slot.answer for slot in self._slots.busy if slot.answer is not None)
+        return list(dict.fromkeys([*self._waiting, *begun]))  # one that failed as it began is in both
 
     def _begin(self, answer: Answer) -> Slot:
         slot = self._slots.take(answer)
@@ -139,7 +144,7 @@ class Batch:
         if not self._decode(self._chunk, [slot], answer.id):
             return
         slot.held.extend(chunk)
-        if start == slot.exact and len(chunk) == width:
+        if start == slot.exact and len(chunk) == width and self.model.has_all_threads:
             slot.exact += width
         answer.on_prefill(len(slot.held), total)
         if at_end:

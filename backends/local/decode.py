@@ -144,7 +144,7 @@ class Session:
             if not self._decode():
                 return False
             self._held.extend(chunk)
-            if start == self._exact and len(chunk) == width:
+            if start == self._exact and len(chunk) == width and self.model.has_all_threads:
                 self._exact += width
             on_prefill(len(self._held), total)
         return not self.model.abort.is_set

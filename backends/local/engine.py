@@ -216,7 +216,11 @@ class LocalEngine:
         except ModelError:  # the worker said no and goes on
             raise
         except Exception:
-            exchange.worker.kill(WorkerDied("The local model was stopped."))
+            talk.leaving = True
+            if exchange.wanted:  # others are at work there, and what went wrong is this run's own
+                exchange.worker.send(Cancel(request.id))
+            else:
+                exchange.worker.kill(WorkerDied("The local model was stopped."))
             raise
 
     async def _stop_work(self, exchange: Exchange, request_id: int, talk: Talk) -> None:

@@ -51,6 +51,7 @@ class Exchange:
     def __init__(self, worker: WorkerProcess) -> None:
         self.worker = worker
         self._talks: dict[int, Talk] = {}
+        self._over: Exception | None = None
         self._reader = asyncio.create_task(self._read())
 
     @property
@@ -59,15 +60,22 @@ class Exchange:
         return any(not talk.leaving for talk in self._talks.values())
 
     def send(self, request: Load | Run, handle: Handle) -> Talk:
-        """Ask, and hand each reply to `handle` until the last; raises as WorkerProcess.send does."""
+        """Ask, and hand each reply to `handle` until the last; raises as WorkerProcess.send does.
+
+        Where the worker is gone already, the talk fails at once with what ended it.
+        """
         self.worker.send(request)
-        talk = self._talks[request.id] = Talk(handle)
+        talk = Talk(handle)
+        if self._over is None:
+            self._talks[request.id] = talk
+        else:
+            talk.fail(self._over)
         return talk
 
     async def close(self) -> None:
         """End the worker; what is under way there fails with WorkerDied."""
         await self.worker.stop()
-        await self._reader
+        await asyncio.shield(self._reader)
 
     async def _read(self) -> None:
         try:
@@ -80,6 +88,7 @@ class Exchange:
                 elif talk.hear(reply):
                     del self._talks[request_id]
         except Exception as error:  # noqa: BLE001 - whatever ended the reading ends every request
+            self._over = error
             talks, self._talks = self._talks, {}
             for talk in talks.values():
                 talk.fail(error)

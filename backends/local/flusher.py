@@ -6,6 +6,7 @@ so another thread does it then, and no token waits for the text of the one befor
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections.abc import Callable
 from typing import Self
@@ -20,7 +21,8 @@ OnText = Callable[[str, tuple[int, ...]], None]
 class Flusher:
     """`on_text` gets what the stream may show, in order: the first text at once, the rest every 8 ms from a thread.
 
-    As a context it ends the thread. What `on_text` raises is raised again by `flush` or `close`.
+    As a context it ends the thread, and where the run failed hands out what there is. What `on_text` raises is raised
+    again by `flush` or `close`.
     """
 
     def __init__(self, stream: TextStream, on_text: OnText) -> None:
@@ -35,8 +37,12 @@ class Flusher:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *_error: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_error: object) -> None:
         self._stop()
+        if kind is not None:
+            with contextlib.suppress(Exception):  # the run has an error already, which may be the same one
+                self._stream.finish()
+                self.flush()
 
     def begin(self) -> None:
         """Hand out the first text now, and what comes later in time."""

@@ -17,7 +17,7 @@ from backends.local.endings import memory_ran_out
 from backends.local.facts import CPU_BATCH, DEFAULT_N_CTX, GPU_BATCH, LoadOptions
 from backends.local.log_capture import LogCapture, read_figures
 from backends.local.native import Native
-from backends.local.threads import threads_for, usable_cores
+from backends.local.threads import machine_cores, threads_for, usable_cores
 from backends.records import KvType
 
 ALL_LAYERS = -1
@@ -69,6 +69,7 @@ class Handles:
         self.n_parallel = 1
         self._takes_memory = takes_memory
         self._threads_are_chosen = False
+        self._all_threads = 0
 
     def close(self) -> None:
         self.close_context()
@@ -113,6 +114,7 @@ class Handles:
         self.n_parallel = options.n_parallel
         self.n_batch = max(min(options.n_batch or (GPU_BATCH if on_gpu else CPU_BATCH), wanted), self.n_parallel)
         self.n_threads = options.n_threads or self._threads()
+        self._all_threads = self.n_threads
         self._threads_are_chosen = options.n_threads is not None
         parameters = api.llama_context_default_params()
         parameters.n_ctx = wanted * self.n_parallel
@@ -133,6 +135,11 @@ class Handles:
         # llama.cpp rounds a context up to 256 tokens; beyond what was asked or trained for nothing is promised.
         self.n_ctx = min(int(api.llama_n_ctx_seq(self.context)), wanted)
 
+    @property
+    def has_all_threads(self) -> bool:
+        """False while it gives way: what is computed then adds up in another order."""
+        return self.n_threads == self._all_threads
+
     def share_cores(self, busy_cores: float) -> None:
         """Compute the next run with fewer threads where other programs use `busy_cores`; all of them again at 0.
 
@@ -143,7 +150,7 @@ class Handles:
             self.api.llama_set_n_threads(self.context, n_threads, n_threads)
 
     def _threads(self, busy_cores: float = 0.0) -> int:
-        return threads_for(usable_cores(), int(self.api.llama_model_size(self.model)), busy_cores)
+        return threads_for(usable_cores(), int(self.api.llama_model_size(self.model)), busy_cores, machine_cores())
 
     def unusable(self, what: str) -> ModelUnusable:
         """The cause as a sentence: memory, an unknown architecture, else llama.cpp's own last error."""

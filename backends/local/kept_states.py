@@ -14,6 +14,7 @@ import psutil
 
 LEAST_TOKENS = 256  # what a copy must save of reading
 MOST_BYTES = 2 * 2**30
+MOST_BYTES_EACH = 2**29  # a run that comes while it is copied waits for it
 SHARE_OF_FREE = 8
 ONLY_SEQUENCE = 0
 
@@ -56,22 +57,26 @@ class KeptStates:
     def __len__(self) -> int:
         return len(self._kept)
 
+    @property
+    def size_bytes(self) -> int:
+        return sum(kept.size_bytes for kept in self._kept)
+
     def keep(self, tokens: Sequence[int], exact: int) -> bool:
         """Copy the state of the cache, which holds `tokens`; False where it is too short or there is no room."""
         if len(tokens) < LEAST_TOKENS:
             return False
         size = int(self._api.llama_state_seq_get_size(self._context, ONLY_SEQUENCE))
         # A longer state of the same conversation does what a shorter one does.
-        self._kept = [kept for kept in self._kept if _has_more(kept.tokens, tokens)]
-        room = self._spare() + sum(kept.size_bytes for kept in self._kept)
-        if size == 0 or size > min(room, MOST_BYTES):
+        others = [kept for kept in self._kept if _has_more(kept.tokens, tokens)]
+        room = min(self._spare() + self.size_bytes, MOST_BYTES)
+        if size == 0 or size > min(room, MOST_BYTES_EACH):
             return False
-        while self._kept and sum(kept.size_bytes for kept in self._kept) + size > min(room, MOST_BYTES):
-            del self._kept[0]
+        while others and sum(kept.size_bytes for kept in others) + size > room:
+            del others[0]
         state = ctypes.create_string_buffer(size)
         if int(self._api.llama_state_seq_get_data(self._context, _bytes_of(state), size, ONLY_SEQUENCE)) != size:
             return False
-        self._kept.append(Kept(tuple(tokens), exact, state))
+        self._kept = [*others, Kept(tuple(tokens), exact, state)]
         return True
 
     def best(self, prompt: Sequence[int], *, exact: bool) -> tuple[Kept | None, int]:

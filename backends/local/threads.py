@@ -21,20 +21,26 @@ QUOTA = Path("/sys/fs/cgroup/cpu.max")
 
 def usable_cores(quota: Path = QUOTA) -> int:
     """Physical cores that this process may use: its affinity and, in a container, its share of time count too."""
-    physical = psutil.cpu_count(logical=False) or psutil.cpu_count() or 1
+    physical = machine_cores()
     process = psutil.Process()
     allowed = len(process.cpu_affinity()) if hasattr(process, "cpu_affinity") else physical
     return max(1, min(physical, allowed, _cores_of(quota) or physical))
 
 
-def threads_for(cores: int, model_bytes: int, busy_cores: float = 0.0) -> int:
+def machine_cores() -> int:
+    """The machine's physical cores, whoever may use them."""
+    return psutil.cpu_count(logical=False) or psutil.cpu_count() or 1
+
+
+def threads_for(cores: int, model_bytes: int, busy_cores: float = 0.0, machine: int | None = None) -> int:
     """Threads for a model of this size: one for a small one, else the cores less one for the window.
 
-    `busy_cores` is what other programs use, in cores: what they take is not ours.
+    `busy_cores` is what other programs use of the `machine`'s cores: what they take is not ours. In a container `cores`
+    are fewer than those.
     """
     if model_bytes < SMALL_MODEL_BYTES:
         return 1
-    return max(1, min(cores - FOR_THE_WINDOW, int(cores - busy_cores)))
+    return max(1, min(cores - FOR_THE_WINDOW, int((machine or cores) - busy_cores)))
 
 
 class BusyCores:

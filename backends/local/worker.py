@@ -2,8 +2,8 @@
 
 One request after another; where a model was loaded for several answers at once, runs that come meanwhile join in.
 
-Three threads: the main one loads and decodes, one reads requests (and leaves the moment the app is gone), one beats
-twice a second, so that the app can tell a worker that thinks from a worker that hangs.
+Three threads, and one more for the text of a run: the main one loads and decodes, one reads requests (and leaves the
+moment the app is gone), one beats twice a second, so that the app can tell a worker that thinks from one that hangs.
 """
 
 from __future__ import annotations
@@ -92,10 +92,13 @@ class Worker:
         self._outlet.send(MeasureDone(request.id, measured))
 
     def rest(self) -> None:
-        """What is better done between runs than in one."""
-        self._busy_cores.look()
-        if self._session is not None:
-            self._session.rest()
+        """What is better done between runs than in one; a run goes without it where it fails."""
+        try:
+            self._busy_cores.look()
+            if self._session is not None:
+                self._session.rest()
+        except Exception as error:  # noqa: BLE001 - no memory for a copy, above all: the model stays loaded
+            sys.stderr.write(f"{type(error).__name__} while resting\n")
 
     def _load(self, request: Load) -> None:
         self._unload()
@@ -159,6 +162,7 @@ class Worker:
                     batch.turn()
                 except Exception as error:  # noqa: BLE001 - see _failed; what is wrong with a decode is so for all
                     for request_id in batch.drop_all():
+                        self._inbox.forget(request_id)
                         self._outlet.send(_failed(request_id, error))
         self._busy_cores.look()
 
@@ -202,6 +206,7 @@ class Worker:
         self._outlet.send(PrefillProgress(request_id, time.monotonic_ns(), done, total))
 
     def _end_run(self, request_id: int, outcome: Outcome) -> None:
+        self._inbox.forget(request_id)
         if outcome.ending == "cancelled":
             self._outlet.send(RunCancelled(request_id, outcome.usage, outcome.timings))
         else:

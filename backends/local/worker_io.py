@@ -99,8 +99,13 @@ class Inbox:
                 self._aside = request
         return None
 
+    def forget(self, request_id: int) -> None:
+        """This request has ended: whether it was cancelled is of no use any more."""
+        with self._lock:
+            self._cancelled.discard(request_id)
+
     def cancelled(self) -> frozenset[int]:
-        """Numbers that were cancelled, since ended ones among them; each came after its request."""
+        """Numbers that were cancelled and have not ended; each came after its request."""
         with self._lock:
             return frozenset(self._cancelled)
 

@@ -31,7 +31,10 @@ OPEN = """
             super().add_page(key, *rest, **more)
             print("PAGE", key, self.current_page(), flush=True)
             if key == "settings":
-                QTimer.singleShot(300, self.close)
+                QTimer.singleShot(300, self.leave)
+        def leave(self):
+            print("FOCUS", type(self.focusWidget()).__name__, flush=True)
+            self.close()
     main_window.MainWindow = Window
     sys.exit(gui.main([]))
 """
@@ -47,7 +50,8 @@ def test_the_window_stands_before_what_fills_it() -> None:
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()
     assert lines[0] == "BARE Opening … False"
-    assert lines[1:] == [f"PAGE {key} compare" for key in ("compare", "models", "history", "settings")]
+    pages = [f"PAGE {key} compare" for key in ("compare", "models", "history", "settings")]
+    assert lines[1:] == [*pages, "FOCUS GrowingEdit"], "a person may type at once"
     assert "Traceback" not in done.stderr
 
 

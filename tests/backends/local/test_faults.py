@@ -17,6 +17,7 @@ from backends.children import child_environment
 from backends.events import Cancelled, Delta, Failed, Notice
 from backends.local import engine as engine_module
 from backends.local.engine import LocalEngine
+from backends.local.facts import LoadOptions
 from tests.backends.local.conftest import MakeEngine
 from tests.backends.local.driver import HELLO_TEXT, Recorder, answer, ask, request
 from tests.processes import wait_gone
@@ -221,6 +222,7 @@ PARENT = """
 import asyncio, sys
 from pathlib import Path
 from backends.local.engine import LocalEngine
+from backends.local.facts import LoadOptions
 from tests.backends.local.driver import request
 async def main():
     engine = LocalEngine(Path(sys.argv[1]))
@@ -272,3 +274,28 @@ async def test_the_worker_sees_no_key_and_an_empty_folder(
 def test_environment_names_are_matched_whole() -> None:
     kept = child_environment({"PATH": "/bin", "PATHS": "x", "lc_all": "C", "GGML_APIKEY": "k", "HF_TOKEN": "t"})
     assert kept == {"PATH": "/bin", "lc_all": "C", "GGML_NO_BACKTRACE": "1", "PYTHONUTF8": "1"}
+
+
+@pytest.mark.parametrize("how", ["killed", "closed"])
+async def test_a_worker_that_goes_before_it_is_asked_ends_the_run(hello: Path, how: str) -> None:
+    """While the load is planned nobody waits for a reply yet."""
+
+    async def plan() -> LoadOptions:
+        worker = engine._exchange.worker if engine._exchange is not None else None
+        assert worker is not None
+        if how == "closed":
+            await engine.close()
+        else:
+            os.kill(worker.pid, signal.SIGKILL)
+            await Recorder().until(lambda: engine.worker_pid is None)
+            await asyncio.sleep(0.05)  # the reader of its replies hears of it too
+        return LoadOptions()
+
+    engine = LocalEngine(hello, plan=plan)
+    recorder = Recorder()
+    try:
+        await asyncio.wait_for(engine.run(request(), recorder), 20.0)
+    finally:
+        await engine.close()
+    assert isinstance(recorder.end, Failed)
+    assert recorder.end.problem.code == "worker_died"

@@ -10,10 +10,12 @@ from pathlib import Path
 
 import pytest
 
+from backends.devices.busy import CpuCounters, CpuSample
 from backends.local.threads import SMALL_MODEL_BYTES, BusyCores, threads_for, usable_cores
 from tests.backends.local.in_process import session_here
 
 GIB = 2**30
+NS = 1_000_000_000
 
 
 @pytest.mark.parametrize(
@@ -52,24 +54,37 @@ def spinning() -> Iterator[None]:
     child.wait()
 
 
-def test_what_others_use_is_seen_and_ones_own_work_is_not(spinning: None) -> None:
+def test_what_others_use_is_seen_beside_ones_own_work(spinning: None) -> None:
     busy = BusyCores()
     until = time.monotonic() + 1.0
     while time.monotonic() < until:  # own work, which must not count
         pass
-    seen = busy.now()
-    assert seen > 0.2
+    assert busy.now() > 0.2
     alone = BusyCores()
     assert alone.now() == 0.0, "nothing is known yet"
 
 
+def test_ones_own_work_is_nobody_elses(monkeypatch: pytest.MonkeyPatch) -> None:
+    looks = iter([CpuSample(0, 100.0, 10.0, 0.0), CpuSample(NS, 101.9, 11.0, 0.0)])
+    monkeypatch.setattr(CpuCounters, "read", lambda _self, _at_ns: next(looks))
+    assert BusyCores().now() == pytest.approx(0.9)
+
+
+def test_a_containers_share_is_not_what_others_leave_of_the_machine() -> None:
+    assert threads_for(4, 5 * GIB, 10.0, 64) == 3
+    assert threads_for(4, 5 * GIB, 62.0, 64) == 2
+
+
 def test_a_run_gives_way_and_takes_back(slow: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("backends.local.handles.usable_cores", lambda: 8)
+    monkeypatch.setattr("backends.local.handles.machine_cores", lambda: 8)
     with session_here(slow) as (session, _abort):
         model = session.model
         assert model.n_threads == 7
+        assert model.has_all_threads
         model.share_cores(4.0)
         assert (model.n_threads, model.api.llama_n_threads(model.context)) == (4, 4)
+        assert not model.has_all_threads
         assert model.api.llama_n_threads_batch(model.context) == 4
         model.share_cores(0.0)
         assert model.api.llama_n_threads(model.context) == 7
