@@ -125,9 +125,9 @@ def _is_enough(answers: Sequence[Answer], wish: BenchWish, spent_s: float) -> bo
     most = MAX_ANSWERS if spent_s < SLOW_ROUND_S else SLOW_ANSWERS
     if len(answers) >= most:
         return True
-    cut_short = all(each.result.finish_reason != "length" for each in answers)
+    ended_by_itself = all(each.result.finish_reason != "length" for each in answers)
     enough = sum(each.tokens for each in answers) >= wish.tokens
-    return enough and (not cut_short or sum(each.decode_s for each in answers) >= ENOUGH_S)
+    return enough and (not ended_by_itself or sum(each.decode_s for each in answers) >= ENOUGH_S)
 
 
 class _Asker:

@@ -102,7 +102,7 @@ async def measure(name: str, arguments: argparse.Namespace, threads: int) -> lis
         await engine.close()
     best = max(table, key=lambda width: statistics.median(table[width]))
     ratios = tuple(a / b for a, b in zip(mine, table[best], strict=True))
-    what = f"{name}, {n_prompt:,} tokens"
+    what = f"{name}, {n_prompt:,} tokens, {threads} thread{'s' * (threads > 1)}"
     return [
         Figure(f"{what}: ours, n_batch {CPU_BATCH}", statistics.median(mine), "tok/s", samples=tuple(mine)),
         *(
@@ -128,7 +128,7 @@ def main() -> int:
         size = model_file(arguments.folder, name).stat().st_size
         threads = arguments.threads or threads_for(usable_cores(), size)
         figures += asyncio.run(measure(name, arguments, threads))
-    return finish(figures, arguments, rounds=arguments.rounds, threads=threads)
+    return finish(figures, arguments, rounds=arguments.rounds)
 
 
 if __name__ == "__main__":
