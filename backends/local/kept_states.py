@@ -8,6 +8,7 @@ from __future__ import annotations
 import ctypes
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import psutil
@@ -17,6 +18,7 @@ MOST_BYTES = 2 * 2**30
 MOST_BYTES_EACH = 2**29  # a run that comes while it is copied waits for it
 SHARE_OF_FREE = 8
 ONLY_SEQUENCE = 0
+CONTAINER = Path("/sys/fs/cgroup")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -40,9 +42,15 @@ def common(held: Sequence[int], wanted: Sequence[int], limit: int) -> int:
     return min(limit, len(held), len(wanted))
 
 
-def spare_bytes() -> int:
-    """What may be kept now: at most an eighth of the memory that is free."""
-    return min(MOST_BYTES, int(psutil.virtual_memory().available) // SHARE_OF_FREE)
+def spare_bytes(container: Path = CONTAINER) -> int:
+    """What may be kept now: at most an eighth of the memory that is free, in a container of what is left of its own."""
+    free = int(psutil.virtual_memory().available)
+    try:
+        limit, used = ((container / name).read_text(encoding="ascii") for name in ("memory.max", "memory.current"))
+        free = min(free, max(0, int(limit) - int(used)))
+    except (OSError, ValueError):  # no container, or one without a limit, which says "max"
+        pass
+    return min(MOST_BYTES, free // SHARE_OF_FREE)
 
 
 class KeptStates:

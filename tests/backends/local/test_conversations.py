@@ -7,8 +7,10 @@ import ctypes
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
+
 from backends.local.decode import Session
-from backends.local.kept_states import LEAST_TOKENS, KeptStates, common
+from backends.local.kept_states import LEAST_TOKENS, KeptStates, common, spare_bytes
 from backends.records import Message, Prompt
 from tests.backends.local.conftest import MakeEngine
 from tests.backends.local.driver import answer
@@ -117,6 +119,18 @@ def test_states_stay_within_their_bound_and_the_oldest_goes_first(tiny: Path) ->
         assert states.best(prompts[3], exact=False)[1] == 299
         nowhere = KeptStates(api, context, lambda: size - 1)
         assert not nowhere.keep(session.held, 288)
+
+
+@pytest.mark.parametrize(
+    ("limit", "used", "spare"), [("1000000000", "200000000", 100_000_000), ("1000", "2000", 0), ("max", "5", None)]
+)
+def test_a_container_with_little_memory_left_keeps_little(
+    tmp_path: Path, limit: str, used: str, spare: int | None
+) -> None:
+    (tmp_path / "memory.max").write_text(f"{limit}\n")
+    (tmp_path / "memory.current").write_text(f"{used}\n")
+    found = spare_bytes(tmp_path)
+    assert found == spare if spare is not None else found > 100_000_000
 
 
 def test_a_longer_state_takes_the_place_of_its_beginning(tiny: Path) -> None:
