@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Coroutine, Iterable
 from concurrent.futures import CancelledError, Future
@@ -22,6 +24,10 @@ T = TypeVar("T")
 log = logging.getLogger(__name__)
 
 TICK_MS = 16
+"""Between two slices of painting."""
+FEW_CORES = 2
+EVENTS_MS = 50 if (os.cpu_count() or 1) <= FEW_CORES else 33
+"""Between two looks at what came in. Each leads to layout and painting: every 16 ms, that took a third of a core."""
 JOIN_S = 5.0
 
 
@@ -155,15 +161,16 @@ class Inbox(QObject):
     """The deque that carries run events to the GUI, and the one timer that drains it while work is live."""
 
     def __init__(self, show: Callable[[list[Event]], bool], parent: QObject | None = None) -> None:
-        """`show` gets the events of one tick and says whether it has more to paint."""
+        """`show` gets the events of one tick, or none, and says whether it has more to paint."""
         super().__init__(parent)
         self._events: deque[Event] = deque()
         self._show = show
         self._live = 0
+        self._due_s = 0.0
         self._timer = QTimer(self)
         self._timer.setTimerType(Qt.TimerType.PreciseTimer)
         self._timer.setInterval(TICK_MS)
-        self._timer.timeout.connect(self.drain)
+        self._timer.timeout.connect(self._tick)
 
     def put(self, event: Event) -> None:
         """From any thread."""
@@ -171,12 +178,12 @@ class Inbox(QObject):
 
     def work_began(self) -> None:
         self._live += 1
-        self._timer.start()
+        self.wake()
 
     @Slot()
     def wake(self) -> None:
         """Tick until there is nothing left to paint, as when a stored answer is opened."""
-        self._timer.start()
+        self._timer.start(TICK_MS)
 
     def work_ended(self) -> None:
         """What is queued is still shown before the timer rests."""
@@ -186,9 +193,22 @@ class Inbox(QObject):
     def resting(self) -> bool:
         return not self._timer.isActive()
 
+    def drain(self) -> bool:
+        """Show all that came; True while there is more to paint."""
+        return self._show([self._events.popleft() for _ in range(len(self._events))])
+
     @Slot()
-    def drain(self) -> None:
-        batch = [self._events.popleft() for _ in range(len(self._events))]
-        busy = self._show(batch)
-        if not busy and not self._events and self._live == 0:
+    def _tick(self) -> None:
+        now_s = time.monotonic()
+        if self._live == 0 or now_s >= self._due_s:
+            self._due_s = now_s + EVENTS_MS / 1e3
+            busy = self.drain()
+        else:
+            busy = self._show([])
+        if self._live:
+            left_ms = round((self._due_s - now_s) * 1e3)
+            self._timer.setInterval(TICK_MS if busy else max(1, left_ms))
+        elif not busy and not self._events:
             self._timer.stop()
+        else:
+            self._timer.setInterval(TICK_MS)

@@ -206,14 +206,18 @@ class AnswerView(QTextBrowser):
         self._writer.write(update.final, update.rest)
 
     def _take(self, count: int) -> str:
-        if not self._queue:
-            return ""
-        piece = self._queue.popleft()
-        if len(piece) > count:
-            self._queue.appendleft(piece[count:])
-            piece = piece[:count]
-        self._queued_chars -= len(piece)
-        return piece
+        """The next characters, at most `count`: small pieces are joined, since each writing lays out anew."""
+        pieces: list[str] = []
+        while self._queue and count > 0:
+            piece = self._queue.popleft()
+            if len(piece) > count:
+                self._queue.appendleft(piece[count:])
+                piece = piece[:count]
+            count -= len(piece)
+            pieces.append(piece)
+        taken = "".join(pieces)
+        self._queued_chars -= len(taken)
+        return taken
 
     def _enqueue(self, text: str) -> None:
         self._queue.extend(text[at : at + SLICE_CHARS] for at in range(0, len(text), SLICE_CHARS))
