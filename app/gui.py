@@ -74,7 +74,7 @@ def main(arguments: Sequence[str]) -> int:
     qt.setApplicationName("nearfar")
     qt.setApplicationDisplayName("Nearfar")
     qt.setDesktopFileName("nearfar")
-    theme.apply(qt, last_theme())
+    theme.apply_bare(qt, last_theme())
     window = MainWindow(opening="Opening …")
     opening = Opening(qt, window, fill_window)
     window.show()

@@ -5,6 +5,7 @@ Every colour of the window is named here and nowhere else. Must not know any pag
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
@@ -135,20 +136,28 @@ def resolve(choice: ThemeChoice) -> Palette:
     return DARK if choice == "dark" else LIGHT
 
 
+def apply_bare(app: QApplication, choice: ThemeChoice) -> Palette:
+    """What a window with one word in it needs: style, colours and one font. `apply` brings the rest."""
+    global _current
+    if app.property("nearfar_dressed") is None:
+        app.setStyle("Fusion")
+        app.setFont(_body_font(app.font()))
+        app.setProperty("nearfar_dressed", "bare")
+    _current = resolve(choice)
+    app.setPalette(_qpalette(_current))
+    return _current
+
+
 def apply(app: QApplication, choice: ThemeChoice) -> Palette:
     """Dress the whole app. Widgets hear of it through QEvent.PaletteChange."""
     from widgets.stylesheet import sheet
 
-    global _current
-    first = app.property("nearfar_dressed") is None
-    if first:
-        app.setStyle("Fusion")
-        app.setProperty("nearfar_dressed", True)
-        app.setFont(_body_font(app.font()))
-    _current = resolve(choice)
-    app.setPalette(_qpalette(_current))
-    app.setStyleSheet(sheet(_current, app.font().pointSizeF()))
-    return _current
+    palette = apply_bare(app, choice)
+    if app.property("nearfar_dressed") == "bare":
+        _load_fonts(FONT_FILES[1:])
+        app.setProperty("nearfar_dressed", "whole")
+    app.setStyleSheet(sheet(palette, app.font().pointSizeF()))
+    return palette
 
 
 def font(role: Role) -> QFont:
@@ -192,10 +201,14 @@ def answer_style() -> AnswerStyle:
     )
 
 
+def _load_fonts(names: Sequence[str]) -> None:
+    for name in names:
+        QFontDatabase.addApplicationFont(str(resource_path("themes", "fonts", name)))
+
+
 def _body_font(system: QFont) -> QFont:
     """The shipped typeface at the system's size, with the system's own behind it for scripts that it lacks."""
-    for name in FONT_FILES:
-        QFontDatabase.addApplicationFont(str(resource_path("themes", "fonts", name)))
+    _load_fonts(FONT_FILES[:1])
     made = QFont(system)
     made.setFamilies(["Inter", *system.families()])
     made.setPointSizeF(max(system.pointSizeF(), MIN_BODY_PT))

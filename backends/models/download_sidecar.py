@@ -15,6 +15,7 @@ import logging
 import os
 import threading
 from dataclasses import asdict, dataclass, field, replace
+from functools import cache
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -35,7 +36,7 @@ Offset = Annotated[int, Field(ge=0, lt=2**53)]
 
 
 class _Head(BaseModel):
-    model_config = ConfigDict(extra="ignore")
+    model_config = ConfigDict(extra="ignore", defer_build=True)
 
     nearfar_download: Literal[1]
     plan: DownloadPlan
@@ -64,8 +65,15 @@ class _Proof(BaseModel):
     verified: Stamp
 
 
-_PLAN = TypeAdapter(DownloadPlan)
-_LINE: TypeAdapter[_Claim | _Note | _Proof] = TypeAdapter(_Claim | _Note | _Proof)
+# Made when a download is met, which most starts do not.
+@cache
+def _plan() -> TypeAdapter[DownloadPlan]:
+    return TypeAdapter(DownloadPlan)
+
+
+@cache
+def _line() -> TypeAdapter[_Claim | _Note | _Proof]:
+    return TypeAdapter(_Claim | _Note | _Proof)
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,7 +200,7 @@ class Sidecar:
         self._close()
         if not self.path.parent.is_dir():  # a folder on a drive that was removed is not made again elsewhere
             raise FileNotFoundError(errno.ENOENT, "the folder is gone")
-        lines = [json.dumps({"nearfar_download": 1, "plan": _PLAN.dump_python(self.plan, mode="json")})]
+        lines = [json.dumps({"nearfar_download": 1, "plan": _plan().dump_python(self.plan, mode="json")})]
         for index, claim in self._claims.items():
             lines += [_claim_line(index, claim), *(_note_line(index, note) for note in claim.notes)]
         lines += [_proof_line(index, stamp) for index, stamp in self._proofs.items()]
@@ -237,7 +245,7 @@ def read_sidecar(path: Path) -> Sidecar | None:
     proofs: dict[int, Stamp] = {}
     for line in lines:
         try:
-            read = _LINE.validate_json(line)
+            read = _line().validate_json(line)
         except ValidationError:
             continue
         if isinstance(read, _Note):
