@@ -15,6 +15,7 @@ from __future__ import annotations
 import argparse
 import gc
 import os
+import statistics
 import sys
 import threading
 import time
@@ -44,6 +45,7 @@ RATE_TOK_S = 200
 LONG_TOKENS = 128_000
 FILL_TOKENS = 64  # of one event while the earlier text is filled in
 SETTLE_S = 0.5
+OPENINGS = 3  # of 600 turns each: a lone page fault of the machine's would else decide
 P99_MS, MAX_MS = 8.0, 16.0
 TARGETS = ("local:one", "openai:gpt-4o")
 WIDTHS = (*range(1280, 980, -10), *range(980, 1180, 10))
@@ -234,9 +236,10 @@ def _stalls(name: str, turns: list[float]) -> list[Figure]:
 
 def stored(window: Window, kind: str, parts: list[str]) -> list[Figure]:
     found = []
-    turns = window.show_stored(KINDS[kind](LONG_TOKENS * CHARS_PER_TOKEN))
+    longest = [max(window.show_stored(KINDS[kind](LONG_TOKENS * CHARS_PER_TOKEN))) for _ in range(OPENINGS)]
     if "open" in parts:
-        found.append(Figure(f"{kind}: longest turn while 128k open", max(turns), "ms", MAX_MS, less=True))
+        name = f"{kind}: longest turn while 128k open"
+        found.append(Figure(name, statistics.median(longest), "ms", MAX_MS, less=True, samples=tuple(longest)))
     if "drag" in parts:
         turns, layouts = window.drag()
         found.append(Figure(f"{kind}: longest turn of a drag", max(turns), "ms", MAX_MS, less=True))
