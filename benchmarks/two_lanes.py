@@ -151,7 +151,7 @@ class Garbage:
 
 
 class Feeder(threading.Thread):
-    """Puts tokens into the inbox as an engine's thread does: every 8 ms what came in that time, with its stamps."""
+    """Puts tokens into the inbox as an engine's thread does: every 20 ms what came in that time, with its stamps."""
 
     def __init__(self, inbox: Inbox, run_ids: list[str], text: str) -> None:
         super().__init__(name="feeder", daemon=True)
@@ -161,7 +161,7 @@ class Feeder(threading.Thread):
         began, given = time.monotonic_ns(), 0
         end = len(self._text) // CHARS_PER_TOKEN
         while given < end:
-            time.sleep(0.008)
+            time.sleep(0.02)
             due = min(end, (time.monotonic_ns() - began) * RATE_TOK_S // 1_000_000_000)
             if due > given:
                 for run_id in self._runs:

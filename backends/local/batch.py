@@ -28,7 +28,7 @@ from backends.local.slots import Slot, Slots
 
 NOBODY = 0
 PATIENCE = 8  # decodes with a gap: the app sends the next prompt when it hears of an end
-LONGEST_FLUSH_S = 0.1  # between texts of one answer, however many there are
+LONGEST_FLUSH_S = 0.16  # between texts of one answer, however many there are
 OnEnd = Callable[[int, Outcome], None]
 AtWork = Callable[[int], None]
 

@@ -13,13 +13,13 @@ from typing import Self
 
 from backends.local.text_stream import TextStream
 
-FLUSH_S = 0.008
+FLUSH_S = 0.02  # twice as often as the window looks; each line costs both processes CPU that decoding wants
 MAX_WAITING_TOKENS = 1024
 OnText = Callable[[str, tuple[int, ...]], None]
 
 
 class Flusher:
-    """`on_text` gets what the stream may show, in order: the first text at once, the rest every 8 ms from a thread.
+    """`on_text` gets what the stream may show, in order: the first text at once, the rest every 20 ms from a thread.
 
     As a context it ends the thread, and where the run failed hands out what there is. What `on_text` raises is raised
     again by `flush` or `close`.

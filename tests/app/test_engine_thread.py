@@ -9,6 +9,7 @@ from collections.abc import Iterator
 import pytest
 from pytestqt.qtbot import QtBot
 
+from app import engine_thread
 from app.engine_thread import EngineThread, Inbox
 from backends.events import Event, Sent
 
@@ -115,3 +116,26 @@ def test_the_timer_runs_only_while_there_is_work(qtbot: QtBot) -> None:
     inbox.work_ended()
     qtbot.waitUntil(lambda: inbox.resting)
     assert [event.at_ns for event in shown] == [*range(1000), 1001]
+
+
+def test_what_is_queued_is_painted_between_two_looks_at_events(qtbot: QtBot, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two lanes take turns: the second does not wait for the next look, and nothing new comes in meanwhile."""
+    monkeypatch.setattr(engine_thread, "EVENTS_MS", 60_000)
+    batches: list[int] = []
+
+    def show(batch: list[Event]) -> bool:
+        batches.append(len(batch))
+        return len(batches) < 4
+
+    inbox = Inbox(show)
+    put_many(inbox)
+    inbox.work_began()
+    qtbot.waitUntil(lambda: bool(batches))
+    put_many(inbox)
+    qtbot.waitUntil(lambda: len(batches) == 4)
+    qtbot.wait(5 * engine_thread.TICK_MS)
+    assert batches == [1000, 0, 0, 0]
+    inbox.work_ended()
+    inbox.wake()
+    qtbot.waitUntil(lambda: inbox.resting)
+    assert batches[4:] == [1000]

@@ -126,6 +126,17 @@ def test_flush_takes_at_most_what_it_may(view: AnswerView) -> None:
     assert not view.flush()
 
 
+def test_small_pieces_are_laid_out_together(view: AnswerView, monkeypatch: pytest.MonkeyPatch) -> None:
+    for word in range(40):
+        view.append(f"word{word} ")
+    written: list[object] = []
+    write = view._write
+    monkeypatch.setattr(view, "_write", lambda update: (written.append(update), write(update)))
+    settle(view)
+    assert len(written) == 1
+    assert view.toPlainText().split() == [f"word{word}" for word in range(40)]
+
+
 def test_finish_paints_what_was_held_back(view: AnswerView) -> None:
     stream(view, ["words\n\n-"], until_end=False)
     assert view.toPlainText() == "words"

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -88,3 +90,18 @@ def test_applying_changes_what_is_painted(dressed: None, qapp: QApplication, qtb
 def test_the_shipped_typeface_is_used(dressed: None, qapp: QApplication) -> None:
     assert qapp.font().families()[0] == "Inter"
     assert theme.font("title").pointSizeF() > theme.font("heading").pointSizeF() > theme.font("body").pointSizeF()
+
+
+def test_the_bare_window_takes_one_font_and_the_rest_comes_with_the_sheet() -> None:
+    code = """
+from PySide6.QtGui import QFontDatabase
+from PySide6.QtWidgets import QApplication
+from widgets import theme
+app = QApplication([])
+theme.apply_bare(app, "dark")
+print(len(QFontDatabase.styles("Inter")), app.styleSheet() == "", app.palette().window().color().name())
+theme.apply(app, "dark")
+print(len(QFontDatabase.styles("Inter")), app.styleSheet() == "", app.font().family())
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout.splitlines() == [f"1 True {theme.DARK.canvas}", "4 False Inter"]
