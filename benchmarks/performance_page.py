@@ -43,9 +43,10 @@ PARTS = (
         "displayed",
         "Decoding, as it stands in the window",
         "`displayed` is the tok/s in the lane: window, engine thread, pipe and worker. `bench` is llama-bench of the "
-        "same llama.cpp, which draws no token and makes no text; `chat` is `create_chat_completion(stream=True)`, "
-        "which turns the whole answer into text again for every token. All three have as many threads as the app "
-        "chooses.",
+        "same llama.cpp, as many tokens after as long a prompt, which draws no token and makes no text; `chat` is "
+        "`create_chat_completion(stream=True)`, which turns the whole answer into text again for every token. All "
+        "three have as many threads as the app chooses. The aims beside `chat` are those of the machine's own "
+        "llama.cpp too: where `bench` itself is not so many times faster than `chat`, nothing can be.",
     ),
     Part(
         "displayed",
@@ -87,7 +88,8 @@ PARTS = (
     Part(
         "honest_metrics",
         "Figures while the window is blocked",
-        "The GUI thread is blocked for 300 ms in every second; stamps are made where tokens are born.",
+        "The GUI thread is blocked for 300 ms in every second; stamps are made where tokens are born. The server's pace "
+        "is known; what the local lane shows is set beside llama.cpp's own clock of the same answer.",
     ),
 )
 

@@ -26,7 +26,7 @@ SHAPES: dict[str, Shape] = {
 
 def model_file(folder: Path, name: str) -> Path:
     """The random Q4_0 model of this shape, made once and kept in `folder`."""
-    path = folder / f"random-{name}-q4_0.gguf"
+    path = folder / f"words-{name}-q4_0.gguf"  # earlier ones, `random-`, said what they did not read again
     if not path.exists():
         folder.mkdir(parents=True, exist_ok=True)
         print(f"making {path.name} ...", file=sys.stderr)

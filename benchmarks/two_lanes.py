@@ -33,6 +33,7 @@ from PySide6.QtCore import QEvent, QEventLoop
 from PySide6.QtWidgets import QApplication
 
 from app.engine_thread import Inbox
+from app.memory import freeze
 from backends.events import Delta, Event, Finished, Sent, Started
 from backends.records import Cost, RunResult, Sampling, Usage
 from backends.targets import parse_target
@@ -260,6 +261,7 @@ def main() -> int:
     theme.apply(app, "light")
     icons.load()
     window, garbage = Window(), Garbage()
+    freeze()  # as the app does once its window is filled
     parts, found = arguments.only.split(","), []
     for kind in arguments.kinds.split(","):
         for tokens in map(int, arguments.tokens.split(",")) if "stream" in parts else ():

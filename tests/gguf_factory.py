@@ -10,9 +10,10 @@ Two kinds of model, both real files for real llama.cpp:
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from string import ascii_lowercase
 from typing import Any, Literal
 
 import gguf
@@ -106,7 +107,11 @@ def spell(piece: bytes) -> str:
 
 
 def vocabulary(size: int, pieces: Sequence[bytes] = ()) -> Vocabulary:
-    """All bytes, a few merged words, `pieces`, fillers up to `size`, and Llama-3's special tokens last."""
+    """All bytes, a few merged words, `pieces`, fillers up to `size`, and Llama-3's special tokens last.
+
+    Fillers are words of letters, each with the merge that makes it of a shorter one: what a random model says is read
+    again as the same tokens, as it is with a real one.
+    """
     tokens: dict[str, None] = dict.fromkeys(ALPHABET.values())
     merges: dict[str, None] = {}
     for word in ["\n\n", *(f" {word}" for word in MERGED)]:
@@ -115,14 +120,24 @@ def vocabulary(size: int, pieces: Sequence[bytes] = ()) -> Vocabulary:
             tokens[spelled[:end]] = None
             merges[f"{spelled[: end - 1]} {spelled[end - 1]}"] = None
     tokens.update(dict.fromkeys(spell(piece) for piece in pieces))
-    filler = 0
-    while len(tokens) < size - len(SPECIALS):
-        tokens[f"{spell(b' ')}w{filler}"] = None
-        filler += 1
+    for stem, letter in _growing_words():
+        if len(tokens) >= size - len(SPECIALS):
+            break
+        tokens[stem + letter] = None
+        merges[f"{stem} {letter}"] = None
     normal = len(tokens)
     names = (*tokens, *SPECIALS)
     types = (gguf.TokenType.NORMAL,) * normal + (gguf.TokenType.CONTROL,) * len(SPECIALS)
     return Vocabulary(names, types, tuple(merges))
+
+
+def _growing_words() -> Iterator[tuple[str, str]]:
+    """Every word of small letters, shorter ones first, as the word without its last letter and that letter."""
+    stems = [spell(b" ")]
+    while True:
+        for stem in stems:
+            yield from ((stem, letter) for letter in ascii_lowercase)
+        stems = [stem + letter for stem in stems for letter in ascii_lowercase]
 
 
 def write_random(
