@@ -88,8 +88,8 @@ PARTS = (
     Part(
         "honest_metrics",
         "Figures while the window is blocked",
-        "The GUI thread is blocked for 300 ms in every second; stamps are made where tokens are born. The server's pace "
-        "is known; what the local lane shows is set beside llama.cpp's own clock of the same answer.",
+        "The GUI thread is blocked for 300 ms in every second; stamps are made where tokens are born. The server's "
+        "pace is known; what the local lane shows is set beside llama.cpp's own clock of the same answer.",
     ),
 )
 
