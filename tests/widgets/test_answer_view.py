@@ -17,6 +17,7 @@ from pytestqt.qtbot import QtBot
 from tests.widgets.answer_outline import Line, formats, outline, styles
 from tests.widgets.answer_texts import pieces
 from widgets import answer_view
+from widgets.answer_blocks import Update
 from widgets.answer_style import DARK, LIGHT
 from widgets.answer_view import AnswerView
 
@@ -129,9 +130,14 @@ def test_flush_takes_at_most_what_it_may(view: AnswerView) -> None:
 def test_small_pieces_are_laid_out_together(view: AnswerView, monkeypatch: pytest.MonkeyPatch) -> None:
     for word in range(40):
         view.append(f"word{word} ")
-    written: list[object] = []
+    written: list[Update] = []
     write = view._write
-    monkeypatch.setattr(view, "_write", lambda update: (written.append(update), write(update)))
+
+    def count(update: Update) -> None:
+        written.append(update)
+        write(update)
+
+    monkeypatch.setattr(view, "_write", count)
     settle(view)
     assert len(written) == 1
     assert view.toPlainText().split() == [f"word{word}" for word in range(40)]
