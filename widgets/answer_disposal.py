@@ -10,9 +10,11 @@ PAUSE_MS = 8
 
 
 def dispose(document: QTextDocument) -> None:
-    """The document is shown nowhere and nobody uses it any more."""
+    """The document is shown nowhere and nobody uses it any more.
+
+    Its layout stays: one that is switched off half-way looks for ever for a place that is gone.
+    """
     document.setParent(QCoreApplication.instance())  # which owns it until it is gone
-    document.setLayoutEnabled(False)
     timer = QTimer(document, interval=PAUSE_MS)
     timer.timeout.connect(lambda: _take_slice(document, timer))
     timer.start()
