@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 import time
 from itertools import pairwise
 
@@ -160,24 +158,6 @@ def test_a_long_answer_that_goes_is_freed(view: AnswerView, qtbot: QtBot) -> Non
     assert styles(view.document()) == styles(fresh.document())
     assert view.document().documentMargin() == fresh.document().documentMargin()
     assert not view.document().isUndoRedoEnabled()
-
-
-def test_a_document_that_is_still_laid_out_goes_too() -> None:
-    """In a process of its own: where this fails, Qt never comes back."""
-    code = """
-from PySide6.QtGui import QTextCursor, QTextDocument
-from PySide6.QtWidgets import QApplication
-from widgets.answer_disposal import dispose
-app = QApplication([])
-document = QTextDocument()
-document.setTextWidth(300)
-document.documentLayout()
-QTextCursor(document).insertText("a line of words\\n" * 1_500)
-document.destroyed.connect(app.quit)
-dispose(document)
-app.exec()
-"""
-    subprocess.run([sys.executable, "-c", code], timeout=60, check=True)
 
 
 def test_two_views_do_not_paint_in_one_turn(qtbot: QtBot) -> None:
