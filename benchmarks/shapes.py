@@ -13,7 +13,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from tests.gguf_factory import LLAMA3_TEMPLATE, SHAPE_1B, SHAPE_56M, Shape, write_random
 
 FOLDER = Path(platformdirs.user_cache_dir("nearfar")) / "benchmarks"
-# A random model's answer begins with a space, which a trained one's does not: trimmed, it would be read as other tokens.
+# A random answer begins with a space, which a trained model's does not: trimmed, it would be read as other tokens.
 TEMPLATE = LLAMA3_TEMPLATE.replace(" | trim", "")
 SHAPE_3M = Shape(vocab=8_000, hidden=128, ffn=384, n_layers=4, n_heads=4, n_kv_heads=2, n_ctx_train=8192)
 SHAPES: dict[str, Shape] = {
