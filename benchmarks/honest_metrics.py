@@ -40,7 +40,7 @@ Shown = dict[str, float]  # of the server in ms and tok/s; of the local model as
 
 def block(way: str) -> None:
     if way == "sleep":
-        time.sleep(BLOCK_S)
+        time.sleep(BLOCK_S)  # a blocked GUI thread is what is measured
         return
     until = time.monotonic() + BLOCK_S
     while time.monotonic() < until:

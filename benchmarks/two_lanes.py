@@ -162,7 +162,7 @@ class Feeder(threading.Thread):
         began, given = time.monotonic_ns(), 0
         end = len(self._text) // CHARS_PER_TOKEN
         while given < end:
-            time.sleep(0.02)
+            time.sleep(0.02)  # the pace of the worker's lines
             due = min(end, (time.monotonic_ns() - began) * RATE_TOK_S // 1_000_000_000)
             if due > given:
                 for run_id in self._runs:

@@ -65,7 +65,7 @@ class Journal:
 
 @cache
 def _adapter() -> TypeAdapter[Journal]:
-    """Made when a journal is met: it takes 2 MB and 40 ms, and most starts find none."""
+    """Made when a journal is met, which most starts do not."""
     return TypeAdapter(Journal)
 
 

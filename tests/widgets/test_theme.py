@@ -13,7 +13,9 @@ from pytestqt.qtbot import QtBot
 import widgets
 from widgets import theme
 from widgets.theme import DARK, LIGHT, Palette
+from widgets.values import ThemeChoice
 
+DRESSES: tuple[tuple[Palette, ThemeChoice], ...] = ((LIGHT, "light"), (DARK, "dark"))
 TEXT_ON = [
     ("text", "canvas"), ("text", "surface"), ("text", "sunken"), ("text", "code"), ("muted", "canvas"),
     ("muted", "surface"), ("muted", "sunken"), ("accent", "surface"), ("accent", "accent_soft"),
@@ -59,8 +61,8 @@ def test_borders_of_controls_can_be_seen(palette: Palette) -> None:
 
 
 def test_syntax_colours_are_readable_on_our_code_ground(dressed: None, qapp: QApplication) -> None:
-    for palette, choice in ((LIGHT, "light"), (DARK, "dark")):
-        theme.apply(qapp, choice)  # type: ignore[arg-type]  # both are ThemeChoice
+    for palette, choice in DRESSES:
+        theme.apply(qapp, choice)
         style = theme.answer_style()
         assert style.background == palette.surface
         for name, colour in style.syntax.items():
@@ -80,8 +82,8 @@ def test_applying_changes_what_is_painted(dressed: None, qapp: QApplication, qtb
     shown = QMainWindow()
     shown.resize(80, 40)
     qtbot.addWidget(shown)
-    for choice, palette in (("dark", DARK), ("light", LIGHT)):
-        theme.apply(qapp, choice)  # type: ignore[arg-type]  # both are ThemeChoice
+    for palette, choice in reversed(DRESSES):
+        theme.apply(qapp, choice)
         assert qapp.palette().window().color() == QColor(palette.canvas)
         assert shown.grab().toImage().pixelColor(1, 1) == QColor(palette.canvas)
         assert theme.color("text") == QColor(palette.text)
