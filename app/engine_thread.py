@@ -27,7 +27,7 @@ TICK_MS = 16
 """Between two slices of painting."""
 FEW_CORES = 2
 EVENTS_MS = 50 if (os.cpu_count() or 1) <= FEW_CORES else 33
-"""Between two looks at what came in. Each leads to layout and painting, which take from decoding where cores are few."""
+"""Between two looks at what came in. Each leads to layout and painting, which few cores take from decoding."""
 JOIN_S = 5.0
 
 
